@@ -1,0 +1,69 @@
+"""genas: neural architecture search with a loss-flatness-aware measure (GeNAS, IJCAI 2023).
+
+Names are loaded at first use, so that ``genas --help`` starts without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genas.config import Config as Config
+    from genas.config import build_config as build_config
+    from genas.data import Dataset as Dataset
+    from genas.data import LabelledImages as LabelledImages
+    from genas.data import Normalisation as Normalisation
+    from genas.data import Splits as Splits
+    from genas.data import open_dataset as open_dataset
+    from genas.errors import GenasError as GenasError
+    from genas.load import load as load
+    from genas.pipeline import Result as Result
+    from genas.pipeline import run_pipeline as run_pipeline
+    from genas.pipeline import search as search
+    from genas.proxy import Proxy as Proxy
+    from genas.proxy import Score as Score
+    from genas.proxy import Scoring as Scoring
+    from genas.search import History as History
+    from genas.search import Proposal as Proposal
+    from genas.search import Search as Search
+    from genas.space import Architecture as Architecture
+    from genas.space import Network as Network
+    from genas.space import Space as Space
+    from genas.space import open_space as open_space
+
+_HOMES = {
+    "Config": "genas.config",
+    "build_config": "genas.config",
+    "Dataset": "genas.data",
+    "LabelledImages": "genas.data",
+    "Normalisation": "genas.data",
+    "Splits": "genas.data",
+    "open_dataset": "genas.data",
+    "GenasError": "genas.errors",
+    "load": "genas.load",
+    "Result": "genas.pipeline",
+    "run_pipeline": "genas.pipeline",
+    "search": "genas.pipeline",
+    "Proxy": "genas.proxy",
+    "Score": "genas.proxy",
+    "Scoring": "genas.proxy",
+    "History": "genas.search",
+    "Proposal": "genas.search",
+    "Search": "genas.search",
+    "Architecture": "genas.space",
+    "Network": "genas.space",
+    "Space": "genas.space",
+    "open_space": "genas.space",
+}
+
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'genas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,72 @@
+"""The console command ``genas``: collects the commands and turns errors into one sentence and an exit code."""
+
+import os
+import sys
+
+import click
+import typer
+
+from genas.cli import report, score, search, status, supernet
+from genas.errors import GenasError
+
+app = typer.Typer(
+    name="genas",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find neural architectures that generalise: train one weight-sharing supernet, measure how flat the loss is "
+    "around each architecture, search by that measure, retrain the winner.\n\n"
+    "Start with [bold]genas search[/bold]: without options it searches on a small built-in data set.",
+)
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    if debug:
+        os.environ["GENAS_DEBUG"] = "1"
+
+
+app.command("search")(search.search)
+app.command("supernet")(supernet.supernet)
+app.command("score")(score.score)
+app.command("status")(status.status)
+app.command("report")(report.report)
+
+
+def main() -> None:
+    """Runs the command line; the process's exit code tells how it went (0, 2 for bad input, 130 for Ctrl-C)."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments or bool(os.environ.get("GENAS_DEBUG"))
+    arguments = [argument for argument in arguments if argument != "--debug"]  # allowed at any place
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except GenasError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        if debug:
+            raise
+        _complain("Interrupted; what was saved is complete. Give the same command to continue.")
+        sys.exit(130)
+    except OSError as error:
+        if debug or error.filename is None and error.errno is None:
+            raise
+        _complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(sentence: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("[bold red]genas:[/bold red] ", end="")
+    console.print(sentence, markup=False)

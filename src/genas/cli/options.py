@@ -1,0 +1,139 @@
+"""Options that several commands share, and what they mean for the configuration."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genas.errors import ConfigError
+
+DATA = "Data and space"
+METHOD = "Method"
+RUN = "Run"
+MACHINE = "Machine"
+OUTPUT = "Output"
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Data set: digits (built in), cifar10, cifar100, imagenet16-120, imagenet, folder:PATH, parquet:PATH, or "
+        "your own package.module:Name. [default: digits]",
+        rich_help_panel=DATA,
+    ),
+]
+DataRoot = Annotated[
+    str | None,
+    typer.Option("--data-root", help="Folder that holds the files of a named data set.", rich_help_panel=DATA),
+]
+SpaceName = Annotated[
+    str | None,
+    typer.Option(
+        "--space", help="Search space: darts, nasbench201, or package.module:Name. [default: darts]", rich_help_panel=DATA
+    ),
+]
+ProxyText = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy",
+        help="What is maximised: flatness, angle, accuracy, loss, or a weighted sum such as 'angle + 16*flatness'. "
+        "[default: flatness]",
+        rich_help_panel=METHOD,
+    ),
+]
+Algorithm = Annotated[
+    str | None,
+    typer.Option("--search", help="evolution, random, or package.module:Name. [default: evolution]", rich_help_panel=METHOD),
+]
+MaxMacs = Annotated[
+    str | None,
+    typer.Option("--max-macs", help="Hard limit on MACs at the supernet's size, such as 30M.", rich_help_panel=METHOD),
+]
+MaxParams = Annotated[
+    str | None,
+    typer.Option("--max-params", help="Hard limit on parameters at the supernet's size, such as 1.5M.", rich_help_panel=METHOD),
+]
+AsPublished = Annotated[
+    bool,
+    typer.Option(
+        "--as-published",
+        help="Behave as the official GeNAS code does, defects included (docs/as-published.md).",
+        rich_help_panel=METHOD,
+    ),
+]
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        help="Run folder. The same command continues an interrupted run. [default: runs/DATA-SPACE-PROXY-seedN]",
+        rich_help_panel=RUN,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with settings, by section.", rich_help_panel=RUN)
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, as section.key=value; may be repeated.", rich_help_panel=RUN),
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of everything random. [default: 0]", min=0, rich_help_panel=RUN)
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu or cuda. [default: auto]", rich_help_panel=MACHINE)
+]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="32, bf16, 16 or 64. [default: 32]", rich_help_panel=MACHINE)
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=OUTPUT)]
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def parse_count(text: str, option: str) -> int:
+    """Reads ``600M``, ``1.5M``, ``30000``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)\s*", text, re.IGNORECASE)
+    if match is None or float(match.group(1)) <= 0:
+        raise ConfigError(f"{option} is {text!r}; a number above 0 such as 600M, 1.5M or 30000 was wanted.")
+    return round(float(match.group(1)) * _UNITS[match.group(2).upper()])
+
+
+def overrides(
+    config: Path | None,
+    assignments: list[str] | None,
+    named: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The nested mappings of the file, the named options and the assignments, later ones winning.
+
+    Args:
+        config: YAML file.
+        assignments: ``section.key=value`` texts.
+        named: dotted keys to values; None means not given.
+    """
+    from genas.config import parse_assignment, read_yaml
+
+    layers: list[dict[str, Any]] = []
+    if config is not None:
+        layers.append(read_yaml(config))
+    for key, value in named.items():
+        if value is not None:
+            nested: Any = value
+            for part in reversed(key.split(".")):
+                nested = {part: nested}
+            layers.append(nested)
+    layers.extend(parse_assignment(text) for text in assignments or [])
+    return layers
+
+
+def default_run(config: Any) -> Path:
+    """The run folder when none is named: ``runs/DATA-SPACE-PROXY-seedN``."""
+    text = f"{config.data.name}-{config.space.name}-{config.proxy.expression}-seed{config.seed}"
+    return Path("runs") / re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")

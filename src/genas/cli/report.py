@@ -1,0 +1,20 @@
+"""``genas report``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genas.cli import options
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    as_json: options.Json = False,
+) -> None:
+    """Write the report page of a run anew, from what the run folder holds; prints its path."""
+    from genas.report.build import build_report
+
+    path = build_report(run)
+    print(json.dumps({"report": str(path)}) if as_json else str(path))

@@ -1,0 +1,38 @@
+"""``genas score``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genas.cli import options
+
+
+def score(
+    run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    genotypes: Annotated[list[str], typer.Argument(metavar="GENOTYPE...", help="Architectures in any text form.")],
+    proxy: options.ProxyText = None,
+    assignments: options.Assignments = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+) -> None:
+    """Score architectures with a run's supernet, by the run's proxy or another one. Nothing is written to the run."""
+    from genas.cli.show import print_scores
+    from genas.config import Config, build_config, merge
+    from genas.pipeline import load_config, score_genotypes
+
+    layers = options.overrides(None, assignments, {"proxy.expression": proxy, "device": device})
+    before = load_config(run).model_dump(mode="json")
+    settings: Config = build_config([before, *layers]) if layers else build_config([before])
+    wanted = merge({}, settings.model_dump(mode="json"))
+    for section in ("data", "space", "supernet", "seed"):
+        if wanted[section] != before[section]:
+            from genas.errors import ConfigError
+
+            raise ConfigError(f"--set may change proxy settings only; {section} is fixed by the run {run}.")
+    rows = score_genotypes(settings, run, genotypes)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_scores(rows)

@@ -1,0 +1,75 @@
+"""``genas search``."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+from genas.cli import options
+
+
+def search(
+    data: options.Data = None,
+    data_root: options.DataRoot = None,
+    space: options.SpaceName = None,
+    proxy: options.ProxyText = None,
+    algorithm: options.Algorithm = None,
+    max_macs: options.MaxMacs = None,
+    max_params: options.MaxParams = None,
+    as_published: options.AsPublished = False,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain/--no-retrain", help="Train the best architecture from scratch at the end.", rich_help_panel=options.METHOD
+        ),
+    ] = True,
+    run: options.Run = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Search an architecture: train the supernet, score architectures, retrain the best, write a report.
+
+    The run folder keeps everything. Press Ctrl-C at any time; the same command continues where it stopped and ends with
+    the very result of an uninterrupted run.
+
+    [bold]Examples[/bold]
+
+    genas search
+
+    genas search --data parquet:cifar10 --space nasbench201 --proxy "angle + 16*flatness" --run runs/c10
+
+    genas search --data folder:my-pictures --set supernet.epochs=50 --max-macs 30M
+    """
+    from genas.cli.show import print_result
+    from genas.config import build_config
+    from genas.pipeline import run_pipeline
+
+    limits = {
+        "search.max_macs": options.parse_count(max_macs, "--max-macs") if max_macs else None,
+        "search.max_params": options.parse_count(max_params, "--max-params") if max_params else None,
+    }
+    named = {
+        "data.name": data,
+        "data.root": data_root,
+        "space.name": space,
+        "proxy.expression": proxy,
+        "search.algorithm": algorithm,
+        **limits,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+    }
+    settings = build_config(options.overrides(config, assignments, named), as_published=as_published)
+    folder = run if run is not None else options.default_run(settings)
+    result = run_pipeline(settings, folder, with_retrain=retrain, quiet=quiet)
+    if as_json:
+        content = dataclasses.asdict(result)
+        print(json.dumps({**content, "run": str(result.run), "report": str(result.report)}, indent=2))
+    else:
+        print_result(result)

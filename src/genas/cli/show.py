@@ -1,0 +1,83 @@
+"""Tables on the terminal."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from genas.pipeline import Result
+
+
+def print_result(result: "Result") -> None:
+    """The best architectures of a finished search, the test result and the report's path."""
+    from genas.status import read_status
+
+    console = Console(highlight=False)
+    state = read_status(result.run, 5)
+    console.print(_best_table(state["best"], "Best architectures"))
+    console.print(f"[bold]Best[/bold]    {result.genotype}", soft_wrap=True)
+    console.print(
+        f"[bold]Score[/bold]   {result.score:.6g}   params {result.params / 1e6:.3f} M   MACs {result.macs / 1e6:.2f} M"
+    )
+    if result.test:
+        console.print(
+            f"[bold]Test[/bold]    top-1 {100 * result.test['top1']:.2f} %   loss {result.test['loss']:.4f}   "
+            "(retrained from scratch, last epoch)"
+        )
+    console.print(f"[bold]Report[/bold]  {result.report}", soft_wrap=True)
+
+
+def print_scores(rows: list[dict[str, Any]]) -> None:
+    """Scores of architectures named by hand."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Score", justify="right")
+    table.add_column("Params M", justify="right")
+    table.add_column("MACs M", justify="right")
+    table.add_column("Genotype", overflow="fold")
+    for row in rows:
+        table.add_row(
+            f"{row['score']:.6g}", f"{row['params'] / 1e6:.3f}", f"{row['macs'] / 1e6:.2f}", _plain(row["genotype"])
+        )
+    Console(highlight=False).print(table)
+
+
+def print_status(state: dict[str, Any]) -> None:
+    """How far a run is."""
+    console = Console(highlight=False)
+    active = f"process {state['active']} is working on it" if state["active"] else "no process is working on it"
+    console.print(f"[bold]{state['run']}[/bold]: {state['phase']}; {active}", soft_wrap=True)
+    for label, key in (
+        ("supernet epochs", "supernet_epochs"),
+        ("architectures", "architectures"),
+        ("retrain epochs", "retrain_epochs"),
+    ):
+        console.print(f"{label:>16}  {state[key][0]} of {state[key][1]}")
+    if state["failed"]:
+        console.print(f"{'failed':>16}  {state['failed']}")
+    if state["best"]:
+        console.print(_best_table(state["best"], "Best so far"))
+
+
+def _best_table(best: list[dict[str, Any]], title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("#", justify="right")
+    table.add_column("Score", justify="right")
+    table.add_column("Params M", justify="right")
+    table.add_column("MACs M", justify="right")
+    table.add_column("Gen", justify="right")
+    table.add_column("Genotype", overflow="fold")
+    for rank, record in enumerate(best, 1):
+        table.add_row(
+            str(rank),
+            f"{record['score']:.6g}",
+            f"{record['params'] / 1e6:.3f}",
+            f"{record['macs'] / 1e6:.2f}",
+            str(record["generation"] + 1),
+            _plain(record["genotype"]),
+        )
+    return table
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,203 @@
+"""The configuration of a run: one frozen model per component, filled from presets, a YAML file and the command line.
+
+Later wins: the models' defaults (publications), the preset of the space, the preset of the data set, ``--as-published``,
+the YAML file, the named options, ``--set``.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genas.errors import ConfigError
+from genas.proxy import ProxySettings
+from genas.retrain import RetrainSettings
+from genas.runs import explain, flatten
+from genas.search import SearchSettings
+from genas.settings import Settings
+from genas.supernet import SupernetSettings
+
+
+class DataSettings(Settings):
+    """The data set."""
+
+    name: str = "digits"
+    """A short name, ``folder:PATH``, ``parquet:PATH`` or package.module:Name."""
+    root: str | None = None
+    """Folder of the named data sets' files; None for the usual place."""
+    image_size: int | None = Field(None, ge=8)
+    """Side that pictures are resized to; None as the data set has them."""
+    limit: int | None = Field(None, ge=4)
+    """Use only that many pictures of each half of the training set; None for all."""
+
+
+class SpaceSettings(BaseModel):
+    """The search space; its own options stand beside the name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str = "darts"
+    """A short name or package.module:Name."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options without the name."""
+        return dict(self.model_extra or {})
+
+
+class Config(Settings):
+    """All settings of a run."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of every random stream."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    precision: str = "32"
+    """``32``, ``bf16``, ``16`` or ``64``."""
+    data: DataSettings = Field(default_factory=DataSettings)
+    space: SpaceSettings = Field(default_factory=SpaceSettings)
+    supernet: SupernetSettings = Field(default_factory=SupernetSettings)
+    proxy: ProxySettings = Field(default_factory=ProxySettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
+    retrain: RetrainSettings = Field(default_factory=RetrainSettings)
+
+
+SPACE_PRESETS: dict[str, dict[str, Any]] = {
+    # methods.md 13.3
+    "nasbench201": {"supernet": {"nesterov": True, "weight_decay": 5e-4, "clip": None}},
+}
+
+DATA_PRESETS: dict[str, dict[str, Any]] = {
+    # The demonstration: small enough for two minutes on two cores; no publication behind it.
+    "digits": {
+        "supernet": {"epochs": 30, "batch_size": 32, "learning_rate": 0.05},
+        "proxy": {
+            "batchnorm": {"pictures": 256},
+            "evaluation": {"batch_size": 128},
+            "flatness": {"sigmas": [0.005, 0.015, 0.03]},
+        },
+        "search": {"generations": 5, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
+        "retrain": {"epochs": 12, "batch_size": 32, "learning_rate": 0.05},
+    },
+}
+
+SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
+    ("digits", "darts"): {"cells": 3, "channels": 4},
+    ("digits", "nasbench201"): {"cells_per_stage": 1, "channels": 4},
+}
+
+# methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)
+AS_PUBLISHED: dict[str, Any] = {
+    "supernet": {"shifted_schedule": True, "unused_gradients": "zero"},  # T1, T6
+    "proxy": {
+        "flatness": {"noise": "nominal-increments", "common_noise": False, "alpha": 1.0, "draws": 1},  # G4, G5, G6
+        "angle": {"dil_shift": "scale"},  # G2
+        "batchnorm": {"averaging": "momentum"},  # G3, T7
+        "evaluation": {"weighting": "batches"},  # G7
+    },
+}
+AS_PUBLISHED_SPACE: dict[str, dict[str, Any]] = {"darts": {"mutation": "as-published"}}  # G1
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the entries of `over`, mappings merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        before = merged.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping of a configuration file.
+
+    Raises:
+        ConfigError: missing, unreadable or no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"the configuration file {path} does not exist.") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; a mapping of sections was wanted.")
+    return content
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """``section.key=value`` as a nested mapping; the value is read as YAML.
+
+    Raises:
+        ConfigError: malformed.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        raise ConfigError(f"--set {text!r} is malformed; it must read section.key=value.")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text!r}: the value is not YAML.") from error
+    if isinstance(nested, str):
+        try:
+            nested = float(nested)  # YAML 1.1 reads 5e-4 as text
+        except ValueError:
+            pass
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    assert isinstance(nested, dict)
+    return nested
+
+
+def build_config(
+    overrides: Sequence[Mapping[str, Any]] = (), *, as_published: bool = False
+) -> Config:
+    """The configuration from presets and overrides, later ones winning.
+
+    Args:
+        overrides: nested mappings: the file, the named options, the assignments.
+        as_published: switch the published code's behaviour on.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
+    """
+    given: dict[str, Any] = {}
+    for override in overrides:
+        given = merge(given, override)
+    for section in ("data", "space"):
+        if section in given and not isinstance(given[section], Mapping):
+            raise ConfigError(f"{section} is {given[section]!r}; a mapping such as {{name: ...}} was wanted.")
+    data = str(given.get("data", {}).get("name", DataSettings().name))
+    space = str(given.get("space", {}).get("name", SpaceSettings().name))
+    base = merge(SPACE_PRESETS.get(space, {}), DATA_PRESETS.get(data, {}))
+    base = merge(base, {"space": {"name": space, **SPACE_SIZES.get((data, space), {})}})
+    if as_published:
+        base = merge(base, AS_PUBLISHED)
+        base = merge(base, {"space": AS_PUBLISHED_SPACE.get(space, {})})
+    try:
+        return Config.model_validate(merge(base, given))
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    known = list(flatten(Config().model_dump()))
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, known, 1)
+            siblings = [name for name in known if name.rpartition(".")[0] == key.rpartition(".")[0]]
+            hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(siblings)}"
+            faults.append(f"unknown key {key!r} ({hint})")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}")
+    return f"the configuration is wrong: {'; '.join(faults)}."

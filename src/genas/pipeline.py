@@ -1,0 +1,396 @@
+"""The whole way in one function: data, space, supernet, proxy, search, retrain, report."""
+
+import datetime
+import json
+import shlex
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from genas.config import Config, build_config
+from genas.data import Dataset, Splits, open_dataset
+from genas.device import describe_machine, open_fabric
+from genas.errors import RunError
+from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_expression
+from genas.proxy.flatness import Flatness
+from genas.report.build import build_report
+from genas.retrain import retrain
+from genas.runs import RunFolder, environment, load_checkpoint, read_config, write_atomically, write_json
+from genas.search import History, Record, Search, open_search, run_search
+from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
+from genas.supernet import initial_weights, initialise, train_supernet
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found.
+
+    Args:
+        run: the run folder.
+        genotype: the best architecture.
+        score: its score.
+        parts: what the score is made of.
+        params: parameters of the stand-alone network at the supernet's size.
+        macs: multiply-accumulates of one picture.
+        test: test loss and accuracies after retraining; empty without.
+        report: the report page.
+    """
+
+    run: Path
+    genotype: str
+    score: float
+    parts: dict[str, Any]
+    params: int
+    macs: int
+    test: dict[str, float]
+    report: Path
+
+
+class Session:
+    """The components that a configuration names, opened: data, space, device."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.space: Space = open_space(config.space.name, **config.space.options)
+        parse_expression(config.proxy.expression)  # faults show before anything is loaded
+        self.fabric: Fabric = open_fabric(config.device, config.precision)
+        data = config.data
+        root = Path(data.root) if data.root else None
+        self.dataset: Dataset = open_dataset(data.name, root=root, image_size=data.image_size)
+        open_search(self.space, config.search, self.within_limits)
+        self._splits: Splits | None = None
+
+    @property
+    def splits(self) -> Splits:
+        """The data, loaded at first use."""
+        if self._splits is None:
+            splits = self.dataset.splits(self.config.seed)
+            if self.config.data.limit is not None:
+                splits = _limited(splits, self.config.data.limit)
+            self._splits = splits
+        return self._splits
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """Parameters and MACs of the stand-alone network at the supernet's size."""
+        return architecture_cost(self.space, architecture, self.splits.num_classes, self.splits.image_shape)
+
+    def within_limits(self, architecture: Architecture) -> bool:
+        """Whether the search's hard limits allow `architecture`."""
+        limits = self.config.search
+        if limits.max_macs is None and limits.max_params is None:
+            return True
+        cost = self.cost(architecture)
+        return (limits.max_macs is None or cost.macs <= limits.max_macs) and (
+            limits.max_params is None or cost.params <= limits.max_params
+        )
+
+    def scoring(self, run: Path) -> Scoring:
+        """The finished supernet of a run folder, ready to score.
+
+        Raises:
+            RunError: the supernet is not trained to its end.
+        """
+        folder = run / "supernet"
+        if not (folder / "checkpoint.safetensors").exists():
+            raise RunError(f"{run} has no supernet yet; train it with: genas supernet --run {run}")
+        tensors, facts = load_checkpoint(folder / "checkpoint.safetensors")
+        if facts["epoch"] < self.config.supernet.epochs:
+            raise RunError(
+                f"the supernet of {run} has trained {facts['epoch']} of {self.config.supernet.epochs} epochs; "
+                f"continue it with: genas supernet --run {run}"
+            )
+        network = initialise(self.space, self.splits.num_classes, self.splits.image_shape[0], self.config.seed)
+        network.load_state_dict(
+            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        )
+        return self.scoring_of(network.to(self.fabric.device).eval(), run)
+
+    def scoring_of(self, network: Network, run: Path) -> Scoring:
+        """Scoring with a trained supernet that is at hand."""
+        return Scoring(
+            self.space,
+            network,
+            initial_weights(run / "supernet"),
+            self.splits,
+            self.fabric,
+            self.config.seed,
+            self.config.proxy.batchnorm,
+            self.config.proxy.evaluation,
+        )
+
+
+def _limited(splits: Splits, limit: int) -> Splits:
+    weights = splits.weights.subset(range(min(limit, len(splits.weights))))
+    validation = splits.validation.subset(range(min(limit, len(splits.validation))))
+    return replace(splits, weights=weights, validation=validation)
+
+
+def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
+    """The configuration as the run folder keeps it: every default written out, the device decided."""
+    content = config.model_dump(mode="json")
+    content["device"] = fabric.device.type
+    content["space"] = space.describe()
+    return content
+
+
+def load_config(run: Path) -> Config:
+    """The configuration that a run was begun with."""
+    return Config.model_validate(read_config(run))
+
+
+def begin(config: Config, run: Path) -> tuple[Session, AbstractContextManager[RunFolder]]:
+    """Opens the components and the locked, frozen run folder.
+
+    A fresh folder is made only after the data are loaded, so that a wrong name or an unreadable picture leaves nothing.
+    """
+    session = Session(config)
+    if not (run / "config.yaml").exists():
+        _ = session.splits
+    folder = RunFolder(run)
+    folder.__enter__()
+    try:
+        folder.freeze(frozen(config, session.fabric, session.space))
+        if not (run / "environment.json").exists():
+            write_json(run / "environment.json", environment(describe_machine(session.fabric.device)))
+        if not (run / "data.json").exists():
+            write_json(run / "data.json", describe_data(session.splits))
+    except BaseException:
+        folder.__exit__(None, None, None)
+        raise
+    return session, folder
+
+
+def describe_data(splits: Splits) -> dict[str, Any]:
+    """Counts, classes and normalisation for the record."""
+    return {
+        "classes": list(splits.class_names),
+        "image_shape": list(splits.image_shape),
+        "weights": len(splits.weights),
+        "validation": len(splits.validation),
+        "train": len(splits.train),
+        "test": len(splits.test) if splits.test is not None else 0,
+        "mean": list(splits.normalisation.mean),
+        "std": list(splits.normalisation.std),
+        "normalisation": splits.normalisation.source,
+    }
+
+
+def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
+    """Trains or continues the supernet of a run; returns the checkpoint's path."""
+    session, folder = begin(config, run)
+    with _held(folder):
+        train_supernet(
+            run / "supernet",
+            session.space,
+            session.splits,
+            config.supernet,
+            session.fabric,
+            config.seed,
+            quiet,
+        )
+    return run / "supernet" / "checkpoint.safetensors"
+
+
+def _held(folder: AbstractContextManager[RunFolder]) -> AbstractContextManager[Any]:
+    """A context that closes an already entered folder."""
+
+    class Held:
+        def __enter__(self) -> None:
+            return None
+
+        def __exit__(self, *what: Any) -> None:
+            folder.__exit__(None, None, None)
+
+    return Held()
+
+
+def run_pipeline(
+    config: Config, run: Path, *, with_retrain: bool = True, quiet: bool = False, command: str | None = None
+) -> Result:
+    """Runs or continues a search to its report.
+
+    Args:
+        config: all settings.
+        run: the run folder.
+        with_retrain: retrain the winner.
+        quiet: no progress.
+        command: what the report shows as the command; None for this process's.
+
+    Returns:
+        The best architecture and where everything lies.
+
+    Raises:
+        GenasError: see the steps.
+    """
+    session, folder = begin(config, run)
+    with _held(folder):
+        if session.fabric.device.type == "cuda":
+            torch.backends.cudnn.benchmark = False
+        write_atomically(run / "command.txt", ((command or shlex.join(sys.argv)) + "\n").encode())
+        network = train_supernet(
+            run / "supernet", session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
+        )
+        scoring = session.scoring_of(network, run)
+        proxy = open_proxy(scoring, config.proxy)
+        search = open_search(session.space, config.search, session.within_limits)
+        with History(run / "history.sqlite") as history:
+            best = run_search(search, proxy, history, session.cost, config.seed, quiet)
+            write_best(run, best, len(history))
+            write_noise_curves(run, history, scoring, config)
+        del network
+        scoring.forget()
+        test: dict[str, float] = {}
+        if with_retrain:
+            size = session.space.final(cells=config.retrain.cells, channels=config.retrain.channels)
+            test = retrain(
+                run / "retrain",
+                size,
+                session.space.parse(best.genotype),
+                session.splits,
+                config.retrain,
+                session.fabric,
+                config.seed,
+                quiet,
+            )
+        report = build_report(run)
+    return Result(
+        run=run,
+        genotype=best.genotype,
+        score=best.score if best.score is not None else float("nan"),
+        parts=best.parts,
+        params=best.params or 0,
+        macs=best.macs or 0,
+        test=test,
+        report=report,
+    )
+
+
+def write_best(run: Path, best: Record, evaluated: int) -> None:
+    """Writes ``best.json``."""
+    write_json(
+        run / "best.json",
+        {
+            "genotype": best.genotype,
+            "score": best.score,
+            "parts": best.parts,
+            "params": best.params,
+            "macs": best.macs,
+            "generation": best.generation,
+            "evaluated": evaluated,
+        },
+    )
+
+
+def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Config) -> None:
+    """Loss under noise of the best, the median and the worst architecture, for the report (``noise_curves.json``)."""
+    path = run / "noise_curves.json"
+    ranked = [record for record in history if record.failed is None]
+    ranked.sort(key=lambda record: (-(record.score or 0.0), record.number))
+    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    wanted = [record.genotype for record in chosen.values()]
+    if path.exists() and [curve["genotype"] for curve in json.loads(path.read_text())] == wanted:
+        return
+    settings = config.proxy.flatness
+    top = settings.sigmas[-1]
+    sigmas = tuple(sorted({0.0, *settings.sigmas, top * 1.5, top * 2}))
+    draws = settings.model_copy(update={"noise": "direct", "draws": max(3, settings.draws), "common_noise": True})
+    measure = Flatness(scoring, draws)
+    curves = []
+    for label, record in chosen.items():
+        rows = torch.tensor(measure.losses(scoring.space.parse(record.genotype), sigmas), dtype=torch.float64)
+        curves.append(
+            {
+                "label": label,
+                "genotype": record.genotype,
+                "sigmas": list(sigmas),
+                "losses": rows.mean(0).tolist(),
+                "spread": rows.std(0).tolist(),
+            }
+        )
+    write_json(path, curves)
+
+
+def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool = False) -> list[dict[str, Any]]:
+    """Scores architectures by hand with a run's finished supernet; nothing is written to the run.
+
+    Args:
+        config: the run's configuration, perhaps with another proxy.
+        run: the run folder.
+        genotypes: text forms.
+        quiet: no progress.
+
+    Returns:
+        One object per genotype: ``genotype``, ``score``, the proxy's terms, ``params``, ``macs``.
+
+    Raises:
+        GenotypeError: a malformed text.
+        RunError: the supernet is not finished.
+    """
+    session = Session(config)
+    architectures = [session.space.parse(text) for text in genotypes]
+    proxy = open_proxy(session.scoring(run), config.proxy)
+    rows = []
+    for architecture in architectures:
+        score = checked_score(proxy, architecture)
+        cost = session.cost(architecture)
+        rows.append(
+            {
+                "genotype": architecture.genotype,
+                "score": score.value,
+                **score.terms,
+                "params": cost.params,
+                "macs": cost.macs,
+            }
+        )
+    return rows
+
+
+def search(
+    data: str | type[Dataset] = "digits",
+    space: str | type[Space] = "darts",
+    proxy: str | type[Proxy] = "flatness",
+    algorithm: str | type[Search] = "evolution",
+    run: str | Path = "runs/search",
+    *,
+    settings: dict[str, Any] | None = None,
+    with_retrain: bool = True,
+    as_published: bool = False,
+    quiet: bool = False,
+) -> Result:
+    """Searches from Python: what ``genas search`` does.
+
+    Args:
+        data: a data set's name, or your own `Dataset` class.
+        space: a space's name, or your own `Space` class.
+        proxy: an expression such as ``angle + 16*flatness``, or your own `Proxy` class.
+        algorithm: ``evolution``, ``random``, or your own `Search` class.
+        run: the run folder; the same call continues an interrupted run.
+        settings: everything else, nested as in the YAML file: ``{"supernet": {"epochs": 10}}``.
+        with_retrain: retrain the winner.
+        as_published: the official code's behaviour, point by point.
+        quiet: no progress.
+
+    Returns:
+        The best architecture, its scores and costs, and the path of the report.
+
+    Raises:
+        GenasError: bad settings, bad data, a run folder of another configuration, and so on, one sentence each.
+    """
+    named = {
+        "data": {"name": _name(data)},
+        "space": {"name": _name(space)},
+        "proxy": {"expression": _name(proxy)},
+        "search": {"algorithm": _name(algorithm)},
+    }
+    config = build_config([settings or {}, named], as_published=as_published)
+    return run_pipeline(config, Path(run), with_retrain=with_retrain, quiet=quiet, command="genas.search(...)")
+
+
+def _name(thing: str | type) -> str:
+    return thing if isinstance(thing, str) else f"{thing.__module__}:{thing.__qualname__}"
+

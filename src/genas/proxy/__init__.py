@@ -1,0 +1,27 @@
+"""Search metrics on the trained supernet; higher is better."""
+
+from genas.proxy.accuracy import Accuracy, Loss
+from genas.proxy.angle import Angle, AngleSettings
+from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring
+from genas.proxy.combined import Combined, ProxySettings, checked_score, open_proxy, parse_expression
+from genas.proxy.flatness import Flatness, FlatnessSettings, flatness_terms
+
+__all__ = [
+    "Accuracy",
+    "Angle",
+    "AngleSettings",
+    "BatchNormSettings",
+    "Combined",
+    "EvaluationSettings",
+    "Flatness",
+    "FlatnessSettings",
+    "Loss",
+    "Proxy",
+    "ProxySettings",
+    "Score",
+    "Scoring",
+    "checked_score",
+    "flatness_terms",
+    "open_proxy",
+    "parse_expression",
+]

@@ -1,0 +1,188 @@
+"""What a proxy is: it scores an architecture from the trained supernet; higher is better.
+
+Proxies never touch the supernet. They work on a stand-alone network that takes the path's weights over
+(`Scoring.prepared`), so that batch-norm recalibration and weight noise have nothing to undo.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from lightning.fabric import Fabric
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from genas.data.base import Splits
+from genas.seeding import derive
+from genas.settings import Settings
+from genas.space import copy_path
+from genas.space.base import Architecture, Network, Space
+from genas.supernet.batchnorm import recalibrate
+
+
+@dataclass(frozen=True)
+class Score:
+    """A proxy's verdict.
+
+    Args:
+        value: the score; higher is better.
+        terms: what it is made of; JSON-able.
+    """
+
+    value: float
+    terms: dict[str, Any] = field(default_factory=dict)
+
+
+class BatchNormSettings(Settings):
+    """Recalibration of batch norm before an architecture is scored."""
+
+    pictures: int = Field(896, ge=2)
+    """Training pictures used (methods.md 4.3: 14 batches of 64)."""
+    batch_size: int = Field(64, ge=2)
+    """Pictures per batch (4.3: 64)."""
+    averaging: Literal["cumulative", "momentum"] = "cumulative"
+    """``momentum`` leaves 22.9 % of the reset statistics after 14 batches, as published (G3, T7)."""
+    augment: bool = True
+    """Use the training augmentation (4.3: yes)."""
+
+
+class EvaluationSettings(Settings):
+    """Which pictures scores are computed on."""
+
+    pictures: int | None = Field(None, ge=1)
+    """Validation pictures per evaluation, the same for all architectures; None for the whole half (4.3: 25,000)."""
+    batch_size: int = Field(64, ge=1)
+    """Pictures per batch (4.3: 64)."""
+    weighting: Literal["pictures", "batches"] = "pictures"
+    """``batches`` averages batch losses without weighting the short last one, as published (G7)."""
+
+
+@dataclass(frozen=True)
+class LossAndAccuracy:
+    """Mean cross-entropy and top-1 accuracy as a fraction."""
+
+    loss: float
+    accuracy: float
+
+
+class Scoring:
+    """All that proxies share: the trained supernet, the data, the device, the seed.
+
+    Args:
+        space: the search space.
+        supernet: the trained supernet, on the device.
+        initial: its weights before training, by name, on the CPU.
+        splits: the data.
+        fabric: device and precision.
+        seed: the run's seed.
+        batchnorm: recalibration.
+        evaluation: pictures.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        supernet: Network,
+        initial: dict[str, Tensor],
+        splits: Splits,
+        fabric: Fabric,
+        seed: int,
+        batchnorm: BatchNormSettings | None = None,
+        evaluation: EvaluationSettings | None = None,
+    ) -> None:
+        self.space, self.supernet, self.initial, self.splits = space, supernet, initial, splits
+        self.fabric, self.seed = fabric, seed
+        self.batchnorm = batchnorm or BatchNormSettings()
+        self.evaluation = evaluation or EvaluationSettings()
+        self._prepared: tuple[Architecture, Network] | None = None
+
+    def extract(self, architecture: Architecture) -> Network:
+        """The stand-alone network of `architecture` with copies of the supernet's weights, in evaluation mode."""
+        with torch.random.fork_rng(devices=[]):
+            network = self.space.network(self.splits.num_classes, architecture, self.splits.image_shape[0])
+        network = network.to(self.fabric.device)
+        copy_path(self.supernet, network)
+        return network.eval()
+
+    def prepared(self, architecture: Architecture) -> Network:
+        """As `extract`, with batch norm recalibrated. Whoever changes its weights restores them."""
+        if self._prepared is None or self._prepared[0] != architecture:
+            network = self.extract(architecture)
+            with self.fabric.autocast():
+                recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
+            self._prepared = (architecture, network)
+        return self._prepared[1]
+
+    def forget(self) -> None:
+        """Drops the prepared network: somebody failed to restore it, or memory is wanted."""
+        self._prepared = None
+
+    def _recalibration_batches(self) -> Iterator[Tensor]:
+        size = min(self.batchnorm.batch_size, len(self.splits.weights))
+        # whole batches only: the cumulative average weighs each batch alike
+        count = max(min(self.batchnorm.pictures, len(self.splits.weights)) // size, 1) * size
+        for images, _ in self.splits.weights.batches(
+            size,
+            self.fabric.device,
+            seed=derive(self.seed, "proxy.batchnorm"),
+            shuffle=True,
+            augmentation=self.splits.augmentation if self.batchnorm.augment else None,
+            limit=count,
+        ):
+            yield images
+
+    @torch.no_grad()
+    def evaluate(self, network: Network) -> LossAndAccuracy:
+        """Loss and accuracy of `network` on the validation pictures, the same for all architectures."""
+        total = torch.zeros(4, dtype=torch.float64, device=self.fabric.device)
+        for images, labels in self.validation_batches():
+            with self.fabric.autocast():
+                logits = network(images)
+            loss = functional.cross_entropy(logits.float() if logits.dtype != torch.float64 else logits, labels)
+            right = (logits.argmax(1) == labels).sum()
+            weight = len(labels) if self.evaluation.weighting == "pictures" else 1
+            total += torch.stack(
+                [loss.double() * weight, right.double(), loss.new_tensor(weight).double(), right.new_tensor(len(labels))]
+            )
+        loss_sum, right_sum, weights, count = total.tolist()
+        return LossAndAccuracy(loss_sum / weights, right_sum / count)
+
+    def validation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The validation pictures: all of them in stored order, or a fixed random part."""
+        part = self.evaluation.pictures is not None
+        return self.splits.validation.batches(
+            self.evaluation.batch_size,
+            self.fabric.device,
+            seed=derive(self.seed, "proxy.validation") if part else None,
+            shuffle=part,
+            limit=self.evaluation.pictures,
+        )
+
+
+class Proxy(ABC):
+    """Scores architectures; higher is better. Subclass it for your own and name it ``package.module:Name``.
+
+    Args:
+        scoring: the trained supernet and the data.
+    """
+
+    name: str = "custom"
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
+
+    @abstractmethod
+    def score(self, architecture: Architecture) -> Score | float:
+        """The score of `architecture`, a function of (weights, architecture, data, seed) alone."""
+
+    def normalised(self, score: Score) -> float:
+        """The score as it enters a weighted sum."""
+        return score.value
+
+
+def as_score(value: Score | float) -> Score:
+    """A user's proxy may return a bare number."""
+    return value if isinstance(value, Score) else Score(float(value))

@@ -1,0 +1,199 @@
+"""Weighted sums of proxies, written as in ``angle + 16*flatness``.
+
+Each part enters normalised as published (methods.md 4.3): angle / pi, flatness / sigma_1 (so that a weight w means
+gamma = w / sigma_1), accuracy and loss as they are. The share of a part is its absolute contribution over the sum of all
+absolute contributions.
+"""
+
+import difflib
+import importlib
+import math
+import re
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from genas.errors import ConfigError, GenasError
+from genas.proxy.accuracy import Accuracy, Loss
+from genas.proxy.angle import Angle, AngleSettings
+from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, as_score
+from genas.proxy.flatness import Flatness, FlatnessSettings
+from genas.settings import Settings
+from genas.space.base import Architecture
+
+KNOWN = ("flatness", "angle", "accuracy", "loss")
+
+
+class ProxySettings(Settings):
+    """Which proxy scores, and how."""
+
+    expression: str = "flatness"
+    """A proxy's name, or a weighted sum such as ``angle + 16*flatness``."""
+    flatness: FlatnessSettings = Field(default_factory=FlatnessSettings)
+    """The flatness measure."""
+    angle: AngleSettings = Field(default_factory=AngleSettings)
+    """The angle."""
+    batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)
+    """Recalibration of batch norm."""
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    """Pictures that scores are computed on."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One summand: a weight and a proxy's name."""
+
+    weight: float
+    name: str
+
+
+_TOKEN = re.compile(r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][\w.:-]*)|(?P<sign>[+*-]))")
+
+
+def parse_expression(text: str) -> tuple[Part, ...]:
+    """Reads ``[weight *] name {+|- [weight *] name}``.
+
+    Raises:
+        ConfigError: malformed, with the place, or an unknown proxy.
+    """
+    tokens: list[tuple[str, str, int]] = []
+    at = 0
+    text = text.rstrip()
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise _wrong(text, at, "a weight, a proxy's name, '+', '-' or '*'")
+        kind = match.lastgroup or ""
+        tokens.append((kind, match.group(kind), match.start(kind)))
+        at = match.end()
+    parts: list[Part] = []
+    position = 0
+
+    def take(kind: str, value: str | None = None) -> str | None:
+        nonlocal position
+        if position < len(tokens) and tokens[position][0] == kind and value in (None, tokens[position][1]):
+            position += 1
+            return tokens[position - 1][1]
+        return None
+
+    def place() -> int:
+        return tokens[position][2] if position < len(tokens) else len(text)
+
+    while position < len(tokens) or not parts:
+        sign = 1.0
+        if take("sign", "-"):
+            sign = -1.0
+        elif parts and not take("sign", "+"):
+            raise _wrong(text, place(), "'+' or '-'")
+        number = take("number")
+        if number is not None and not take("sign", "*"):
+            raise _wrong(text, place(), "'*' after the weight")
+        name = take("name")
+        if name is None:
+            raise _wrong(text, place(), "the name of a proxy")
+        weight = sign * float(number if number is not None else 1)
+        if weight == 0:
+            raise ConfigError(f"proxy expression {text!r}: the weight of {name!r} is 0; leave it out.")
+        if ":" not in name and name not in KNOWN:
+            close = difflib.get_close_matches(name, KNOWN, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(
+                f"unknown proxy {name!r}; known are {', '.join(KNOWN)} and package.module:Name.{hint}"
+            )
+        parts.append(Part(weight, name))
+    names = [part.name for part in parts]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"proxy expression {text!r} names a proxy twice; write one term with the summed weight.")
+    return tuple(parts)
+
+
+def _wrong(text: str, at: int, wanted: str) -> ConfigError:
+    came = repr(text[at:]) if at < len(text) else "the end"
+    return ConfigError(f"proxy expression {text!r}, character {at + 1}: {came} came, {wanted} was wanted.")
+
+
+class Combined(Proxy):
+    """A weighted sum of normalised proxies."""
+
+    name = "combined"
+
+    def __init__(self, scoring: Scoring, parts: tuple[tuple[float, Proxy], ...]) -> None:
+        super().__init__(scoring)
+        self.parts = parts
+
+    def score(self, architecture: Architecture) -> Score:
+        """Terms: per part its value, normalised value, weight, contribution, share and its own terms."""
+        scores = [(weight, proxy, as_score(proxy.score(architecture))) for weight, proxy in self.parts]
+        contributions = [weight * proxy.normalised(score) for weight, proxy, score in scores]
+        whole = sum(abs(value) for value in contributions)
+        terms = {
+            proxy.name: {
+                "value": score.value,
+                "normalised": proxy.normalised(score),
+                "weight": weight,
+                "contribution": contribution,
+                "share": abs(contribution) / whole if whole > 0 else 0.0,
+                **score.terms,
+            }
+            for (weight, proxy, score), contribution in zip(scores, contributions, strict=True)
+        }
+        return Score(math.fsum(contributions), terms)
+
+
+def import_object(name: str, kind: type) -> type:
+    """The class ``package.module:Name``, which must be a subclass of `kind`.
+
+    Raises:
+        ConfigError: it cannot be imported or is something else.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{name!r}: the module {module_name!r} cannot be imported ({error}).") from error
+    found = getattr(module, attribute, None)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise ConfigError(f"{name!r} is not a subclass of genas.{kind.__name__}.")
+    return found
+
+
+def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
+    """The proxy that `settings` describe. A single name with weight 1 gives that proxy itself, not normalised.
+
+    Raises:
+        ConfigError: a malformed expression or an unknown name.
+    """
+
+    def one(name: str) -> Proxy:
+        match name:
+            case "flatness":
+                return Flatness(scoring, settings.flatness)
+            case "angle":
+                return Angle(scoring, settings.angle)
+            case "accuracy":
+                return Accuracy(scoring)
+            case "loss":
+                return Loss(scoring)
+            case _:
+                proxy = import_object(name, Proxy)(scoring)
+                assert isinstance(proxy, Proxy)
+                if proxy.name == Proxy.name:
+                    proxy.name = name
+                return proxy
+
+    parts = parse_expression(settings.expression)
+    if len(parts) == 1 and parts[0].weight == 1:
+        return one(parts[0].name)
+    return Combined(scoring, tuple((part.weight, one(part.name)) for part in parts))
+
+
+def checked_score(proxy: Proxy, architecture: Architecture) -> Score:
+    """The score of `architecture`, refused unless finite.
+
+    Raises:
+        GenasError: the score is not a finite number.
+    """
+    score = as_score(proxy.score(architecture))
+    if not math.isfinite(score.value):
+        raise GenasError(f"the score is {score.value}")
+    return score

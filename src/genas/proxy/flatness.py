@@ -1,0 +1,141 @@
+"""Flatness of the loss around an architecture's weights (FBS; Jeong et al., GeNAS, IJCAI 2023).
+
+With L(sigma) the validation loss under Gaussian weight noise of standard deviation sigma, sigma_1 < ... < sigma_t:
+
+    F' = 1 / ( alpha |L(sigma_1) / sigma_1| + sum_i |L(sigma_{i+1}) - L(sigma_i)| / (sigma_{i+1} - sigma_i) + 1e-5 )
+
+alpha = 0 is the naive form without the depth term. With alpha = 1 and sigma_1 = 0.001 (published) the depth term
+dominates, so all terms are returned with the score.
+
+Deviations from the published code, each an option (methods.md 4.6): the noise has the nominal sigma (``noise``, G4), is
+the same for all architectures (``common_noise``, G5), can be averaged over several draws (``draws``), and a short last
+batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
+"""
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field, field_validator
+
+from genas.errors import GenasError
+from genas.proxy.base import Proxy, Score, Scoring
+from genas.proxy.perturbation import kept, unit_noise
+from genas.seeding import derive
+from genas.settings import Settings
+from genas.space.base import Architecture, Network
+
+FLOOR = 1e-5  # published code: keeps the inverse finite
+
+
+class FlatnessSettings(Settings):
+    """The flatness measure."""
+
+    sigmas: tuple[float, ...] = (0.001, 0.003, 0.006)
+    """Standard deviations of the weight noise, increasing (methods.md 4.3)."""
+    alpha: float = Field(1.0, ge=0)
+    """Weight of the depth term (the published code has none: 1); 0 is the naive form."""
+    noise: Literal["direct", "accumulated", "nominal-increments"] = "direct"
+    """``direct``: fresh noise of sigma_i on the unperturbed weights. ``accumulated``: increments whose sum has sigma_i.
+    ``nominal-increments``: increments of sigma_i - sigma_{i-1}, as published (G4)."""
+    draws: int = Field(1, ge=1)
+    """Independent noise draws that losses are averaged over (published: 1)."""
+    common_noise: bool = True
+    """The same noise for all architectures; off: noise of its own for each, as published (G5)."""
+
+    @field_validator("sigmas")
+    @classmethod
+    def _increasing(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) < 2:
+            raise ValueError("at least two sigmas are needed for a slope")
+        if any(not sigma > 0 for sigma in value):
+            raise ValueError("every sigma must be above 0")
+        if any(second <= first for first, second in pairwise(value)):
+            raise ValueError("the sigmas must increase")
+        return value
+
+
+def flatness_terms(sigmas: tuple[float, ...], losses: tuple[float, ...], alpha: float) -> tuple[float, list[float], float]:
+    """The measure from the losses.
+
+    Args:
+        sigmas: increasing, above 0.
+        losses: mean loss at each sigma.
+        alpha: weight of the depth term.
+
+    Returns:
+        The flatness, the absolute slope of each interval, the depth term (with alpha).
+    """
+    slopes = [
+        abs((second - first) / (wide - narrow))
+        for (first, second), (narrow, wide) in zip(pairwise(losses), pairwise(sigmas), strict=True)
+    ]
+    depth = alpha * abs(losses[0] / sigmas[0])
+    return 1.0 / (depth + sum(slopes) + FLOOR), slopes, depth
+
+
+class Flatness(Proxy):
+    """F' on the validation half."""
+
+    name = "flatness"
+
+    def __init__(self, scoring: Scoring, settings: FlatnessSettings | None = None) -> None:
+        super().__init__(scoring)
+        self.settings = settings or FlatnessSettings()
+
+    def score(self, architecture: Architecture) -> Score:
+        """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term."""
+        settings = self.settings
+        by_draw = self.losses(architecture, settings.sigmas)
+        losses = tuple(sum(column) / len(column) for column in zip(*by_draw, strict=True))
+        if not all(math.isfinite(loss) for loss in losses):
+            raise GenasError(f"the loss under noise is not finite: {losses}")
+        value, slopes, depth = flatness_terms(settings.sigmas, losses, settings.alpha)
+        return Score(
+            value,
+            {
+                "sigmas": list(settings.sigmas),
+                "losses": list(losses),
+                "losses_by_draw": [list(row) for row in by_draw],
+                "slopes": slopes,
+                "depth_term": depth,
+            },
+        )
+
+    def normalised(self, score: Score) -> float:
+        """FBS / sigma_1, so that a weight w means gamma = w / sigma_1 (methods.md 4.3)."""
+        return score.value / self.settings.sigmas[0]
+
+    def losses(self, architecture: Architecture, sigmas: tuple[float, ...]) -> list[list[float]]:
+        """Validation loss at each sigma, per draw: [draws][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
+        network = self.scoring.prepared(architecture)
+        seed = self.scoring.seed
+        if not self.settings.common_noise:
+            seed = derive(seed, "flatness.own", architecture.genotype)
+        rows = []
+        try:
+            for draw in range(self.settings.draws):
+                rows.append(self._one_draw(network, sigmas, seed, draw))
+        except BaseException:
+            self.scoring.forget()
+            raise
+        return rows
+
+    def _one_draw(self, network: Network, sigmas: tuple[float, ...], seed: int, draw: int) -> list[float]:
+        losses = []
+        with kept(network) as original:
+            previous = 0.0
+            for position, sigma in enumerate(sigmas):
+                with torch.no_grad():
+                    for name, parameter in network.named_parameters():
+                        noise = unit_noise(parameter, seed, "flatness", draw, position, name)
+                        if self.settings.noise == "direct":
+                            parameter.copy_(original[name] + sigma * noise)
+                        elif self.settings.noise == "accumulated":
+                            parameter.add_(math.sqrt(sigma**2 - previous**2) * noise)
+                        else:
+                            parameter.add_((sigma - previous) * noise)
+                previous = sigma
+                losses.append(self.scoring.evaluate(network).loss)
+        return losses

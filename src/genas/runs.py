@@ -1,0 +1,234 @@
+"""A run folder: the only state of a run.
+
+It holds the frozen configuration (``config.yaml``), the environment, a lock, metrics, checkpoints, the history and the
+report. Every file is written under a temporary name and renamed, so that a reader, or a process that comes after a kill,
+sees the old file or the new one and nothing between.
+"""
+
+import csv
+import errno
+import fcntl
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from genas.errors import CheckpointError, GenasError, RunError
+
+FORMAT = "genas-checkpoint-1"
+
+
+def explain(error: OSError, path: Path) -> GenasError:
+    """Turns an operating-system error on `path` into one clear sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"The disk is full: {path} could not be written; free some space and give the same command.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RunError(f"No permission to write {path}; choose another folder with --run.")
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return RunError(f"{path} cannot be a run folder: a file stands in its way; choose another with --run.")
+    return RunError(f"{path} could not be written ({error.strerror or error}).")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes `content` to `path` whole or not at all.
+
+    Raises:
+        RunError: full disk, no permission and the like.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically."""
+    write_atomically(path, (json.dumps(value, indent=2, sort_keys=False) + "\n").encode())
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows with the columns of the first, atomically."""
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_atomically(path, buffer.getvalue().encode())
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Saves tensors and JSON-able facts as one safetensors file, atomically."""
+    content = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(path, tensors_to_bytes(content, {"format": FORMAT, "facts": json.dumps(dict(facts))}))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Loads what `save_checkpoint` wrote.
+
+    Raises:
+        CheckpointError: missing, truncated or not written by genas.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint at {path}.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or no checkpoint at all ({error}); delete it to start that phase again."
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is a safetensors file that genas did not write; it cannot continue a run.")
+    facts: dict[str, Any] = json.loads(metadata["facts"])
+    return tensors, facts
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one level with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, entry in value.items():
+        if isinstance(entry, Mapping):
+            flat.update(flatten(entry, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = entry
+    return flat
+
+
+def environment(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, machine and, in a git checkout, the commit."""
+    packages = {}
+    for name in ("genas", "torch", "torchvision", "lightning", "numpy", "safetensors", "datasets"):
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            packages[name] = "not installed"
+    source = Path(__file__).resolve().parent
+    commit = None
+    if (source.parent.parent / ".git").exists():
+        command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=40"]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+            commit = answer.stdout.strip() or None
+        except (OSError, subprocess.TimeoutExpired):
+            commit = None  # a machine without git: the versions above still identify the code
+    return {**machine, "packages": packages, "commit": commit, "torch_build": torch.__config__.show()}
+
+
+class RunFolder:
+    """An open, locked run folder; use it as a context manager.
+
+    Args:
+        path: the folder; made where it is missing.
+
+    Raises:
+        RunError: another process holds the folder, or it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_file: io.TextIOWrapper | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock_file = (self.path / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise explain(error, self.path) from error
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock_file.seek(0)
+            holder = lock_file.read().strip() or "unknown"
+            lock_file.close()
+            raise RunError(
+                f"{self.path} is in use by process {holder}; wait for it to end or choose another folder with --run."
+            ) from error
+        try:
+            lock_file.truncate(0)
+            lock_file.write(f"{os.getpid()} on {platform.node()}")
+            lock_file.flush()
+        except OSError as error:
+            raise explain(error, self.path / "lock") from error
+        self._lock_file = lock_file
+        for leftover in self.path.rglob(".*.part"):
+            leftover.unlink(missing_ok=True)  # a killed process left it; nobody else writes here under the lock
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock_file is not None:
+            self._lock_file.close()  # closing releases the lock
+            self._lock_file = None
+
+    def freeze(self, config: Mapping[str, Any]) -> None:
+        """Writes the configuration, or checks that it is the one the run was begun with.
+
+        Raises:
+            RunError: the folder belongs to a run with another configuration; the differing keys are named.
+        """
+        path = self.path / "config.yaml"
+        if path.exists():
+            before, now = flatten(read_config(self.path)), flatten(config)
+            changed = [
+                f"{key} (was {before.get(key, 'absent')!r}, now {now.get(key, 'absent')!r})"
+                for key in sorted(before.keys() | now.keys())
+                if before.get(key, "absent") != now.get(key, "absent")
+            ]
+            if changed:
+                raise RunError(
+                    f"{self.path} was begun with another configuration; it differs in {', '.join(changed)}. "
+                    "Give the first configuration to continue it, or another folder with --run."
+                )
+            return
+        others = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
+        if others:
+            raise RunError(
+                f"{self.path} is not empty and not a run folder (it holds {', '.join(sorted(others)[:3])}); "
+                "choose another folder with --run."
+            )
+        write_atomically(path, yaml.safe_dump(dict(config), sort_keys=False).encode())
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The frozen configuration of the run folder `path`.
+
+    Raises:
+        RunError: it is no run folder.
+    """
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise RunError(f"{path} is not a run folder: it has no config.yaml.")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{file} is damaged: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{file} is damaged: it holds no mapping.")
+    return content

@@ -1,0 +1,116 @@
+"""Search is ask, score, tell: a `Search` proposes generations, the history is what it is told.
+
+The proposals of generation g are a function of the random generator and of the history's records of the generations
+before g, so an interrupted generation is proposed again exactly.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from genas.errors import SearchError
+from genas.search.history import History
+from genas.settings import Settings
+from genas.space.base import Architecture, Space
+
+ATTEMPTS = 2000  # random draws for one new architecture within the limits before giving up
+
+
+class SearchSettings(Settings):
+    """The search. Defaults: methods.md 4.4."""
+
+    algorithm: str = "evolution"
+    """``evolution``, ``random`` or package.module:Name."""
+    generations: int = Field(20, ge=1)
+    """Generations (4.4: 20)."""
+    population: int = Field(50, ge=2)
+    """Architectures per generation (4.4: 50)."""
+    parents: int = Field(10, ge=1)
+    """Best of all so far that breed (4.4: 10)."""
+    mutations: int = Field(25, ge=0)
+    """Children by mutation (4.4: 25)."""
+    crossovers: int = Field(25, ge=0)
+    """Children by crossover (4.4: 25); the rest of a generation is random."""
+    mutation_probability: float = Field(0.1, gt=0, le=1)
+    """Chance of each position to be redrawn (4.4: 0.1)."""
+    max_macs: int | None = Field(None, ge=1)
+    """Greatest number of MACs of an architecture at the supernet's size; None for no limit."""
+    max_params: int | None = Field(None, ge=1)
+    """Greatest number of parameters of an architecture at the supernet's size; None for no limit."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture to score, and where it came from."""
+
+    architecture: Architecture
+    origin: str
+    parents: tuple[str, ...] = ()
+
+
+class Search(ABC):
+    """Proposes architectures. Subclass it for your own and name it ``package.module:Name``.
+
+    Args:
+        space: where to search.
+        settings: sizes and probabilities.
+        allowed: whether an architecture is within the limits.
+    """
+
+    def __init__(
+        self, space: Space, settings: SearchSettings, allowed: Callable[[Architecture], bool] | None = None
+    ) -> None:
+        self.space, self.settings = space, settings
+        self.allowed = allowed or (lambda architecture: True)
+
+    @abstractmethod
+    def ask(self, history: History, rng: random.Random, generation: int) -> list[Proposal]:
+        """The architectures of a generation: new to the history, within the limits, without repeats.
+
+        An empty list ends the search: nothing new is left.
+        """
+
+    def fresh(self, history: History, taken: set[str], generation: int) -> Callable[[Architecture], bool]:
+        """Whether an architecture may be proposed in `generation`, given those `taken` already.
+
+        Records of the generation itself do not count: a resumed process proposes the same generation again.
+        """
+
+        def check(architecture: Architecture) -> bool:
+            genotype = architecture.genotype
+            if genotype in taken:
+                return False
+            known = history.find(genotype)
+            if known is not None and 0 <= known.generation < generation:
+                return False
+            return self.allowed(architecture)
+
+        return check
+
+    def random_new(
+        self, rng: random.Random, fresh: Callable[[Architecture], bool], taken: set[str], count: int
+    ) -> Iterator[Proposal]:
+        """Up to `count` random architectures that are `fresh`; adds them to `taken`.
+
+        Raises:
+            SearchError: the limits allow none.
+        """
+        found, within = 0, False
+        attempts = 0
+        while found < count and attempts < ATTEMPTS:
+            architecture = self.space.sample(rng)
+            attempts += 1
+            if fresh(architecture):
+                found, attempts = found + 1, 0
+                taken.add(architecture.genotype)
+                yield Proposal(architecture, "random")
+            elif not within:
+                within = self.allowed(architecture)
+        if not taken and not within:
+            limits = self.settings.model_dump(include={"max_macs", "max_params"}, exclude_none=True)
+            raise SearchError(
+                f"none of {ATTEMPTS} random architectures is within the limits {limits}; raise them."
+            )

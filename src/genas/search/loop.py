@@ -1,0 +1,105 @@
+"""The loop between a search and a proxy. It knows no algorithm.
+
+An architecture whose score is not finite or raises is recorded as failed with its reason, and the search goes on; it ends
+with an error when more than half of a generation fails.
+"""
+
+import time
+from collections.abc import Callable
+
+from genas.errors import DataError, Interrupted, RunError, SearchError
+from genas.interrupt import StopRequest
+from genas.progress import Bar
+from genas.proxy.base import Proxy
+from genas.proxy.combined import checked_score
+from genas.search.base import Proposal, Search
+from genas.search.history import History, Record
+from genas.seeding import python_rng
+from genas.space.base import Architecture
+from genas.space.cost import Cost
+
+
+def evaluate(
+    proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]
+) -> Record:
+    """Scores one architecture; a failure becomes part of the record."""
+    begun = time.perf_counter()
+    architecture = proposal.architecture
+    price = cost(architecture)
+    value, parts, failed = None, {}, None
+    try:
+        score = checked_score(proxy, architecture)
+        value, parts = score.value, score.terms
+    except (MemoryError, Interrupted, DataError, RunError):
+        raise  # no fault of the architecture
+    except Exception as error:
+        # Any fault of one architecture is that architecture's: recorded, shown in status and report, never retried.
+        failed = " ".join(f"{type(error).__name__}: {error}".split())
+    return Record(
+        number=0,
+        genotype=architecture.genotype,
+        generation=generation,
+        origin=proposal.origin,
+        parents=proposal.parents,
+        failed=failed,
+        score=value,
+        parts=parts,
+        params=price.params,
+        macs=price.macs,
+        seconds=round(time.perf_counter() - begun, 3),
+    )
+
+
+def run_search(
+    search: Search,
+    proxy: Proxy,
+    history: History,
+    cost: Callable[[Architecture], Cost],
+    seed: int,
+    quiet: bool = False,
+) -> Record:
+    """Runs or continues the search to its end.
+
+    Args:
+        search: what to try next.
+        proxy: how good it is.
+        history: what is known; records are added to it.
+        cost: parameters and MACs of an architecture.
+        seed: the run's seed.
+        quiet: no progress.
+
+    Returns:
+        The best record.
+
+    Raises:
+        SearchError: more than half of a generation failed, or nothing could be scored.
+        Interrupted: Ctrl-C; everything scored so far is in the history.
+    """
+    generations, population = search.settings.generations, search.settings.population
+    with StopRequest() as stop, Bar("search", generations * population, 0, "architecture", quiet) as bar:
+        for generation in range(generations):
+            proposals = search.ask(history, python_rng(seed, "search", generation), generation)
+            if not proposals:
+                break
+            for proposal in proposals:
+                known = history.find(proposal.architecture.genotype)
+                if known is None:
+                    history.add(evaluate(proposal, generation, proxy, cost))
+                best = history.best(1)
+                bar.step(note=f"generation {generation + 1}/{generations}, best {best[0].score:.4g}" if best else "")
+                stop.check()
+            _check_failures(history, generation)
+    best = history.best(1)
+    if not best:
+        raise SearchError("the search ended without a single scored architecture.")
+    return best[0]
+
+
+def _check_failures(history: History, generation: int) -> None:
+    records = history.generation(generation)
+    failed = [record for record in records if record.failed is not None]
+    if 2 * len(failed) > len(records):
+        raise SearchError(
+            f"{len(failed)} of {len(records)} architectures of generation {generation + 1} failed, "
+            f"the last with: {failed[-1].failed}"
+        )

@@ -1,0 +1,123 @@
+"""What a search space is: which architectures are legal, how to vary them, and the network that holds them.
+
+An `Architecture` is a frozen, hashable value. A `Space` makes, varies, reads and builds architectures. The network of a
+space is ONE class: built without an architecture, each edge holds every operation (the supernet); built with one, each
+edge holds one operation (the stand-alone network). Parameters have the same names in both, so a path's weights are
+those supernet entries whose names the stand-alone network has.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from genas.errors import ConfigError
+
+
+class Architecture(ABC):
+    """An architecture: immutable, hashable, equal by value. Subclasses are frozen dataclasses."""
+
+    @property
+    @abstractmethod
+    def genotype(self) -> str:
+        """The text form; `Space.parse` gives the same architecture back."""
+
+    def __str__(self) -> str:
+        return self.genotype
+
+
+@dataclass(frozen=True)
+class AngleTerms:
+    """What the angle's weight vector V holds for one architecture (methods: ABS, RLNAS).
+
+    Args:
+        parameters: (parameter name, how often it stands in V), names as in `network.named_parameters()`.
+        constant_length: number of constant entries (pools, identities), equal in both vectors.
+        constant_square: sum of squares of the constant entries.
+        has_path: whether any input-to-output path of a cell is active.
+    """
+
+    parameters: tuple[tuple[str, int], ...]
+    constant_length: int
+    constant_square: float
+    has_path: bool
+
+
+class Network(nn.Module, ABC):
+    """A supernet, or the stand-alone network of one architecture."""
+
+    architecture: Architecture | None  # None: a supernet
+
+    @abstractmethod
+    def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
+        """Logits.
+
+        Args:
+            images: [B, C, H, W] float32, normalised.
+            path: for a supernet, the architecture to run, or one architecture per cell; None for a stand-alone network.
+
+        Returns:
+            [B, num_classes] float32.
+        """
+
+    @property
+    @abstractmethod
+    def num_cells(self) -> int:
+        """Number of searchable cells: the length of a per-cell path."""
+
+
+class Space(ABC):
+    """A search space with the sizes of its network. Subclass it for your own space."""
+
+    name: str = "custom"
+
+    @abstractmethod
+    def sample(self, rng: random.Random) -> Architecture:
+        """A uniformly drawn legal architecture."""
+
+    @abstractmethod
+    def mutate(self, architecture: Architecture, rng: random.Random, probability: float = 0.1) -> Architecture:
+        """A legal child that differs from its parent; every position is changed with `probability`."""
+
+    @abstractmethod
+    def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
+        """A legal child that takes each position from either parent (it may equal one of them)."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Architecture:
+        """Reads any accepted text form.
+
+        Raises:
+            GenotypeError: with the place where the text goes wrong.
+        """
+
+    @abstractmethod
+    def network(
+        self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
+    ) -> Network:
+        """Builds the supernet (no architecture) or a stand-alone network, with PyTorch's default initialisation."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Number of legal architectures."""
+
+    def sample_training_path(
+        self, rng: random.Random, num_cells: int
+    ) -> Architecture | Sequence[Architecture]:
+        """The path of one training batch: one architecture for all cells unless the space's method differs."""
+        return self.sample(rng)
+
+    def angle_terms(
+        self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False
+    ) -> AngleTerms:
+        """What the angle compares for `architecture` in the supernet `network`.
+
+        Args:
+            network: the supernet.
+            architecture: one of its paths.
+            dil_shift_as_scale: repeat the slip G2 of the published code (dilated convolutions' BN shift replaced by
+                a second copy of the scale).
+        """
+        raise ConfigError(f"the space {self.name!r} does not define the angle; use another proxy.")

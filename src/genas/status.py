@@ -1,0 +1,81 @@
+"""What a run folder tells about the run's progress; no torch needed."""
+
+import csv
+import fcntl
+from pathlib import Path
+from typing import Any
+
+from genas.runs import read_config
+from genas.search.history import History, Record
+
+
+def read_status(run: Path, count: int = 10) -> dict[str, Any]:
+    """The state of a run.
+
+    Args:
+        run: the run folder.
+        count: how many of the best architectures to list.
+
+    Returns:
+        ``run``, ``phase`` (supernet, search, retrain, done), ``active`` (the process that works on it, or None),
+        epochs and architectures done and wanted, failures, and ``best``: objects with genotype, score, params, macs.
+
+    Raises:
+        RunError: no run folder.
+    """
+    config = read_config(run)
+    supernet = len(read_rows(run / "supernet" / "metrics.csv"))
+    retrained = len(read_rows(run / "retrain" / "metrics.csv"))
+    best: list[Record] = []
+    evaluated = failed = 0
+    if (run / "history.sqlite").exists():
+        with History(run / "history.sqlite", readonly=True) as history:
+            best, evaluated, failed = history.best(count), len(history), len(history.failures())
+    if supernet < config["supernet"]["epochs"]:
+        phase = "supernet"
+    elif not (run / "best.json").exists():
+        phase = "search"
+    elif (run / "report.html").exists():
+        phase = "done"
+    else:
+        phase = "retrain"
+    return {
+        "run": str(run),
+        "phase": phase,
+        "active": holder(run),
+        "supernet_epochs": [supernet, config["supernet"]["epochs"]],
+        "architectures": [evaluated, config["search"]["generations"] * config["search"]["population"]],
+        "failed": failed,
+        "retrain_epochs": [retrained, config["retrain"]["epochs"]],
+        "best": [
+            {
+                "genotype": record.genotype,
+                "score": record.score,
+                "params": record.params,
+                "macs": record.macs,
+                "generation": record.generation,
+            }
+            for record in best
+        ],
+    }
+
+
+def holder(run: Path) -> str | None:
+    """The process that holds the run's lock, or None."""
+    path = run / "lock"
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read().strip() or "unknown"
+    return None
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a metrics file; none where it is missing."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,39 @@
+"""Recalibration of batch-norm statistics for one path.
+
+A supernet's running statistics mix all paths, so each architecture gets its own, from training pictures. The cumulative
+average weighs all batches alike. The published code resets the statistics to mean 0 and variance 1 and runs the batches
+at momentum 0.1, which leaves 0.9^n of the reset values (22.9 % after 14 batches; methods.md T7, G3): ``momentum``.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+Averaging = Literal["cumulative", "momentum"]
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, batches: Iterable[Tensor], averaging: Averaging = "cumulative") -> None:
+    """Estimates the running mean and variance of every batch norm in `network` anew, and sets evaluation mode.
+
+    Args:
+        network: a stand-alone network; its batch-norm buffers are overwritten, nothing else.
+        batches: pictures [B, C, H, W], batches of equal size.
+        averaging: ``cumulative``, or ``momentum`` as published.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None if averaging == "cumulative" else 0.1
+    network.train()
+    try:
+        for images in batches:
+            network(images)
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+        network.eval()
