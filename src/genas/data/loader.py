@@ -1,0 +1,362 @@
+"""Batches of pictures: kept in memory, or streamed from disk.
+
+`ResidentImages` holds one uint8 tensor, copied once to the device it is asked for; all subsets share it. Batches are
+gathered, augmented and normalised there. `StreamedImages` decodes in worker processes and is for sets that do not fit.
+
+Both draw order and augmentation from streams named by the seed and the place in the walk, so that skipping batches
+never changes the ones that follow. Labels always come from our own tensor, never from the picture source: relabelling
+a torchvision `ImageFolder` by its `targets` has no effect on what it yields.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from genas.data.augment import Augmentation
+from genas.data.base import LabelledImages, Normalisation
+from genas.data.pictures import PictureSource, to_rgb, worker_count
+from genas.errors import DataError
+from genas.seeding import derive, torch_rng
+
+Transform = Callable[[Any], Any]
+
+
+class PixelStore:
+    """One uint8 tensor of pictures and its copies on other devices.
+
+    Args:
+        pixels: [N, C, H, W] uint8.
+    """
+
+    def __init__(self, pixels: Tensor) -> None:
+        if pixels.dtype != torch.uint8 or pixels.dim() != 4:
+            raise ValueError(f"pixels must be [N, C, H, W] uint8, not {list(pixels.shape)} {pixels.dtype}")
+        self.pixels = pixels.contiguous()
+        self._copies: dict[torch.device, Tensor] = {self.pixels.device: self.pixels}
+
+    def on(self, device: torch.device) -> Tensor:
+        """The pictures on `device`; copied at the first call only."""
+        if device not in self._copies:
+            self._copies[device] = self.pixels.to(device)
+        return self._copies[device]
+
+
+class ResidentImages(LabelledImages):
+    """Pictures in memory.
+
+    Args:
+        pixels: [M, C, H, W] uint8, or a store that other sets share.
+        labels: [N] int64.
+        normalisation: subtracted and divided by, per channel.
+        indices: [N] which pictures of `pixels` these are; None for all of them in order.
+    """
+
+    def __init__(
+        self,
+        pixels: Tensor | PixelStore,
+        labels: Tensor,
+        normalisation: Normalisation,
+        indices: Tensor | None = None,
+    ) -> None:
+        self.store = pixels if isinstance(pixels, PixelStore) else PixelStore(pixels)
+        count, channels, height, width = self.store.pixels.shape
+        self.indices = torch.arange(count) if indices is None else indices.cpu().long()
+        self.labels = _labels(labels, len(self.indices))
+        self.normalisation = normalisation
+        self.image_shape = (channels, height, width)
+
+    def subset(self, indices: Sequence[int] | Tensor) -> "ResidentImages":
+        """The pictures at `indices`, in that order; the pixels are shared."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return ResidentImages(self.store, self.labels[chosen], self.normalisation, self.indices[chosen])
+
+    def with_labels(self, labels: Tensor) -> "ResidentImages":
+        """The same pictures with other labels ([N] int64); the pixels are shared."""
+        return ResidentImages(self.store, labels, self.normalisation, self.indices)
+
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device,
+        *,
+        seed: int | None = None,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        start: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walks through the pictures once; see `LabelledImages.batches`."""
+        order = _order(len(self), batch_size, seed, shuffle, augmentation, limit)
+        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start)
+
+    def _walk(
+        self,
+        order: Tensor,
+        batch_size: int,
+        device: torch.device,
+        seed: int | None,
+        augmentation: Augmentation | None,
+        start: int,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        store = self.store.on(device)
+        # One copy of order and labels per walk, so that no batch waits for the host.
+        places, labels = self.indices[order].to(device), self.labels[order].to(device)
+        mean, std = _constants(self.normalisation, self.image_shape[0], device)
+        for first in range(start * batch_size, len(order), batch_size):
+            here = slice(first, first + batch_size)
+            pixels = store[places[here]]
+            if augmentation is None or seed is None:
+                yield pixels.float().sub_(mean).div_(std), labels[here]
+                continue
+            rng = torch_rng(seed, "data.augment", first // batch_size)
+            pixels = augmentation.geometry(pixels, rng)
+            yield augmentation.erase(pixels.float().sub_(mean).div_(std), rng), labels[here]
+
+
+class StreamedImages(LabelledImages):
+    """Pictures decoded from disk as they are needed.
+
+    Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation, a random resized
+    crop replaces that (where its `crop_padding` is above 0) and the picture is mirrored at random (where its `flip` is
+    set); the numbers are those of the usual ImageNet recipe.
+
+    Args:
+        pictures: gives the pictures; must be picklable where processes are not forked.
+        labels: [N] int64.
+        normalisation: subtracted and divided by, per channel.
+        size: side of the batches' pictures, in pixels.
+        indices: [N] which of `pictures` these are; None for all of them in order.
+        workers: number of decoding processes; None for one per processor, at most 8; 0 decodes in this process.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureSource,
+        labels: Tensor,
+        normalisation: Normalisation,
+        size: int,
+        indices: Tensor | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.pictures = pictures
+        self.indices = torch.arange(len(pictures)) if indices is None else indices.cpu().long()
+        self.labels = _labels(labels, len(self.indices))
+        self.normalisation = normalisation
+        self.size = size
+        self.workers = workers
+        self.image_shape = (3, size, size)
+
+    def subset(self, indices: Sequence[int] | Tensor) -> "StreamedImages":
+        """The pictures at `indices`, in that order."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return self._like(self.labels[chosen], self.indices[chosen])
+
+    def with_labels(self, labels: Tensor) -> "StreamedImages":
+        """The same pictures with other labels ([N] int64)."""
+        return self._like(labels, self.indices)
+
+    def _like(self, labels: Tensor, indices: Tensor) -> "StreamedImages":
+        return StreamedImages(self.pictures, labels, self.normalisation, self.size, indices, self.workers)
+
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device,
+        *,
+        seed: int | None = None,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        start: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walks through the pictures once; see `LabelledImages.batches`.
+
+        Raises:
+            DataError: a picture cannot be read; the error names it.
+        """
+        order = _order(len(self), batch_size, seed, shuffle, augmentation, limit)
+        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start)
+
+    def _walk(
+        self,
+        order: Tensor,
+        batch_size: int,
+        device: torch.device,
+        seed: int | None,
+        augmentation: Augmentation | None,
+        start: int,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        transform = centre_crop(self.size) if augmentation is None else random_crop(self.size, augmentation)
+        labels = self.labels[order].to(device)
+        mean, std = _constants(self.normalisation, 3, device)
+        walk = stream_pixels(
+            self.pictures,
+            self.indices[order],
+            batch_size,
+            transform,
+            seed=None if augmentation is None else seed,
+            start=start,
+            workers=self.workers,
+            pin_memory=device.type == "cuda",
+        )
+        for number, pixels in enumerate(walk, start):
+            here = slice(number * batch_size, (number + 1) * batch_size)
+            images = pixels.to(device, non_blocking=True).float().sub_(mean).div_(std)
+            if augmentation is not None and seed is not None:
+                images = augmentation.erase(images, torch_rng(seed, "data.cutout", number))
+            yield images, labels[here]
+
+
+def centre_crop(size: int) -> Transform:
+    """Resizes the shorter side to `size` * 256 / 224 (antialiased) and cuts the centre, [`size`, `size`] pixels."""
+    from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
+
+    return v2.Compose([v2.Resize(round(size * 256 / 224), antialias=True), v2.CenterCrop(size)])
+
+
+def random_crop(size: int, augmentation: Augmentation) -> Transform:
+    """The random crop and flip of streamed training pictures, down to [`size`, `size`] pixels."""
+    from torchvision.transforms import v2
+
+    crop = v2.RandomResizedCrop(size, antialias=True) if augmentation.crop_padding else centre_crop(size)
+    return v2.Compose([crop, v2.RandomHorizontalFlip()]) if augmentation.flip else crop
+
+
+def stream_pixels(
+    pictures: PictureSource,
+    order: Tensor,
+    batch_size: int,
+    transform: Transform,
+    *,
+    seed: int | None = None,
+    start: int = 0,
+    workers: int | None = None,
+    pin_memory: bool = False,
+) -> Iterator[Tensor]:
+    """Decodes pictures in worker processes.
+
+    Args:
+        pictures: where they come from.
+        order: [N] which pictures, in the order of the walk.
+        batch_size: pictures per batch.
+        transform: brings a picture to the common size; may draw from torch's global CPU generator.
+        seed: the picture at place i of `order` is transformed under a stream named by (seed, i); None for no seeding.
+        start: number of batches to skip.
+        workers: number of processes; None for one per processor, at most 8.
+        pin_memory: whether the batches lie in page-locked memory.
+
+    Yields:
+        [B, 3, S, S] uint8 on the CPU.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    groups = [list(range(i, min(i + batch_size, len(order)))) for i in range(start * batch_size, len(order), batch_size)]
+    if not groups:
+        return
+    wanted = worker_count() if workers is None else workers
+    loader: DataLoader[Any] = DataLoader(
+        _Items(pictures, order, transform, seed),
+        batch_sampler=groups,
+        num_workers=min(wanted, len(groups)),
+        collate_fn=_collate,
+        pin_memory=pin_memory,
+        # Without its own generator the loader draws from, and so changes, torch's global one.
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, _Unreadable):
+            raise DataError(batch.message)
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Unreadable:
+    """Stands in for a picture: an exception that crosses the worker boundary would come out as a page of traceback."""
+
+    message: str
+
+
+class _Items(TorchDataset[Any]):
+    """Pictures by their place in a walk, brought to size."""
+
+    def __init__(self, pictures: PictureSource, order: Tensor, transform: Transform, seed: int | None) -> None:
+        self.pictures = pictures
+        self.order = order
+        self.transform = transform
+        self.seed = seed
+
+    def __getitem__(self, place: int) -> Tensor | _Unreadable:
+        number = int(self.order[place])
+        try:
+            picture = self.pictures[number]
+        except DataError as error:
+            return _Unreadable(str(error))
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            reason = " ".join(str(error).split())
+            return _Unreadable(f"Cannot read picture number {number} ({reason}): replace or remove it.")
+        picture = picture[0] if isinstance(picture, tuple | list) else picture
+        if isinstance(picture, Image.Image):
+            picture = to_rgb(picture)
+        if self.seed is None:
+            return _as_pixels(self.transform(picture))
+        # The CPU generator alone: torch.manual_seed would reseed the accelerator's as well, and it is not restored.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive(self.seed, "data.augment", place))
+            return _as_pixels(self.transform(picture))
+
+
+def _as_pixels(picture: Any) -> Tensor:
+    from torchvision.transforms.v2.functional import pil_to_tensor
+
+    pixels: Tensor = pil_to_tensor(picture) if isinstance(picture, Image.Image) else picture
+    return pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels
+
+
+def _collate(items: list[Tensor | _Unreadable]) -> Tensor | _Unreadable:
+    pictures: list[Tensor] = []
+    for item in items:
+        if isinstance(item, _Unreadable):
+            return item
+        pictures.append(item)
+    return torch.stack(pictures)
+
+
+def _order(
+    count: int,
+    batch_size: int,
+    seed: int | None,
+    shuffle: bool,
+    augmentation: Augmentation | None,
+    limit: int | None,
+) -> Tensor:
+    """The walk's picture numbers, cut at `limit`; checks the arguments that both kinds share."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    if seed is None and (shuffle or augmentation is not None):
+        raise ValueError("shuffle and augmentation need a seed")
+    if shuffle and seed is not None:
+        order = torch.randperm(count, generator=torch_rng(seed, "data.order"))
+    else:
+        order = torch.arange(count)
+    return order if limit is None else order[:limit]
+
+
+def _labels(labels: Tensor, count: int) -> Tensor:
+    if labels.dim() != 1 or len(labels) != count:
+        raise ValueError(f"{count} pictures need {count} labels, not a tensor of {list(labels.shape)}")
+    return labels.cpu().long()
+
+
+def _constants(normalisation: Normalisation, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation in units of raw pixels (0 to 255), each [1, C, 1, 1]."""
+    if len(normalisation.mean) != channels or len(normalisation.std) != channels:
+        raise ValueError(f"normalisation of {len(normalisation.mean)} channels for pictures of {channels}")
+    mean, std = ((torch.tensor(part) * 255).view(1, -1, 1, 1).to(device) for part in (normalisation.mean, normalisation.std))
+    return mean, std

@@ -1,0 +1,150 @@
+"""Class-balanced divisions of a labelled set, fixed by a seed.
+
+The search trains the supernet on one half of the training set and scores architectures on the other; both halves hold
+every class in the same share. A fixed part is held out for sets that bring no test set.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from genas.data.augment import Augmentation
+from genas.data.base import LabelledImages, Normalisation, Splits
+from genas.errors import DataError
+from genas.seeding import torch_rng
+
+#: The share of pictures held out as the test set where a data set brings none.
+TEST_SHARE = 0.2
+
+
+def check_labels(labels: Tensor, num_classes: int, class_names: Sequence[str], *, least: int = 2) -> None:
+    """Checks that labels are fit for training.
+
+    Args:
+        labels: [N] int64.
+        num_classes: number of classes.
+        class_names: one name per class, for the error.
+        least: smallest number of pictures in a class.
+
+    Raises:
+        DataError: fewer than two classes, a label out of range, an empty class, or a class with fewer than `least`
+            pictures; the error names the class.
+    """
+    if num_classes < 2:
+        named = f" ({class_names[0]})" if class_names else ""
+        raise DataError(f"The data have {num_classes} class{'' if num_classes == 1 else 'es'}{named}; at least 2 are needed.")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        wrong = labels[(labels < 0) | (labels >= num_classes)][0].item()
+        raise DataError(f"A label is {wrong}; with {num_classes} classes it must lie between 0 and {num_classes - 1}.")
+    counts = torch.bincount(labels, minlength=num_classes).tolist()
+    empty = [class_names[i] for i, count in enumerate(counts) if count == 0]
+    if empty:
+        raise DataError(f"No training pictures in {_listed(empty)}: add pictures or remove the class.")
+    few = [class_names[i] for i, count in enumerate(counts) if count < least]
+    if few:
+        raise DataError(f"Fewer than {least} training pictures in {_listed(few)}: each class needs at least {least}.")
+
+
+def class_balanced_halves(
+    labels: Tensor, num_classes: int, seed: int, class_names: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """Divides pictures into two halves that hold every class in the same share.
+
+    Classes of odd size give their odd picture to either half in turn, so that the halves' sizes differ by one at most.
+
+    Args:
+        labels: [N] int64.
+        num_classes: number of classes.
+        seed: fixes the division.
+        class_names: one name per class, for errors.
+
+    Returns:
+        The two halves' picture numbers, each ascending, int64.
+
+    Raises:
+        DataError: see `check_labels`.
+    """
+    check_labels(labels, num_classes, class_names)
+    rng = torch_rng(seed, "data.halves")
+    extra_first = bool(torch.randint(0, 2, (1,), generator=rng))
+    halves: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for members in _shuffled_classes(labels, num_classes, rng):
+        cut = len(members) // 2
+        if len(members) % 2:
+            cut += extra_first
+            extra_first = not extra_first
+        halves[0].append(members[:cut])
+        halves[1].append(members[cut:])
+    first, second = (torch.cat(half).sort().values for half in halves)
+    return first, second
+
+
+def hold_out_test(labels: Tensor, num_classes: int, class_names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Holds out a fifth of every class as the test set; the same for every run, whatever its seed.
+
+    Args:
+        labels: [N] int64.
+        num_classes: number of classes.
+        class_names: one name per class, for errors.
+
+    Returns:
+        Picture numbers for training and for the test, each ascending, int64.
+
+    Raises:
+        DataError: see `check_labels`; a class needs three pictures here.
+    """
+    check_labels(labels, num_classes, class_names, least=3)
+    train, test = [], []
+    for members in _shuffled_classes(labels, num_classes, torch_rng(0, "data.test")):
+        cut = max(1, round(len(members) * TEST_SHARE))
+        test.append(members[:cut])
+        train.append(members[cut:])
+    return torch.cat(train).sort().values, torch.cat(test).sort().values
+
+
+def make_splits(
+    train: LabelledImages,
+    test: LabelledImages | None,
+    seed: int,
+    *,
+    normalisation: Normalisation,
+    class_names: Sequence[str],
+    augmentation: Augmentation,
+) -> Splits:
+    """Puts a `Splits` together from the training and test sets.
+
+    Args:
+        train: the whole training set; both halves are subsets of it.
+        test: the test set, passed through.
+        seed: fixes the halves.
+        normalisation: passed through.
+        class_names: one name per class, in label order.
+        augmentation: passed through.
+
+    Raises:
+        DataError: the training labels are unfit, see `check_labels`.
+    """
+    weights, validation = class_balanced_halves(train.labels, len(class_names), seed, class_names)
+    return Splits(
+        weights=train.subset(weights),
+        validation=train.subset(validation),
+        train=train,
+        test=test,
+        normalisation=normalisation,
+        class_names=tuple(class_names),
+        augmentation=augmentation,
+    )
+
+
+def _shuffled_classes(labels: Tensor, num_classes: int, rng: torch.Generator) -> list[Tensor]:
+    classes = []
+    for label in range(num_classes):
+        members = (labels == label).nonzero().flatten()
+        classes.append(members[torch.randperm(len(members), generator=rng)])
+    return classes
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"class{'es' if len(names) > 1 else ''} {', '.join(names[:most])}{more}"

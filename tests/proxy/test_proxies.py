@@ -1,0 +1,152 @@
+import math
+import random
+
+import pytest
+import torch
+
+from genas.errors import ConfigError, GenasError
+from genas.proxy import Proxy, ProxySettings, Score, Scoring, checked_score, open_proxy, parse_expression
+from genas.proxy.combined import Part
+from genas.space.base import Architecture
+
+SETTINGS = ProxySettings(flatness={"sigmas": (0.01, 0.03)})
+NAMES = ["flatness", "angle", "accuracy", "loss", "angle + 16*flatness - 0.5*loss"]
+
+
+class Constant(Proxy):
+    """A user's proxy."""
+
+    def score(self, architecture: Architecture) -> float:
+        return 2.5
+
+
+def state(scoring: Scoring) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in scoring.supernet.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_leaves_the_supernet_bit_identical(scoring, name):
+    before = state(scoring)
+    proxy = open_proxy(scoring, SETTINGS.model_copy(update={"expression": name}))
+    rng = random.Random(0)
+    for _ in range(2):
+        proxy.score(scoring.space.sample(rng))
+    after = scoring.supernet.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert not scoring.supernet.training
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_score_does_not_depend_on_what_was_scored_before(scoring, name):
+    rng = random.Random(1)
+    wanted, other = scoring.space.sample(rng), scoring.space.sample(rng)
+    settings = SETTINGS.model_copy(update={"expression": name})
+    first = open_proxy(scoring, settings).score(wanted)
+    proxy = open_proxy(scoring, settings)
+    proxy.score(other)
+    scoring.forget()
+    assert proxy.score(wanted) == first
+
+
+def test_sum_is_normalised_as_published_and_shares_add_up(scoring):
+    architecture = scoring.space.sample(random.Random(3))
+    angle = open_proxy(scoring, SETTINGS.model_copy(update={"expression": "angle"})).score(architecture)
+    flat = open_proxy(scoring, SETTINGS).score(architecture)
+    score = open_proxy(scoring, SETTINGS.model_copy(update={"expression": "angle + 16*flatness"})).score(architecture)
+    # methods.md 4.3: angle / pi + gamma * FBS, gamma = w / sigma_1
+    assert score.value == pytest.approx(angle.value / math.pi + 16 / 0.01 * flat.value)
+    assert score.terms["angle"]["share"] + score.terms["flatness"]["share"] == pytest.approx(1)
+    assert score.terms["flatness"]["losses"] == flat.terms["losses"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("flatness", (Part(1, "flatness"),)),
+        (" angle+16*flatness ", (Part(1, "angle"), Part(16, "flatness"))),
+        ("0.5*accuracy - 2e-1*loss", (Part(0.5, "accuracy"), Part(-0.2, "loss"))),
+        ("-loss", (Part(-1, "loss"),)),
+        ("angle + my.module:Own", (Part(1, "angle"), Part(1, "my.module:Own"))),
+    ],
+)
+def test_expressions(text, parts):
+    assert parse_expression(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "character 1"),
+        ("angle +", "the end came"),
+        ("angle flatness", "character 7"),
+        ("3 flatness", "character 3"),
+        ("angle & loss", "character 6"),
+        ("flatnes", "Did you mean 'flatness'"),
+        ("0*angle", "is 0"),
+        ("angle + angle", "twice"),
+    ],
+)
+def test_malformed_expressions_say_where(text, message):
+    with pytest.raises(ConfigError, match="") as caught:
+        parse_expression(text)
+    assert message in str(caught.value)
+
+
+def test_own_proxy_by_name_and_alone_or_in_a_sum(scoring, monkeypatch):
+    import sys
+    import types
+
+    module = types.ModuleType("own_proxy")
+    module.Constant = Constant
+    monkeypatch.setitem(sys.modules, "own_proxy", module)
+    architecture = scoring.space.sample(random.Random(0))
+    alone = open_proxy(scoring, ProxySettings(expression="own_proxy:Constant"))
+    assert checked_score(alone, architecture) == Score(2.5)
+    twice = open_proxy(scoring, ProxySettings(expression="2*own_proxy:Constant"))
+    assert checked_score(twice, architecture).value == 5.0
+    with pytest.raises(ConfigError, match="not a subclass"):
+        open_proxy(scoring, ProxySettings(expression="math:pi"))
+    with pytest.raises(ConfigError, match="cannot be imported"):
+        open_proxy(scoring, ProxySettings(expression="no_such_module:X"))
+
+
+def test_a_score_that_is_not_finite_is_refused(scoring):
+    class Broken(Proxy):
+        def score(self, architecture: Architecture) -> float:
+            return math.nan
+
+    with pytest.raises(GenasError, match="nan"):
+        checked_score(Broken(scoring), scoring.space.sample(random.Random(0)))
+
+
+def test_accuracy_and_loss_agree_with_a_plain_loop(scoring):
+    architecture = scoring.space.sample(random.Random(9))
+    network = scoring.prepared(architecture)
+    right, total, loss = 0, 0, 0.0
+    with torch.no_grad():
+        for images, labels in scoring.validation_batches():
+            for image, label in zip(images, labels, strict=True):
+                logits = network(image[None])
+                right += int(logits.argmax() == label)
+                loss += float(torch.nn.functional.cross_entropy(logits, label[None]))
+                total += 1
+    assert total == len(scoring.splits.validation)
+    assert open_proxy(scoring, ProxySettings(expression="accuracy")).score(architecture).value == right / total
+    assert open_proxy(scoring, ProxySettings(expression="loss")).score(architecture).value == pytest.approx(-loss / total, rel=1e-4)
+
+
+def test_angle_equals_the_concatenated_vectors(scoring):
+    """The angle by really concatenating, with each operation repeated once per path."""
+    architecture = scoring.space.sample(random.Random(11))
+    terms = scoring.space.angle_terms(scoring.supernet, architecture)
+    trained = dict(scoring.supernet.named_parameters())
+    before, after = [], []
+    for name, multiplicity in terms.parameters:
+        before.extend([scoring.initial[name].double().flatten()] * multiplicity)
+        after.extend([trained[name].detach().double().flatten()] * multiplicity)
+    constant = torch.full((1,), math.sqrt(terms.constant_square), dtype=torch.float64)
+    first, second = torch.cat([*before, constant]), torch.cat([*after, constant])
+    expected = math.acos(float(first @ second / first.norm() / second.norm()))
+    score = open_proxy(scoring, ProxySettings(expression="angle")).score(architecture)
+    assert score.value == pytest.approx(expected if terms.has_path else 0.0, abs=1e-7)

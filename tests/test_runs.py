@@ -1,0 +1,107 @@
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import genas.runs
+from genas.errors import CheckpointError, RunError
+from genas.runs import RunFolder, load_checkpoint, read_config, save_checkpoint, write_atomically, write_json
+
+
+def test_checkpoint_round_trip_is_exact(tmp_path):
+    tensors = {"a": torch.randn(3, 4), "b": torch.arange(5), "c": torch.tensor(1.5, dtype=torch.float64)}
+    facts = {"epoch": 3, "rows": [{"loss": 0.1 + 0.2}]}
+    save_checkpoint(tmp_path / "x.safetensors", tensors, facts)
+    loaded, found = load_checkpoint(tmp_path / "x.safetensors")
+    assert all(torch.equal(tensors[key], loaded[key]) for key in tensors)
+    assert found == facts
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_truncated_checkpoints_are_refused(tmp_path, keep):
+    path = tmp_path / "x.safetensors"
+    save_checkpoint(path, {"a": torch.randn(100)}, {})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match="truncated"):
+        load_checkpoint(path)
+
+
+def test_foreign_and_missing_checkpoints_are_refused(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="did not write"):
+        load_checkpoint(tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "No permission"), (errno.EROFS, "No permission")]
+)
+def test_a_failed_write_leaves_the_old_file_and_says_why(tmp_path, monkeypatch, number, message):
+    path = tmp_path / "best.json"
+    write_json(path, {"score": 1})
+
+    def fail(handle):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(genas.runs.os, "fsync", fail)
+    with pytest.raises(RunError, match=message):
+        write_json(path, {"score": 2})
+    assert json.loads(path.read_text()) == {"score": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best.json"]
+
+
+def test_a_second_process_is_refused_with_the_first_ones_id(tmp_path):
+    import os
+
+    with RunFolder(tmp_path / "run"):
+        code = (
+            "from pathlib import Path\nfrom genas.runs import RunFolder\n"
+            f"RunFolder(Path({str(tmp_path / 'run')!r})).__enter__()"
+        )
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode != 0
+    assert f"in use by process {os.getpid()} on" in answer.stderr
+    with RunFolder(tmp_path / "run"):
+        pass  # free again
+
+
+def test_a_changed_configuration_is_refused_with_the_differing_keys(tmp_path):
+    with RunFolder(tmp_path / "run") as folder:
+        folder.freeze({"seed": 1, "supernet": {"epochs": 5, "clip": None}})
+        folder.freeze({"seed": 1, "supernet": {"epochs": 5, "clip": None}})
+        with pytest.raises(RunError, match=r"seed \(was 1, now 2\), supernet.epochs \(was 5, now 6\)"):
+            folder.freeze({"seed": 2, "supernet": {"epochs": 6, "clip": None}})
+    assert read_config(tmp_path / "run")["seed"] == 1
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with RunFolder(tmp_path) as folder, pytest.raises(RunError, match=r"not a run folder.*thesis\.tex"):
+        folder.freeze({"seed": 1})
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(RunError, match="file stands in its way"):
+        RunFolder(tmp_path / "run").__enter__()
+
+
+def test_leftovers_of_a_killed_process_are_cleared(tmp_path):
+    run = tmp_path / "run"
+    (run / "supernet").mkdir(parents=True)
+    (run / "supernet" / ".checkpoint.safetensors.abc.part").write_bytes(b"half")
+    with RunFolder(run):
+        assert not list(run.rglob("*.part"))
+
+
+def test_damaged_config_is_one_sentence(tmp_path):
+    write_atomically(tmp_path / "config.yaml", b"a: [1, 2")
+    with pytest.raises(RunError, match="damaged"):
+        read_config(tmp_path)
+    with pytest.raises(RunError, match="not a run folder"):
+        read_config(tmp_path / "nowhere")
