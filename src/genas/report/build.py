@@ -1,0 +1,144 @@
+"""Builds the report page of a run from what its folder holds."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from genas.progress import duration
+from genas.report.cell_drawing import cell_graphs, draw_cell
+from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
+from genas.report.page import render
+from genas.runs import read_config, write_atomically
+from genas.search.history import History, Record
+from genas.status import read_rows
+
+
+def build_report(run: Path) -> Path:
+    """Writes ``report.html`` and ``figures/`` of a run folder.
+
+    Args:
+        run: the run folder, finished or not.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RunError: no run folder.
+    """
+    report = collect(run)
+    path = run / "report.html"
+    for graph in report.cells:
+        name = graph.title.lower().replace(" ", "-")
+        write_atomically(run / "figures" / f"{name}.svg", draw_cell(graph).encode())
+    write_atomically(path, render(report).encode())
+    return path
+
+
+def collect(run: Path) -> ReportData:
+    """What the report shows."""
+    config = read_config(run)
+    records: list[Record] = []
+    if (run / "history.sqlite").exists():
+        with History(run / "history.sqlite", readonly=True) as history:
+            records = list(history)
+    scored = [record for record in records if record.failed is None]
+    best = sorted(scored, key=lambda record: (-(record.score or 0.0), record.number))[:10]
+    data = _json(run / "data.json") or {}
+    test = (_json(run / "retrain" / "result.json") or {}).get("test")
+    return ReportData(
+        title=f"Search on {config['data']['name']} in {config['space']['name']} by {config['proxy']['expression']}",
+        created=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
+        command=(run / "command.txt").read_text(encoding="utf-8").strip() if (run / "command.txt").exists() else "",
+        summary=_summary(config, data, records),
+        config=config,
+        environment=_json(run / "environment.json") or {},
+        history=tuple(
+            Progress(record.generation, index, record.score or 0.0) for index, record in enumerate(scored)
+        ),
+        failed=tuple((record.genotype, record.failed or "") for record in records if record.failed is not None),
+        best=tuple(
+            Candidate(
+                rank,
+                record.genotype,
+                record.score or 0.0,
+                record.parts,
+                record.params or 0,
+                record.macs or 0,
+                record.generation,
+            )
+            for rank, record in enumerate(best, 1)
+        ),
+        cells=cell_graphs(best[0].genotype) if best else (),
+        noise_curves=tuple(
+            NoiseCurve(
+                curve["label"],
+                curve["genotype"],
+                tuple(curve["sigmas"]),
+                tuple(curve["losses"]),
+                tuple(curve["spread"]),
+            )
+            for curve in _json(run / "noise_curves.json") or []
+        ),
+        supernet_curve=_curve("Supernet", run / "supernet" / "metrics.csv"),
+        retrain_curve=_curve("Retraining", run / "retrain" / "metrics.csv"),
+        test=test or None,
+        next_steps=_next_steps(run, best[0].genotype if best else None, bool(test)),
+    )
+
+
+def _summary(config: dict[str, Any], data: dict[str, Any], records: list[Record]) -> tuple[tuple[str, str], ...]:
+    shape = " x ".join(str(side) for side in data.get("image_shape", []))
+    seconds = sum(record.seconds for record in records)
+    limits = [f"{key} {config['search'][key]:,}" for key in ("max_macs", "max_params") if config["search"].get(key)]
+    options = ", ".join(f"{key} {value}" for key, value in config["space"].items() if key != "name")
+    pictures = (
+        f"{data.get('weights', 0):,} for weights, {data.get('validation', 0):,} for scores, "
+        f"{data.get('test', 0):,} for the final test"
+    )
+    return (
+        ("Data set", f"{config['data']['name']}: {len(data.get('classes', []))} classes, pictures {shape}"),
+        ("Pictures", pictures),
+        ("Space", f"{config['space']['name']} ({options})"),
+        ("Supernet", f"{config['supernet']['epochs']} epochs, {config['supernet']['labels']} labels"),
+        ("Proxy", str(config["proxy"]["expression"])),
+        (
+            "Search",
+            f"{config['search']['algorithm']}: {len(records):,} architectures scored in {duration(seconds)}"
+            + (f"; limits: {', '.join(limits)}" if limits else ""),
+        ),
+        ("Seed", str(config["seed"])),
+        ("Device", f"{config['device']}, precision {config['precision']}"),
+    )
+
+
+def _curve(title: str, path: Path) -> TrainingCurve | None:
+    rows = read_rows(path)
+    if not rows:
+        return None
+    columns = {
+        key: tuple(float(row[key]) for row in rows) for key in ("loss", "accuracy", "learning_rate") if key in rows[0]
+    }
+    return TrainingCurve(title, tuple(int(row["epoch"]) for row in rows), columns)
+
+
+def _next_steps(run: Path, genotype: str | None, retrained: bool) -> tuple[tuple[str, str], ...]:
+    if genotype is None:
+        return (("Continue the run", f"genas search --run {run}"),)
+    steps = []
+    if retrained:
+        steps.append(
+            (
+                "Load the trained network in Python",
+                f'import genas\n\nnetwork = genas.load("{run}")  # wants normalised images; see retrain/model.json',
+            )
+        )
+    steps.append(
+        ("Score another architecture with the same supernet", f'genas score {run} "GENOTYPE" --proxy accuracy')
+    )
+    steps.append(("The best architecture", genotype))
+    return tuple(steps)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
