@@ -39,7 +39,8 @@ def test_foreign_and_missing_checkpoints_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "message"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "No permission"), (errno.EROFS, "No permission")]
+    ("number", "message"),
+    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "No permission"), (errno.EROFS, "No permission")],
 )
 def test_a_failed_write_leaves_the_old_file_and_says_why(tmp_path, monkeypatch, number, message):
     path = tmp_path / "best.json"

@@ -1,9 +1,10 @@
 """The configuration of a run: one frozen model per component, filled from presets, a YAML file and the command line.
 
-Later wins: the models' defaults (publications), the preset of the space, the preset of the data set, ``--as-published``,
-the YAML file, the named options, ``--set``.
+Later wins: the models' defaults (publications), the preset of the space, the preset of the data set,
+``--as-published``, the YAML file, the named options, ``--set``.
 """
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -146,19 +147,15 @@ def parse_assignment(text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text!r}: the value is not YAML.") from error
     if isinstance(nested, str):
-        try:
+        with contextlib.suppress(ValueError):
             nested = float(nested)  # YAML 1.1 reads 5e-4 as text
-        except ValueError:
-            pass
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
     assert isinstance(nested, dict)
     return nested
 
 
-def build_config(
-    overrides: Sequence[Mapping[str, Any]] = (), *, as_published: bool = False
-) -> Config:
+def build_config(overrides: Sequence[Mapping[str, Any]] = (), *, as_published: bool = False) -> Config:
     """The configuration from presets and overrides, later ones winning.
 
     Args:

@@ -43,9 +43,7 @@ class MissingExtraError(GenasError):
     """
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs an optional part that is not installed: pip install 'genas[{extra}]'."
-        )
+        super().__init__(f"{feature} needs an optional part that is not installed: pip install 'genas[{extra}]'.")
 
 
 class Interrupted(GenasError):

@@ -1,6 +1,5 @@
 """The whole way in one function: data, space, supernet, proxy, search, retrain, report."""
 
-import datetime
 import json
 import shlex
 import sys
@@ -393,4 +392,3 @@ def search(
 
 def _name(thing: str | type) -> str:
     return thing if isinstance(thing, str) else f"{thing.__module__}:{thing.__qualname__}"
-

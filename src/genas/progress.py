@@ -43,9 +43,7 @@ class Bar:
                 console=self._console,
             )
             self._progress.start()
-            self._task = self._progress.add_task(
-                self.title, total=self.total, completed=self.done, rate="", note=""
-            )
+            self._task = self._progress.add_task(self.title, total=self.total, completed=self.done, rate="", note="")
         return self
 
     def step(self, count: int = 1, note: str = "") -> None:

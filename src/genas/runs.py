@@ -1,8 +1,8 @@
 """A run folder: the only state of a run.
 
 It holds the frozen configuration (``config.yaml``), the environment, a lock, metrics, checkpoints, the history and the
-report. Every file is written under a temporary name and renamed, so that a reader, or a process that comes after a kill,
-sees the old file or the new one and nothing between.
+report. Every file is written under a temporary name and renamed, so that a reader, or a process that comes after
+a kill, sees the old file or the new one and nothing between.
 """
 
 import csv

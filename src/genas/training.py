@@ -187,9 +187,7 @@ class Trainer:
         note = f"epoch {self.epoch + 1}/{epochs}"
         return note + (f", last loss {self.rows[-1]['loss']:.3f}" if self.rows else "")
 
-    def _one(
-        self, images: Tensor, labels: Tensor, step: StepFunction, clip: float | None, zero_unused: bool
-    ) -> None:
+    def _one(self, images: Tensor, labels: Tensor, step: StepFunction, clip: float | None, zero_unused: bool) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with self.fabric.autocast():
             loss, logits = step(images, labels, self.epoch, self.step)

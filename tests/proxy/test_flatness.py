@@ -63,9 +63,7 @@ def slow_flatness(scoring: Scoring, genotype: str, sigmas: tuple[float, ...], al
                     total += float(functional.cross_entropy(logits, label[None]))
                     count += 1
         losses.append(total / count)
-    slopes = sum(
-        abs(losses[i + 1] - losses[i]) / (sigmas[i + 1] - sigmas[i]) for i in range(len(sigmas) - 1)
-    )
+    slopes = sum(abs(losses[i + 1] - losses[i]) / (sigmas[i + 1] - sigmas[i]) for i in range(len(sigmas) - 1))
     return 1 / (alpha * losses[0] / sigmas[0] + slopes + 1e-5)
 
 
@@ -101,7 +99,9 @@ def test_common_noise_repeats_and_own_noise_differs_between_architectures(scorin
 
 def test_shared_operations_get_the_same_noise():
     shape = torch.zeros(3, 2)
-    assert torch.equal(unit_noise(shape, 1, "flatness", 0, 0, "a.weight"), unit_noise(shape, 1, "flatness", 0, 0, "a.weight"))
+    assert torch.equal(
+        unit_noise(shape, 1, "flatness", 0, 0, "a.weight"), unit_noise(shape, 1, "flatness", 0, 0, "a.weight")
+    )
     assert not torch.equal(
         unit_noise(shape, 1, "flatness", 0, 0, "a.weight"), unit_noise(shape, 1, "flatness", 0, 0, "b.weight")
     )

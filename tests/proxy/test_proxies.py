@@ -133,7 +133,9 @@ def test_accuracy_and_loss_agree_with_a_plain_loop(scoring):
                 total += 1
     assert total == len(scoring.splits.validation)
     assert open_proxy(scoring, ProxySettings(expression="accuracy")).score(architecture).value == right / total
-    assert open_proxy(scoring, ProxySettings(expression="loss")).score(architecture).value == pytest.approx(-loss / total, rel=1e-4)
+    assert open_proxy(scoring, ProxySettings(expression="loss")).score(architecture).value == pytest.approx(
+        -loss / total, rel=1e-4
+    )
 
 
 def test_angle_equals_the_concatenated_vectors(scoring):

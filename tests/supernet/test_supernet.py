@@ -149,7 +149,7 @@ def test_published_recalibration_keeps_a_residue_of_the_reset():
     batches = [torch.tensor([[[[9.0, 11.0]]]])] * 14
     recalibrate(norm, batches, "momentum")
     assert float(norm.running_mean) == pytest.approx(10 * (1 - 0.9**14), rel=1e-5)
-    assert 0.9**14 == pytest.approx(0.229, abs=5e-4)
+    assert pytest.approx(0.229, abs=5e-4) == 0.9**14
     assert float(norm.running_var) == pytest.approx(0.9**14 + 2 * (1 - 0.9**14), rel=1e-5)
     recalibrate(norm, batches, "cumulative")
     assert float(norm.running_mean) == pytest.approx(10)

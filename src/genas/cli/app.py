@@ -57,7 +57,7 @@ def main() -> None:
         _complain("Interrupted; what was saved is complete. Give the same command to continue.")
         sys.exit(130)
     except OSError as error:
-        if debug or error.filename is None and error.errno is None:
+        if debug or (error.filename is None and error.errno is None):
             raise
         _complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
         sys.exit(2)

@@ -30,7 +30,9 @@ DataRoot = Annotated[
 SpaceName = Annotated[
     str | None,
     typer.Option(
-        "--space", help="Search space: darts, nasbench201, or package.module:Name. [default: darts]", rich_help_panel=DATA
+        "--space",
+        help="Search space: darts, nasbench201, or package.module:Name. [default: darts]",
+        rich_help_panel=DATA,
     ),
 ]
 ProxyText = Annotated[
@@ -44,7 +46,9 @@ ProxyText = Annotated[
 ]
 Algorithm = Annotated[
     str | None,
-    typer.Option("--search", help="evolution, random, or package.module:Name. [default: evolution]", rich_help_panel=METHOD),
+    typer.Option(
+        "--search", help="evolution, random, or package.module:Name. [default: evolution]", rich_help_panel=METHOD
+    ),
 ]
 MaxMacs = Annotated[
     str | None,
@@ -52,7 +56,9 @@ MaxMacs = Annotated[
 ]
 MaxParams = Annotated[
     str | None,
-    typer.Option("--max-params", help="Hard limit on parameters at the supernet's size, such as 1.5M.", rich_help_panel=METHOD),
+    typer.Option(
+        "--max-params", help="Hard limit on parameters at the supernet's size, such as 1.5M.", rich_help_panel=METHOD
+    ),
 ]
 AsPublished = Annotated[
     bool,
@@ -86,9 +92,7 @@ Device = Annotated[
 Precision = Annotated[
     str | None, typer.Option("--precision", help="32, bf16, 16 or 64. [default: 32]", rich_help_panel=MACHINE)
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)
-]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=OUTPUT)]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}

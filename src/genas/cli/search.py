@@ -21,7 +21,9 @@ def search(
     retrain: Annotated[
         bool,
         typer.Option(
-            "--retrain/--no-retrain", help="Train the best architecture from scratch at the end.", rich_help_panel=options.METHOD
+            "--retrain/--no-retrain",
+            help="Train the best architecture from scratch at the end.",
+            rich_help_panel=options.METHOD,
         ),
     ] = True,
     run: options.Run = None,

@@ -2,8 +2,8 @@
 
     angle(a) = arccos( <V(theta0, a), V(theta, a)> / (|V(theta0, a)| |V(theta, a)|) )
 
-V concatenates, for every active input-to-output path of every cell, the parameters along it; an operation on several paths
-counts once per path. Which parameters and constants enter is the space's business (`Space.angle_terms`): variant B of
+V concatenates, for every active input-to-output path of every cell, the parameters along it; an operation on several
+paths counts once per path. Which parameters and constants enter is the space's business (`Space.angle_terms`): variant B of
 methods.md section 8 for the DARTS space, variant E for NAS-Bench-201.
 
 Deviations from the published code: float64 and a clamped cosine (T8); the dilated convolutions' BN shift is used
@@ -58,7 +58,7 @@ class Angle(Proxy):
         return Score(math.acos(cosine), {"cosine": cosine, "length": length})
 
     def normalised(self, score: Score) -> float:
-        """angle / pi (methods.md 4.3)."""
+        """Angle / pi (methods.md 4.3)."""
         return score.value / math.pi
 
     def _product(self, name: str) -> tuple[float, float, float, int]:

@@ -145,7 +145,12 @@ class Scoring:
             right = (logits.argmax(1) == labels).sum()
             weight = len(labels) if self.evaluation.weighting == "pictures" else 1
             total += torch.stack(
-                [loss.double() * weight, right.double(), loss.new_tensor(weight).double(), right.new_tensor(len(labels))]
+                [
+                    loss.double() * weight,
+                    right.double(),
+                    loss.new_tensor(weight).double(),
+                    right.new_tensor(len(labels)),
+                ]
             )
         loss_sum, right_sum, weights, count = total.tolist()
         return LossAndAccuracy(loss_sum / weights, right_sum / count)

@@ -1,8 +1,8 @@
 """Weighted sums of proxies, written as in ``angle + 16*flatness``.
 
 Each part enters normalised as published (methods.md 4.3): angle / pi, flatness / sigma_1 (so that a weight w means
-gamma = w / sigma_1), accuracy and loss as they are. The share of a part is its absolute contribution over the sum of all
-absolute contributions.
+gamma = w / sigma_1), accuracy and loss as they are. The share of a part is its absolute contribution over the sum of
+all absolute contributions.
 """
 
 import difflib
@@ -47,7 +47,9 @@ class Part:
     name: str
 
 
-_TOKEN = re.compile(r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][\w.:-]*)|(?P<sign>[+*-]))")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][\w.:-]*)|(?P<sign>[+*-]))"
+)
 
 
 def parse_expression(text: str) -> tuple[Part, ...]:
@@ -97,9 +99,7 @@ def parse_expression(text: str) -> tuple[Part, ...]:
         if ":" not in name and name not in KNOWN:
             close = difflib.get_close_matches(name, KNOWN, 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(
-                f"unknown proxy {name!r}; known are {', '.join(KNOWN)} and package.module:Name.{hint}"
-            )
+            raise ConfigError(f"unknown proxy {name!r}; known are {', '.join(KNOWN)} and package.module:Name.{hint}")
         parts.append(Part(weight, name))
     names = [part.name for part in parts]
     if len(set(names)) < len(names):

@@ -56,7 +56,9 @@ class FlatnessSettings(Settings):
         return value
 
 
-def flatness_terms(sigmas: tuple[float, ...], losses: tuple[float, ...], alpha: float) -> tuple[float, list[float], float]:
+def flatness_terms(
+    sigmas: tuple[float, ...], losses: tuple[float, ...], alpha: float
+) -> tuple[float, list[float], float]:
     """The measure from the losses.
 
     Args:

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from genas.progress import duration
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
 from genas.report.page import render
+
+from genas.progress import duration
 from genas.runs import read_config, write_atomically
 from genas.search.history import History, Record
 from genas.status import read_rows
@@ -53,9 +54,7 @@ def collect(run: Path) -> ReportData:
         summary=_summary(config, data, records),
         config=config,
         environment=_json(run / "environment.json") or {},
-        history=tuple(
-            Progress(record.generation, index, record.score or 0.0) for index, record in enumerate(scored)
-        ),
+        history=tuple(Progress(record.generation, index, record.score or 0.0) for index, record in enumerate(scored)),
         failed=tuple((record.genotype, record.failed or "") for record in records if record.failed is not None),
         best=tuple(
             Candidate(

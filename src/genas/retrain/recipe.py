@@ -25,7 +25,7 @@ class RetrainSettings(Settings):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Label smoothing (2.3: none on CIFAR)."""
     cutout: int = Field(0, ge=0)
-    """Side of the square that cutout erases, in pixels; 0 for none (2.3: 16 at 600 epochs; a short run does without)."""
+    """Side of the square that cutout erases, in pixels; 0 for none (2.3: 16, at 600 epochs)."""
     cells: int | None = Field(None, ge=1)
     """Cells of the network (per stage in NAS-Bench-201); None as in the supernet."""
     channels: int | None = Field(None, ge=1)

@@ -111,6 +111,4 @@ class Search(ABC):
                 within = self.allowed(architecture)
         if not taken and not within:
             limits = self.settings.model_dump(include={"max_macs", "max_params"}, exclude_none=True)
-            raise SearchError(
-                f"none of {ATTEMPTS} random architectures is within the limits {limits}; raise them."
-            )
+            raise SearchError(f"none of {ATTEMPTS} random architectures is within the limits {limits}; raise them.")

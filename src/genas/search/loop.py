@@ -1,7 +1,7 @@
 """The loop between a search and a proxy. It knows no algorithm.
 
-An architecture whose score is not finite or raises is recorded as failed with its reason, and the search goes on; it ends
-with an error when more than half of a generation fails.
+An architecture whose score is not finite or raises is recorded as failed with its reason, and the search goes on; it
+ends with an error when more than half of a generation fails.
 """
 
 import time
@@ -19,9 +19,7 @@ from genas.space.base import Architecture
 from genas.space.cost import Cost
 
 
-def evaluate(
-    proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]
-) -> Record:
+def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]) -> Record:
     """Scores one architecture; a failure becomes part of the record."""
     begun = time.perf_counter()
     architecture = proposal.architecture

@@ -13,7 +13,9 @@ from genas.space.base import Architecture, Space
 KNOWN: dict[str, type[Search]] = {"evolution": Evolution, "random": RandomSearch}
 
 
-def open_search(space: Space, settings: SearchSettings, allowed: Callable[[Architecture], bool] | None = None) -> Search:
+def open_search(
+    space: Space, settings: SearchSettings, allowed: Callable[[Architecture], bool] | None = None
+) -> Search:
     """The search that `settings` name.
 
     Raises:

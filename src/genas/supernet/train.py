@@ -118,9 +118,7 @@ def train_supernet(
         weight_decay=settings.weight_decay,
         nesterov=settings.nesterov,
     )
-    trainer = Trainer(
-        folder, fabric, network, optimizer, "supernet", identity, settings.checkpoint_seconds, quiet
-    )
+    trainer = Trainer(folder, fabric, network, optimizer, "supernet", identity, settings.checkpoint_seconds, quiet)
     trainer.resume()
     # a short last batch (391 of 64 in CIFAR) is used, but not one of a single picture: batch norm needs two
     steps = -(-len(images) // settings.batch_size) - (len(images) % settings.batch_size == 1)
