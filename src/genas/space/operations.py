@@ -1,0 +1,134 @@
+"""The operations of the cell-based spaces (methods.md 1.2, 13.1). No convolution has a bias.
+
+`none` has no module: its edge is skipped.
+"""
+
+import torch
+from torch import Tensor, nn
+
+DARTS_OPERATIONS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+NASBENCH201_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+
+
+class ReluConvBn(nn.Module):
+    """ReLU, convolution, batch norm: [B, Cin, H, W] to [B, Cout, H/stride, W/stride]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Applies the three in turn."""
+        out: Tensor = self.bn(self.conv(torch.relu(x)))
+        return out
+
+
+class _Separable(nn.Module):
+    """ReLU, depthwise, pointwise, batch norm."""
+
+    def __init__(self, width: int, kernel: int, stride: int, dilation: int, affine: bool) -> None:
+        super().__init__()
+        padding = dilation * (kernel // 2)
+        self.depthwise = nn.Conv2d(
+            width, width, kernel, stride, padding, dilation=dilation, groups=width, bias=False
+        )
+        self.pointwise = nn.Conv2d(width, width, 1, bias=False)
+        self.bn = nn.BatchNorm2d(width, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.bn(self.pointwise(self.depthwise(torch.relu(x))))
+        return out
+
+
+class DilConv(_Separable):
+    """Dilated separable convolution (dilation 2)."""
+
+    def __init__(self, width: int, kernel: int, stride: int, affine: bool) -> None:
+        super().__init__(width, kernel, stride, 2, affine)
+
+
+class SepConv(nn.Module):
+    """Separable convolution, twice; the stride is the first's."""
+
+    def __init__(self, width: int, kernel: int, stride: int, affine: bool) -> None:
+        super().__init__()
+        self.first = _Separable(width, kernel, stride, 1, affine)
+        self.second = _Separable(width, kernel, 1, 1, affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, H/stride, W/stride]."""
+        out: Tensor = self.second(self.first(x))
+        return out
+
+
+class FactorizedReduce(nn.Module):
+    """ReLU, two 1x1 stride-2 convolutions (the second one pixel aside), concatenation, batch norm.
+
+    Odd widths are split as C//2 and C - C//2 (ABS's rule, methods.md A4); odd sides are padded by one pixel at the end.
+    """
+
+    def __init__(self, inputs: int, outputs: int, affine: bool = True) -> None:
+        super().__init__()
+        self.even = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, Cin, H, W] to [B, Cout, ceil(H/2), ceil(W/2)]."""
+        x = torch.relu(x)
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            x = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        out: Tensor = self.bn(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))
+        return out
+
+
+class Pool(nn.Module):
+    """3x3 pooling (the average does not count the padding), with batch norm where asked for."""
+
+    def __init__(self, kind: str, width: int, stride: int, with_bn: bool, affine: bool) -> None:
+        super().__init__()
+        self.pool: nn.Module = (
+            nn.MaxPool2d(3, stride, 1) if kind == "max" else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+        )
+        self.bn: nn.Module = nn.BatchNorm2d(width, affine=affine) if with_bn else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, H/stride, W/stride]."""
+        out: Tensor = self.bn(self.pool(x))
+        return out
+
+
+def darts_operation(name: str, width: int, stride: int, affine: bool, pool_bn: bool) -> nn.Module:
+    """An operation of the DARTS space, `none` excepted."""
+    match name:
+        case "max_pool_3x3" | "avg_pool_3x3":
+            return Pool(name[:3], width, stride, pool_bn, affine)
+        case "skip_connect":
+            return nn.Identity() if stride == 1 else FactorizedReduce(width, width, affine)
+        case "sep_conv_3x3" | "sep_conv_5x5":
+            return SepConv(width, int(name[-1]), stride, affine)
+        case "dil_conv_3x3" | "dil_conv_5x5":
+            return DilConv(width, int(name[-1]), stride, affine)
+    raise AssertionError(name)
+
+
+def nasbench201_operation(name: str, width: int, affine: bool) -> nn.Module:
+    """An operation of NAS-Bench-201, `none` excepted."""
+    match name:
+        case "skip_connect":
+            return nn.Identity()
+        case "nor_conv_1x1" | "nor_conv_3x3":
+            return ReluConvBn(width, width, int(name[-1]), affine=affine)
+        case "avg_pool_3x3":
+            return Pool("avg", width, 1, with_bn=False, affine=affine)
+    raise AssertionError(name)
