@@ -26,7 +26,7 @@ _TRAIN_FILES = tuple(f"train_data_batch_{number}" for number in range(1, 11))
 _TEST_FILE = "val_data"
 
 
-class ImageNet16_120(Dataset):  # noqa: N801 (the set's own name)
+class ImageNet16_120(Dataset):
     """ImageNet16-120: 120 classes, 3 x 16 x 16; published normalisation, crop padding of 2 and flip.
 
     Args:

@@ -257,7 +257,9 @@ def stream_pixels(
     Raises:
         DataError: a picture cannot be read.
     """
-    groups = [list(range(i, min(i + batch_size, len(order)))) for i in range(start * batch_size, len(order), batch_size)]
+    groups = [
+        list(range(i, min(i + batch_size, len(order)))) for i in range(start * batch_size, len(order), batch_size)
+    ]
     if not groups:
         return
     wanted = worker_count() if workers is None else workers
@@ -358,5 +360,7 @@ def _constants(normalisation: Normalisation, channels: int, device: torch.device
     """Mean and standard deviation in units of raw pixels (0 to 255), each [1, C, 1, 1]."""
     if len(normalisation.mean) != channels or len(normalisation.std) != channels:
         raise ValueError(f"normalisation of {len(normalisation.mean)} channels for pictures of {channels}")
-    mean, std = ((torch.tensor(part) * 255).view(1, -1, 1, 1).to(device) for part in (normalisation.mean, normalisation.std))
+    mean, std = (
+        (torch.tensor(part) * 255).view(1, -1, 1, 1).to(device) for part in (normalisation.mean, normalisation.std)
+    )
     return mean, std

@@ -33,7 +33,9 @@ def check_labels(labels: Tensor, num_classes: int, class_names: Sequence[str], *
     """
     if num_classes < 2:
         named = f" ({class_names[0]})" if class_names else ""
-        raise DataError(f"The data have {num_classes} class{'' if num_classes == 1 else 'es'}{named}; at least 2 are needed.")
+        raise DataError(
+            f"The data have {num_classes} class{'' if num_classes == 1 else 'es'}{named}; at least 2 are needed."
+        )
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         wrong = labels[(labels < 0) | (labels >= num_classes)][0].item()
         raise DataError(f"A label is {wrong}; with {num_classes} classes it must lie between 0 and {num_classes - 1}.")

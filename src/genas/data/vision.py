@@ -253,7 +253,9 @@ def _scan(root: Path) -> _Found:
     train_root = root / "train" if (root / "train").is_dir() and _class_folders(root / "train") else root
     names = tuple(_class_folders(train_root))
     if not names:
-        raise DataError(f"No class folders in {train_root.absolute()}: put the pictures of each class into its own folder.")
+        raise DataError(
+            f"No class folders in {train_root.absolute()}: put the pictures of each class into its own folder."
+        )
     paths, labels = _files(train_root, names)
     test_root = None
     if train_root != root:
@@ -265,7 +267,9 @@ def _scan(root: Path) -> _Found:
     check_labels(train_labels, len(names), names)
     unknown = [name for name in _class_folders(test_root) if name not in names]
     if unknown:
-        raise DataError(f"The class {unknown[0]} is in {test_root} but not in {train_root}: both need the same classes.")
+        raise DataError(
+            f"The class {unknown[0]} is in {test_root} but not in {train_root}: both need the same classes."
+        )
     test_paths, test_labels = _files(test_root, names)
     if not test_paths:
         raise DataError(f"No pictures in {test_root}: fill it, or remove it to have a fifth of the rest held out.")

@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from genas.progress import duration
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
-from genas.report.page import render
-
-from genas.progress import duration
+from genas.report.page import charts, render
 from genas.runs import read_config, write_atomically
 from genas.search.history import History, Record
 from genas.status import read_rows
@@ -32,6 +31,8 @@ def build_report(run: Path) -> Path:
     for graph in report.cells:
         name = graph.title.lower().replace(" ", "-")
         write_atomically(run / "figures" / f"{name}.svg", draw_cell(graph).encode())
+    for name, svg in charts(report).items():
+        write_atomically(run / "figures" / f"{name}.svg", svg.encode())
     write_atomically(path, render(report).encode())
     return path
 

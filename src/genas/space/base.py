@@ -10,6 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -94,18 +95,22 @@ class Space(ABC):
         """
 
     @abstractmethod
-    def network(
-        self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
-    ) -> Network:
+    def network(self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3) -> Network:
         """Builds the supernet (no architecture) or a stand-alone network, with PyTorch's default initialisation."""
 
     @abstractmethod
     def size(self) -> int:
         """Number of legal architectures."""
 
-    def sample_training_path(
-        self, rng: random.Random, num_cells: int
-    ) -> Architecture | Sequence[Architecture]:
+    def describe(self) -> dict[str, Any]:
+        """Name and options, enough for `open_space` to make the space again."""
+        return {"name": self.name if self.name != "custom" else f"{type(self).__module__}:{type(self).__qualname__}"}
+
+    def final(self, cells: int | None = None, channels: int | None = None) -> "Space":
+        """The space at the size of a network to retrain; None keeps the size. The default changes nothing."""
+        return self
+
+    def sample_training_path(self, rng: random.Random, num_cells: int) -> Architecture | Sequence[Architecture]:
         """The path of one training batch: one architecture for all cells unless the space's method differs."""
         return self.sample(rng)
 

@@ -39,9 +39,7 @@ class _Separable(nn.Module):
     def __init__(self, width: int, kernel: int, stride: int, dilation: int, affine: bool) -> None:
         super().__init__()
         padding = dilation * (kernel // 2)
-        self.depthwise = nn.Conv2d(
-            width, width, kernel, stride, padding, dilation=dilation, groups=width, bias=False
-        )
+        self.depthwise = nn.Conv2d(width, width, kernel, stride, padding, dilation=dilation, groups=width, bias=False)
         self.pointwise = nn.Conv2d(width, width, 1, bias=False)
         self.bn = nn.BatchNorm2d(width, affine=affine)
 

@@ -1,7 +1,7 @@
 """Architectures of the DARTS space: what is legal, and their text forms (methods.md 1.1, 1.3).
 
-A cell has inputs 0 and 1 and nodes 2..5; every node keeps exactly two incoming edges with one operation each. The 28-number
-form has 14 numbers per cell, edge (input j, node n) at ``j + (2 + ... + (n-1))``, 0 for an unused edge.
+A cell has inputs 0 and 1 and nodes 2..5; every node keeps exactly two incoming edges with one operation each. The
+28-number form has 14 numbers per cell, edge (input j, node n) at ``j + (2 + ... + (n-1))``, 0 for an unused edge.
 """
 
 import random
@@ -66,7 +66,9 @@ def from_edges(numbers: Sequence[int]) -> DartsArchitecture:
         GenotypeError: not 28, out of range, or a node without exactly two edges.
     """
     if len(numbers) != 2 * EDGES:
-        raise GenotypeError(f"{len(numbers)} numbers came; 28 (14 for the normal cell, 14 for the reduction) are wanted.")
+        raise GenotypeError(
+            f"{len(numbers)} numbers came; 28 (14 for the normal cell, 14 for the reduction) are wanted."
+        )
     cells = []
     for label, start in (("normal", 0), ("reduce", EDGES)):
         nodes = []
@@ -76,7 +78,8 @@ def from_edges(numbers: Sequence[int]) -> DartsArchitecture:
                 at = start + edge_index(source, node)
                 if not 0 <= numbers[at] < len(DARTS_OPERATIONS):
                     raise GenotypeError(
-                        f"{label} cell, edge {source}->{node} (number {at + 1} of 28): {numbers[at]} came; 0 to 7 is wanted."
+                        f"{label} cell, edge {source}->{node} (number {at + 1} of 28): "
+                        f"{numbers[at]} came; 0 to 7 is wanted."
                     )
                 if numbers[at]:
                     pairs.append((numbers[at], source))

@@ -1,10 +1,10 @@
-"""The DARTS space as published by Liu et al. (ICLR 2019): sampling, mutation, crossover, networks, the angle's terms."""
+"""The DARTS space (Liu et al., ICLR 2019): sampling, mutation, crossover, networks, the angle's terms."""
 
 import random
 from math import prod
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from genas.errors import ConfigError
 from genas.settings import Settings
@@ -29,16 +29,8 @@ class DartsConfig(Settings):
     """Batch norm of the cells has scale and shift (1.4: yes for RLNAS and GeNAS)."""
     pool_bn: bool = True
     """Batch norm after pools (1.2: in search networks only)."""
-    auxiliary: bool = False
-    """Auxiliary head after the second reduction cell, for retraining (2.1, 2.2)."""
     mutation: Literal["all", "as-published"] = "all"
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
-
-    @model_validator(mode="after")
-    def _auxiliary_fits(self) -> Self:
-        if self.auxiliary and self.cells < 3:
-            raise ValueError("an auxiliary head needs at least 3 cells")
-        return self
 
 
 class DartsSpace(Space):
@@ -118,7 +110,6 @@ class DartsSpace(Space):
             stem=config.stem,
             bn_affine=config.bn_affine,
             pool_bn=config.pool_bn,
-            auxiliary=config.auxiliary,
         )
 
     def final(self, cells: int | None = None, channels: int | None = None) -> "DartsSpace":

@@ -1,0 +1,86 @@
+"""What the report shows, as plain values; `build` collects them, `page` draws them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CellGraph:
+    """A cell to draw.
+
+    Args:
+        title: such as "Normal cell".
+        nodes: labels, inputs first, in topological order.
+        output: label of the output that concatenates `concatenated`; None where the last node is the output.
+        concatenated: numbers of the nodes whose outputs the cell concatenates.
+        edges: (source, target, operation), numbers into `nodes`.
+    """
+
+    title: str
+    nodes: tuple[str, ...]
+    output: str | None
+    concatenated: tuple[int, ...]
+    edges: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scored architecture."""
+
+    rank: int
+    genotype: str
+    score: float
+    parts: dict[str, Any]
+    params: int
+    macs: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One point of the search: the `index`-th scored architecture."""
+
+    generation: int
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """Mean validation loss of one architecture at growing weight noise, with the spread over draws."""
+
+    label: str
+    genotype: str
+    sigmas: tuple[float, ...]
+    losses: tuple[float, ...]
+    spread: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """Columns of a training's metrics by epoch."""
+
+    title: str
+    epochs: tuple[int, ...]
+    columns: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page."""
+
+    title: str
+    created: str
+    command: str
+    summary: tuple[tuple[str, str], ...]
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    history: tuple[Progress, ...]
+    failed: tuple[tuple[str, str], ...]
+    best: tuple[Candidate, ...]
+    cells: tuple[CellGraph, ...]
+    noise_curves: tuple[NoiseCurve, ...]
+    supernet_curve: TrainingCurve | None
+    retrain_curve: TrainingCurve | None
+    test: dict[str, float] | None
+    next_steps: tuple[tuple[str, str], ...]

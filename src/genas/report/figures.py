@@ -1,0 +1,142 @@
+"""The report's charts, drawn by matplotlib as SVG."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from genas.report.data import Candidate, NoiseCurve, Progress, TrainingCurve
+
+BLUE, ORANGE, GREEN, GREY = "#2763b8", "#c2701a", "#2b8a5a", "#8a93a3"
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "genas",
+    "font.family": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9aa3b0",
+    "axes.labelcolor": "#374151",
+    "xtick.color": "#4b5563",
+    "ytick.color": "#4b5563",
+    "axes.grid": True,
+    "grid.color": "#e8ebf0",
+    "legend.frameon": False,
+}
+
+
+def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (5.6, 3.4)) -> str:
+    import logging
+
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    finder = logging.getLogger("matplotlib.font_manager")
+    level = finder.level
+    finder.setLevel(logging.ERROR)  # a family of the list that is not installed is no news
+    try:
+        with matplotlib.rc_context(_STYLE):
+            figure = Figure(figsize=size, layout="constrained")
+            FigureCanvasSVG(figure)
+            paint(figure.add_subplot())
+            out = io.StringIO()
+            figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    finally:
+        finder.setLevel(level)
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def search_progress(history: tuple[Progress, ...]) -> str:
+    """Every score in the order of scoring, and the best so far."""
+
+    def paint(axes: Any) -> None:
+        places = [point.index + 1 for point in history]
+        scores = [point.score for point in history]
+        best = [max(scores[: place + 1]) for place in range(len(scores))] if len(scores) < 3000 else _running(scores)
+        axes.scatter(places, scores, s=13, color=GREY, linewidths=0, alpha=0.75, label="an architecture")
+        axes.step(places, best, where="post", color=BLUE, linewidth=2, label="best so far")
+        starts = [point.index + 0.5 for point, before in zip(history[1:], history, strict=False)]
+        for start, point, before in zip(starts, history[1:], history, strict=False):
+            if point.generation != before.generation and history[-1].generation <= 30:
+                axes.axvline(start, color="#d5dae2", linewidth=1, zorder=0)
+        axes.set_xlabel("architectures scored (lines: generations)")
+        axes.set_ylabel("score")
+        low, high = _range(scores)
+        axes.set_ylim(low, high)
+        axes.legend(loc="lower right", fontsize=9)
+
+    return _draw(paint)
+
+
+def _running(scores: list[float]) -> list[float]:
+    best, out = float("-inf"), []
+    for score in scores:
+        best = max(best, score)
+        out.append(best)
+    return out
+
+
+def _range(values: list[float]) -> tuple[float, float]:
+    """All values unless a few outliers below would flatten the rest."""
+    ranked = sorted(values)
+    high, low = ranked[-1], ranked[0]
+    fifth = ranked[len(ranked) // 20]
+    if len(ranked) > 20 and high > fifth and low < high - 4 * (high - fifth):
+        low = high - 2 * (high - fifth)
+    margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
+    return low - margin, high + margin
+
+
+def score_and_size(best: tuple[Candidate, ...]) -> str:
+    """Score against multiply-accumulates of the best architectures."""
+
+    def paint(axes: Any) -> None:
+        axes.scatter(
+            [c.macs / 1e6 for c in best[1:]], [c.score for c in best[1:]], s=36, color=GREY, label="the others"
+        )
+        axes.scatter([best[0].macs / 1e6], [best[0].score], s=64, color=BLUE, label="the best", zorder=3)
+        axes.set_xlabel("million multiply-accumulates per picture")
+        axes.set_ylabel("score")
+        axes.legend(loc="best", fontsize=9)
+
+    return _draw(paint)
+
+
+def noise(curves: tuple[NoiseCurve, ...], measured: tuple[float, ...] = ()) -> str:
+    """Validation loss against the standard deviation of the weight noise."""
+    colours = {"best": BLUE, "median": GREY, "worst": ORANGE}
+
+    def paint(axes: Any) -> None:
+        for curve in curves:
+            colour = colours.get(curve.label, GREEN)
+            axes.plot(curve.sigmas, curve.losses, "o-", color=colour, markersize=4, linewidth=1.8, label=curve.label)
+            low = [loss - spread for loss, spread in zip(curve.losses, curve.spread, strict=True)]
+            high = [loss + spread for loss, spread in zip(curve.losses, curve.spread, strict=True)]
+            axes.fill_between(curve.sigmas, low, high, color=colour, alpha=0.15, linewidth=0)
+        for sigma in measured:
+            axes.axvline(sigma, color="#d5dae2", linewidth=1, zorder=0)
+        axes.set_xlabel("standard deviation of the weight noise")
+        axes.set_ylabel("validation loss")
+        axes.legend(loc="upper left", fontsize=9)
+
+    return _draw(paint)
+
+
+def training(curve: TrainingCurve) -> str:
+    """Loss (left) and accuracy (right) by epoch."""
+
+    def paint(axes: Any) -> None:
+        marker = "o-" if len(curve.epochs) < 3 else "-"
+        axes.plot(curve.epochs, curve.columns["loss"], marker, color=BLUE, linewidth=1.8, markersize=4)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("training loss", color=BLUE)
+        if "accuracy" in curve.columns:
+            right = axes.twinx()
+            right.grid(False)
+            right.spines["right"].set_visible(True)
+            percent = [100 * value for value in curve.columns["accuracy"]]
+            right.plot(curve.epochs, percent, marker, color=ORANGE, linewidth=1.8, markersize=4)
+            right.set_ylabel("training accuracy, %", color=ORANGE)
+
+    return _draw(paint)

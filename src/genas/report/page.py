@@ -1,0 +1,89 @@
+"""The page itself: a Jinja2 template filled with values and embedded pictures; nothing is loaded from elsewhere."""
+
+import base64
+import json
+import math
+from typing import Any
+
+from genas.report import figures
+from genas.report.cell_drawing import draw_cell
+from genas.report.data import ReportData
+
+
+def charts(report: ReportData) -> dict[str, str]:
+    """The charts that the data allow, by file name without suffix, as SVG."""
+    found = {}
+    if report.history:
+        found["search-progress"] = figures.search_progress(report.history)
+    if len(report.best) > 1:
+        found["score-and-size"] = figures.score_and_size(report.best)
+    if report.noise_curves:
+        sigmas = report.config.get("proxy", {}).get("flatness", {}).get("sigmas", ())
+        found["loss-under-noise"] = figures.noise(report.noise_curves, tuple(sigmas))
+    for name, curve in (("supernet-training", report.supernet_curve), ("retraining", report.retrain_curve)):
+        if curve is not None:
+            found[name] = figures.training(curve)
+    return found
+
+
+def render(report: ReportData) -> str:
+    """The HTML of the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("genas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(number=number, count=count, percent=percent)
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        best=report.best[0] if report.best else None,
+        charts={name: _embedded(svg) for name, svg in charts(report).items()},
+        cells=[(graph.title, _embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
+        config=json.dumps(report.config, indent=2),
+        environment=json.dumps(report.environment, indent=2),
+        parts=_parts(report.best[0].parts) if report.best else [],
+    )
+
+
+def _alt(title: str) -> str:
+    return f"{title} of the best architecture: nodes on a line, operations as arcs"
+
+
+def _embedded(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _parts(parts: dict[str, Any]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in parts.items():
+        if isinstance(value, dict):
+            rows += [(f"{name}: {inner}", text) for inner, text in _parts(value)]
+        elif isinstance(value, list | tuple):
+            rows.append((name.replace("_", " "), ", ".join(number(item) for item in value)))
+        else:
+            rows.append((name.replace("_", " "), number(value)))
+    return rows
+
+
+def number(value: Any) -> str:
+    """Five significant digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.5g}"
+
+
+def count(value: int) -> str:
+    """A large count, such as 1.53 M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.2f} {unit}"
+    return str(value)
+
+
+def percent(value: float) -> str:
+    """A fraction in percent."""
+    return f"{100 * value:.2f} %"

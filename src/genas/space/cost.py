@@ -1,0 +1,74 @@
+"""Parameters and multiply-accumulates, counted by running the network on the meta device (shapes only)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genas.space.base import Architecture, Network, Space
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size and work of a network.
+
+    Args:
+        params: number of trainable parameters.
+        macs: multiply-accumulates of convolutions and linear layers for one picture.
+    """
+
+    params: int
+    macs: int
+
+
+def count(network: nn.Module, image_shape: tuple[int, int, int]) -> Cost:
+    """Counts a network that lies on the meta device.
+
+    Args:
+        network: called with one picture.
+        image_shape: channels, height, width.
+    """
+    macs = 0
+
+    def add(module: nn.Module, _: Any, out: Tensor) -> None:
+        nonlocal macs
+        if isinstance(module, nn.Conv2d):
+            macs += out[0].numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            macs += out[0].numel() * module.in_features
+
+    handles = [
+        module.register_forward_hook(add) for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))
+    ]
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.empty((1, *image_shape), device="meta"))
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return Cost(sum(parameter.numel() for parameter in network.parameters()), macs)
+
+
+def architecture_cost(
+    space: Space, architecture: Architecture, num_classes: int, image_shape: tuple[int, int, int]
+) -> Cost:
+    """The cost of the stand-alone network of `architecture` at the space's sizes.
+
+    Args:
+        space: the space with its sizes.
+        architecture: one of it.
+        num_classes: outputs.
+        image_shape: channels, height, width.
+    """
+    return _cached(space, architecture, num_classes, tuple(image_shape))
+
+
+@lru_cache(maxsize=65536)
+def _cached(space: Space, architecture: Architecture, num_classes: int, image_shape: tuple[int, int, int]) -> Cost:
+    with torch.device("meta"):
+        network: Network = space.network(num_classes, architecture, image_shape[0])
+    return count(network, image_shape)

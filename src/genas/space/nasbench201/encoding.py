@@ -1,0 +1,85 @@
+"""Architectures of NAS-Bench-201 (Dong and Yang, ICLR 2020; methods.md 13.1): six edges, five operations."""
+
+import re
+from dataclasses import dataclass
+
+from genas.errors import GenotypeError
+from genas.space.base import Architecture
+from genas.space.operations import NASBENCH201_OPERATIONS
+
+EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""(source, node) of the six edges in their published order."""
+PATHS: tuple[tuple[int, ...], ...] = ((3,), (1, 5), (0, 2, 5), (0, 4))
+"""The four input-to-output paths as edge numbers."""
+
+
+@dataclass(frozen=True)
+class NasBench201Architecture(Architecture):
+    """Operation numbers 0..4 of the six edges, in the order of `EDGES`."""
+
+    operations: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.operations) != len(EDGES):
+            raise GenotypeError(f"{len(self.operations)} operations came; {len(EDGES)} are wanted.")
+        for (source, node), number in zip(EDGES, self.operations, strict=True):
+            if not 0 <= number < len(NASBENCH201_OPERATIONS):
+                raise GenotypeError(f"edge {source}->{node}: operation {number} came; 0 to 4 is wanted.")
+
+    @property
+    def genotype(self) -> str:
+        """``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
+        nodes = []
+        for node in (1, 2, 3):
+            pairs = [
+                f"{NASBENCH201_OPERATIONS[number]}~{source}"
+                for (source, end), number in zip(EDGES, self.operations, strict=True)
+                if end == node
+            ]
+            nodes.append(f"|{'|'.join(pairs)}|")
+        return "+".join(nodes)
+
+    @property
+    def active_paths(self) -> tuple[tuple[int, ...], ...]:
+        """The input-to-output paths (edge numbers) without a `none`."""
+        return tuple(path for path in PATHS if all(self.operations[edge] for edge in path))
+
+
+def parse(text: str) -> NasBench201Architecture:
+    """Reads the published string, or six operation numbers.
+
+    Raises:
+        GenotypeError: with the place where the text goes wrong.
+    """
+    text = text.strip()
+    if re.fullmatch(r"[\s\d,;\[\]()]+", text):
+        return NasBench201Architecture(tuple(int(number) for number in re.findall(r"\d+", text)))
+    numbers = []
+    at = 0
+
+    def expect(mark: str) -> None:
+        nonlocal at
+        if not text.startswith(mark, at):
+            came = repr(text[at : at + 12]) if at < len(text) else "the end"
+            raise GenotypeError(f"genotype, character {at + 1}: {came} came, {mark!r} was wanted.")
+        at += len(mark)
+
+    for node in (1, 2, 3):
+        if node > 1:
+            expect("+")
+        expect("|")
+        for source in range(node):
+            match = re.compile(r"[A-Za-z0-9_]*").match(text, at)
+            name = match.group() if match else ""
+            if name not in NASBENCH201_OPERATIONS:
+                raise GenotypeError(
+                    f"genotype, character {at + 1} (edge {source}->{node}): operation {name!r} came; "
+                    f"one of {', '.join(NASBENCH201_OPERATIONS)} is wanted."
+                )
+            numbers.append(NASBENCH201_OPERATIONS.index(name))
+            at += len(name)
+            expect(f"~{source}")
+            expect("|")
+    if at < len(text):
+        raise GenotypeError(f"genotype, character {at + 1}: {text[at : at + 12]!r} came, the end was wanted.")
+    return NasBench201Architecture(tuple(numbers))

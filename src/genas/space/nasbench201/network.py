@@ -1,0 +1,129 @@
+"""The network of NAS-Bench-201: supernet and stand-alone in one class (methods.md 13.2, 13.3)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from genas.errors import ConfigError
+from genas.space.base import Architecture, Network
+from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture
+from genas.space.operations import NASBENCH201_OPERATIONS, ReluConvBn, nasbench201_operation
+
+STAGES = 3
+
+
+class NasBench201Cell(nn.Module):
+    """One cell: four nodes, the last one is the output; [B, C, H, W] to the same shape."""
+
+    def __init__(self, width: int, chosen: NasBench201Architecture | None, affine: bool) -> None:
+        super().__init__()
+        self.width = width
+        self.edges = nn.ModuleDict()
+        for index in range(len(EDGES)):
+            numbers = range(1, len(NASBENCH201_OPERATIONS)) if chosen is None else [chosen.operations[index]]
+            names = [NASBENCH201_OPERATIONS[number] for number in numbers if number]
+            if names:
+                self.edges[str(index)] = nn.ModuleDict(
+                    {name: nasbench201_operation(name, width, affine) for name in names}
+                )
+
+    def forward(self, x: Tensor, architecture: NasBench201Architecture) -> Tensor:
+        """Runs the operations of `architecture`; a node without an active input is zero."""
+        states: list[Tensor | None] = [x, None, None, None]
+        for index, ((source, node), number) in enumerate(zip(EDGES, architecture.operations, strict=True)):
+            state = states[source]
+            if not number or state is None:
+                continue
+            out = self.edges[str(index)][NASBENCH201_OPERATIONS[number]](state)  # type: ignore[index]
+            before = states[node]
+            states[node] = out if before is None else before + out
+        last = states[3]
+        return torch.zeros_like(x) if last is None else last
+
+
+class ResidualBlock(nn.Module):
+    """Halves the side and doubles the width: two 3x3 convolutions, plus a pooled 1x1 shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv_a = ReluConvBn(inputs, outputs, 3, stride=2)
+        self.conv_b = ReluConvBn(outputs, outputs, 3)
+        self.pool = nn.AvgPool2d(2, 2, ceil_mode=True)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, 2C, ceil(H/2), ceil(W/2)]."""
+        out: Tensor = self.shortcut(self.pool(x)) + self.conv_b(self.conv_a(x))
+        return out
+
+
+class NasBench201Network(Network):
+    """A supernet (`architecture` None) or the stand-alone network of one architecture.
+
+    Args:
+        num_classes: outputs.
+        architecture: None for the supernet.
+        cells_per_stage: searchable cells in each of the three stages.
+        channels: width of the first stage.
+        image_channels: channels of the pictures.
+        cell_bn_affine: batch norm of the cells has scale and shift; the rest always has.
+    """
+
+    architecture: NasBench201Architecture | None
+
+    def __init__(
+        self,
+        num_classes: int,
+        architecture: NasBench201Architecture | None = None,
+        *,
+        cells_per_stage: int = 5,
+        channels: int = 16,
+        image_channels: int = 3,
+        cell_bn_affine: bool = False,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.stem = nn.Sequential(
+            nn.Conv2d(image_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+        self.cells = nn.ModuleList()
+        width = channels
+        for stage in range(STAGES):
+            if stage:
+                self.cells.append(ResidualBlock(width, 2 * width))
+                width *= 2
+            for _ in range(cells_per_stage):
+                self.cells.append(NasBench201Cell(width, architecture, cell_bn_affine))
+        self.tail = nn.BatchNorm2d(width)
+        self.classifier = nn.Linear(width, num_classes)
+        self._num_cells = STAGES * cells_per_stage
+
+    @property
+    def num_cells(self) -> int:
+        """Number of searchable cells."""
+        return self._num_cells
+
+    def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
+        """Logits [B, num_classes]; see `Network.forward`."""
+        paths = iter(self._paths(path))
+        x: Tensor = self.stem(images)
+        for cell in self.cells:
+            x = cell(x, next(paths)) if isinstance(cell, NasBench201Cell) else cell(x)
+        out: Tensor = self.classifier(torch.relu(self.tail(x)).mean((2, 3)))
+        return out
+
+    def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[NasBench201Architecture]:
+        if path is None:
+            path = self.architecture
+            if path is None:
+                raise ConfigError("a supernet needs a path; give the architecture to run.")
+        several = [path] * self.num_cells if isinstance(path, Architecture) else list(path)
+        if len(several) != self.num_cells:
+            raise ConfigError(f"{len(several)} architectures came for {self.num_cells} cells; one each is wanted.")
+        own = [one for one in several if isinstance(one, NasBench201Architecture)]
+        if len(own) != len(several):
+            raise ConfigError("a network of the space 'nasbench201' runs architectures of that space only.")
+        if self.architecture is not None and any(one != self.architecture for one in own):
+            raise ConfigError("a stand-alone network runs its own architecture only.")
+        return own

@@ -1,0 +1,145 @@
+"""The NAS-Bench-201 space: sampling, mutation, crossover, networks, the angle's terms (methods.md 13)."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from genas.errors import ConfigError
+from genas.settings import Settings
+from genas.space.base import AngleTerms, Architecture, Network, Space
+from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture, parse
+from genas.space.nasbench201.network import NasBench201Cell, NasBench201Network
+from genas.space.operations import NASBENCH201_OPERATIONS
+
+ATTEMPTS = 20
+
+
+class NasBench201Config(Settings):
+    """Sizes of the NAS-Bench-201 networks."""
+
+    cells_per_stage: int = Field(5, ge=1)
+    """Searchable cells in each of the three stages (methods.md 13.2: 5)."""
+    channels: int = Field(16, ge=2)
+    """Width of the first stage (13.2: 16)."""
+    cell_bn_affine: bool = False
+    """Batch norm of the cells has scale and shift (13.3: no in the supernet; 13.2: yes in the benchmark's networks)."""
+
+
+class NasBench201Space(Space):
+    """15,625 cells of six edges with five operations."""
+
+    name = "nasbench201"
+
+    def __init__(self, config: NasBench201Config | None = None) -> None:
+        self.config = config or NasBench201Config()
+
+    def describe(self) -> dict[str, Any]:
+        """Name and options."""
+        return {"name": self.name, **self.config.model_dump(mode="json")}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NasBench201Space) and self.config == other.config
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.config))
+
+    def size(self) -> int:
+        """Number of architectures: 5^6."""
+        return len(NASBENCH201_OPERATIONS) ** len(EDGES)
+
+    def sample(self, rng: random.Random) -> NasBench201Architecture:
+        """A uniform operation on every edge."""
+        return NasBench201Architecture(tuple(rng.randrange(len(NASBENCH201_OPERATIONS)) for _ in EDGES))
+
+    def sample_training_path(self, rng: random.Random, num_cells: int) -> Sequence[NasBench201Architecture]:
+        """Every cell draws for itself; each node is redrawn until one incoming operation is not `none` (13.3)."""
+
+        def cell() -> NasBench201Architecture:
+            numbers: list[int] = []
+            for node in (1, 2, 3):
+                drawn = [0] * node
+                while not any(drawn):
+                    drawn = [rng.randrange(len(NASBENCH201_OPERATIONS)) for _ in range(node)]
+                numbers += drawn
+            return NasBench201Architecture(tuple(numbers))
+
+        return [cell() for _ in range(num_cells)]
+
+    def mutate(
+        self, architecture: Architecture, rng: random.Random, probability: float = 0.1
+    ) -> NasBench201Architecture:
+        """Each edge gets, with `probability`, a uniform operation; drawn again until the child differs."""
+        parent = _own(architecture)
+        count = len(NASBENCH201_OPERATIONS)
+        for _ in range(ATTEMPTS):
+            child = NasBench201Architecture(
+                tuple(rng.randrange(count) if rng.random() < probability else number for number in parent.operations)
+            )
+            if child != parent:
+                return child
+        numbers = list(parent.operations)
+        edge = rng.randrange(len(EDGES))
+        numbers[edge] = rng.choice([number for number in range(count) if number != numbers[edge]])
+        return NasBench201Architecture(tuple(numbers))
+
+    def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> NasBench201Architecture:
+        """Each edge from either parent with probability 1/2."""
+        pairs = zip(_own(first).operations, _own(second).operations, strict=True)
+        return NasBench201Architecture(tuple(rng.choice(pair) for pair in pairs))
+
+    def parse(self, text: str) -> NasBench201Architecture:
+        """The published string or six numbers."""
+        return parse(text)
+
+    def network(
+        self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
+    ) -> NasBench201Network:
+        """The supernet or a stand-alone network."""
+        return NasBench201Network(
+            num_classes,
+            None if architecture is None else _own(architecture),
+            cells_per_stage=self.config.cells_per_stage,
+            channels=self.config.channels,
+            image_channels=image_channels,
+            cell_bn_affine=self.config.cell_bn_affine,
+        )
+
+    def final(self, cells: int | None = None, channels: int | None = None) -> "NasBench201Space":
+        """The space of networks to retrain: affine BN. `cells` counts the cells of one stage."""
+        changes: dict[str, Any] = {"cell_bn_affine": True}
+        if cells is not None:
+            changes["cells_per_stage"] = cells
+        if channels is not None:
+            changes["channels"] = channels
+        return NasBench201Space(NasBench201Config.model_validate({**self.config.model_dump(), **changes}))
+
+    def angle_terms(
+        self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False
+    ) -> AngleTerms:
+        """Variant E of methods.md section 8 (there are no dilated convolutions to slip on)."""
+        if not isinstance(network, NasBench201Network):
+            raise ConfigError("the angle of NAS-Bench-201 needs a network of the space 'nasbench201'.")
+        chosen = _own(architecture)
+        counts = Counter(edge for path in chosen.active_paths for edge in path)
+        terms: list[tuple[str, int]] = [(name, 1) for name, _ in network.named_parameters() if ".edges." not in name]
+        length, square = 0, 0.0
+        for position, cell in enumerate(network.cells):
+            if not isinstance(cell, NasBench201Cell):
+                continue
+            for edge, count in sorted(counts.items()):
+                operation = NASBENCH201_OPERATIONS[chosen.operations[edge]]
+                if operation == "avg_pool_3x3":
+                    length += count * 9 * cell.width
+                    square += count * cell.width / 9
+                elif operation.startswith("nor_conv"):
+                    terms.append((f"cells.{position}.edges.{edge}.{operation}.conv.weight", count))
+        return AngleTerms(tuple(terms), length, square, has_path=bool(counts))
+
+
+def _own(architecture: Architecture) -> NasBench201Architecture:
+    if not isinstance(architecture, NasBench201Architecture):
+        raise ConfigError(f"{architecture} is not an architecture of the space 'nasbench201'.")
+    return architecture
