@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 import genas.runs
+from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import CheckpointError, RunError
-from genas.runs import RunFolder, load_checkpoint, read_config, save_checkpoint, write_atomically, write_json
+from genas.runs import RunFolder, read_config, write_atomically, write_json
 
 
 def test_checkpoint_round_trip_is_exact(tmp_path):

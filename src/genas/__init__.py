@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from genas.data import Splits as Splits
     from genas.data import open_dataset as open_dataset
     from genas.errors import GenasError as GenasError
-    from genas.load import load as load
+    from genas.loading import load as load
     from genas.pipeline import Result as Result
     from genas.pipeline import run_pipeline as run_pipeline
     from genas.pipeline import search as search
     from genas.proxy import Proxy as Proxy
     from genas.proxy import Score as Score
     from genas.proxy import Scoring as Scoring
-    from genas.search import History as History
-    from genas.search import Proposal as Proposal
-    from genas.search import Search as Search
     from genas.space import Architecture as Architecture
     from genas.space import Network as Network
     from genas.space import Space as Space
     from genas.space import open_space as open_space
+    from genas.strategy import History as History
+    from genas.strategy import Proposal as Proposal
+    from genas.strategy import Search as Search
 
 _HOMES = {
     "Config": "genas.config",
@@ -39,16 +39,16 @@ _HOMES = {
     "Splits": "genas.data",
     "open_dataset": "genas.data",
     "GenasError": "genas.errors",
-    "load": "genas.load",
+    "load": "genas.loading",
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",
     "search": "genas.pipeline",
     "Proxy": "genas.proxy",
     "Score": "genas.proxy",
     "Scoring": "genas.proxy",
-    "History": "genas.search",
-    "Proposal": "genas.search",
-    "Search": "genas.search",
+    "History": "genas.strategy",
+    "Proposal": "genas.strategy",
+    "Search": "genas.strategy",
     "Architecture": "genas.space",
     "Network": "genas.space",
     "Space": "genas.space",

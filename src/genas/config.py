@@ -17,8 +17,8 @@ from genas.errors import ConfigError
 from genas.proxy import ProxySettings
 from genas.retrain import RetrainSettings
 from genas.runs import explain, flatten
-from genas.search import SearchSettings
 from genas.settings import Settings
+from genas.strategy import SearchSettings
 from genas.supernet import SupernetSettings
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
+from genas.checkpoint import load_checkpoint
 from genas.config import Config, build_config
 from genas.data import Dataset, Splits, open_dataset
 from genas.device import describe_machine, open_fabric
@@ -19,9 +20,9 @@ from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_express
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
-from genas.runs import RunFolder, environment, load_checkpoint, read_config, write_atomically, write_json
-from genas.search import History, Record, Search, open_search, run_search
+from genas.runs import RunFolder, environment, read_config, write_atomically, write_json
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
+from genas.strategy import History, Record, Search, open_search, run_search
 from genas.supernet import initial_weights, initialise, train_supernet
 
 

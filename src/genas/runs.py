@@ -20,15 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as tensors_to_bytes
-from torch import Tensor
 
-from genas.errors import CheckpointError, GenasError, RunError
-
-FORMAT = "genas-checkpoint-1"
+from genas.errors import GenasError, RunError
 
 
 def explain(error: OSError, path: Path) -> GenasError:
@@ -81,34 +75,6 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_atomically(path, buffer.getvalue().encode())
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Saves tensors and JSON-able facts as one safetensors file, atomically."""
-    content = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, tensors_to_bytes(content, {"format": FORMAT, "facts": json.dumps(dict(facts))}))
-
-
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Loads what `save_checkpoint` wrote.
-
-    Raises:
-        CheckpointError: missing, truncated or not written by genas.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint at {path}.")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is truncated or no checkpoint at all ({error}); delete it to start that phase again."
-        ) from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is a safetensors file that genas did not write; it cannot continue a run.")
-    facts: dict[str, Any] = json.loads(metadata["facts"])
-    return tensors, facts
-
-
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one level with dotted keys."""
     flat: dict[str, Any] = {}
@@ -137,7 +103,7 @@ def environment(machine: Mapping[str, Any]) -> dict[str, Any]:
             commit = answer.stdout.strip() or None
         except (OSError, subprocess.TimeoutExpired):
             commit = None  # a machine without git: the versions above still identify the code
-    return {**machine, "packages": packages, "commit": commit, "torch_build": torch.__config__.show()}
+    return {**machine, "packages": packages, "commit": commit}
 
 
 class RunFolder:

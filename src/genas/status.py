@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from genas.runs import read_config
-from genas.search.history import History, Record
+from genas.strategy.history import History, Record
 
 
 def read_status(run: Path, count: int = 10) -> dict[str, Any]:

@@ -15,10 +15,11 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import CheckpointError, GenasError
 from genas.interrupt import StopRequest
 from genas.progress import Bar
-from genas.runs import load_checkpoint, save_checkpoint, write_csv
+from genas.runs import write_csv
 
 
 def cosine(epoch: int, epochs: int, first: float, last: float, shifted: bool = False) -> float:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from genas.checkpoint import load_checkpoint
 from genas.errors import CheckpointError, DataError, Interrupted
 from genas.interrupt import StopRequest
-from genas.runs import load_checkpoint
 from genas.supernet import SupernetSettings, initial_weights, random_labels, recalibrate, train_supernet
 from genas.training import Trainer, cosine
 

@@ -137,6 +137,17 @@ def overrides(
     return layers
 
 
+def settings(run: Path | None, layers: list[dict[str, Any]], as_published: bool) -> Any:
+    """The configuration of a long command: a run's own where nothing but an existing run folder is named."""
+    from genas.config import build_config
+
+    if run is not None and (run / "config.yaml").exists() and not layers and not as_published:
+        from genas.pipeline import load_config
+
+        return load_config(run)
+    return build_config(layers, as_published=as_published)
+
+
 def default_run(config: Any) -> Path:
     """The run folder when none is named: ``runs/DATA-SPACE-PROXY-seedN``."""
     text = f"{config.data.name}-{config.space.name}-{config.proxy.expression}-seed{config.seed}"

@@ -38,7 +38,7 @@ def search(
     """Search an architecture: train the supernet, score architectures, retrain the best, write a report.
 
     The run folder keeps everything. Press Ctrl-C at any time; the same command continues where it stopped and ends with
-    the very result of an uninterrupted run.
+    the very result of an uninterrupted run. On an existing run folder all other options may be left out.
 
     [bold]Examples[/bold]
 
@@ -49,7 +49,6 @@ def search(
     genas search --data folder:my-pictures --set supernet.epochs=50 --max-macs 30M
     """
     from genas.cli.show import print_result
-    from genas.config import build_config
     from genas.pipeline import run_pipeline
 
     limits = {
@@ -67,7 +66,7 @@ def search(
         "device": device,
         "precision": precision,
     }
-    settings = build_config(options.overrides(config, assignments, named), as_published=as_published)
+    settings = options.settings(run, options.overrides(config, assignments, named), as_published)
     folder = run if run is not None else options.default_run(settings)
     result = run_pipeline(settings, folder, with_retrain=retrain, quiet=quiet)
     if as_json:

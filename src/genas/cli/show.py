@@ -60,6 +60,8 @@ def print_status(state: dict[str, Any]) -> None:
 
 
 def _best_table(best: list[dict[str, Any]], title: str) -> Table:
+    from genas.space.text import short
+
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("Score", justify="right")
@@ -74,7 +76,7 @@ def _best_table(best: list[dict[str, Any]], title: str) -> Table:
             f"{record['params'] / 1e6:.3f}",
             f"{record['macs'] / 1e6:.2f}",
             str(record["generation"] + 1),
-            _plain(record["genotype"]),
+            _plain(short(record["genotype"])),
         )
     return table
 

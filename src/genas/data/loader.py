@@ -122,9 +122,9 @@ class ResidentImages(LabelledImages):
 class StreamedImages(LabelledImages):
     """Pictures decoded from disk as they are needed.
 
-    Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation, a random resized
-    crop replaces that (where its `crop_padding` is above 0) and the picture is mirrored at random (where its `flip` is
-    set); the numbers are those of the usual ImageNet recipe.
+    Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation, a random
+    resized crop replaces that (where its `crop_padding` is above 0) and the picture is mirrored at random (where its
+    `flip` is set); the numbers are those of the usual ImageNet recipe.
 
     Args:
         pictures: gives the pictures; must be picklable where processes are not forked.
@@ -217,15 +217,19 @@ def centre_crop(size: int) -> Transform:
     """Resizes the shorter side to `size` * 256 / 224 (antialiased) and cuts the centre, [`size`, `size`] pixels."""
     from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
 
-    return v2.Compose([v2.Resize(round(size * 256 / 224), antialias=True), v2.CenterCrop(size)])
+    both: Transform = v2.Compose([v2.Resize(round(size * 256 / 224), antialias=True), v2.CenterCrop(size)])
+    return both
 
 
 def random_crop(size: int, augmentation: Augmentation) -> Transform:
     """The random crop and flip of streamed training pictures, down to [`size`, `size`] pixels."""
     from torchvision.transforms import v2
 
-    crop = v2.RandomResizedCrop(size, antialias=True) if augmentation.crop_padding else centre_crop(size)
-    return v2.Compose([crop, v2.RandomHorizontalFlip()]) if augmentation.flip else crop
+    crop: Transform = v2.RandomResizedCrop(size, antialias=True) if augmentation.crop_padding else centre_crop(size)
+    if not augmentation.flip:
+        return crop
+    both: Transform = v2.Compose([crop, v2.RandomHorizontalFlip()])
+    return both
 
 
 def stream_pixels(

@@ -37,7 +37,7 @@ def compute(images: Tensor | Iterable[Tensor], source: str = "computed from the 
     Raises:
         DataError: there are no pictures.
     """
-    batches = images.split(4096) if isinstance(images, Tensor) else images
+    batches = torch.split(images, 4096) if isinstance(images, Tensor) else images
     counts: Tensor | None = None  # [C, 256]
     for batch in batches:
         here = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in batch.unbind(1)])

@@ -121,9 +121,9 @@ class ParquetData(Dataset):
                 tables.append(_read(files))
                 parts.append(files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name}")
         picture, label = _columns(tables[0].features, train_files[0])
-        for table, files in zip(tables[1:], parts[1:], strict=True):
+        for table, part in zip(tables[1:], parts[1:], strict=True):
             if picture not in table.features or label not in table.features:
-                raise DataError(f"{files} lacks the columns {picture!r} and {label!r} of the training part.")
+                raise DataError(f"{part} lacks the columns {picture!r} and {label!r} of the training part.")
         raw = [table[label] for table in tables]
         names = _class_names(tables[0].features[label], [value for values in raw for value in values])
         place = {name: number for number, name in enumerate(names)}

@@ -1,7 +1,7 @@
 """From picture files to pixels: decoding, colour modes, sizes.
 
-Every failure to decode becomes a `DataError` that names the picture. Whatever the file holds (grey, palette, RGBA, CMYK,
-16-bit grey) comes out as 8-bit RGB.
+Every failure to decode becomes a `DataError` that names the picture. Whatever the file holds (grey, palette, RGBA,
+CMYK, 16-bit grey) comes out as 8-bit RGB.
 """
 
 import io

@@ -222,7 +222,7 @@ def build_sets(
     """
     if not stream:
         store = PixelStore(load_all(pictures.__getitem__, len(pictures), size))
-        norm = normalisation or compute(store.pixels[index] for index in train.split(4096))
+        norm = normalisation or compute(store.pixels[index] for index in torch.split(train, 4096))
         resident = [ResidentImages(store, labels[part], norm, part) for part in (train, test)]
         return resident[0], resident[1], norm
     if normalisation is None:

@@ -3,7 +3,8 @@
     angle(a) = arccos( <V(theta0, a), V(theta, a)> / (|V(theta0, a)| |V(theta, a)|) )
 
 V concatenates, for every active input-to-output path of every cell, the parameters along it; an operation on several
-paths counts once per path. Which parameters and constants enter is the space's business (`Space.angle_terms`): variant B
+paths counts once per path. Which parameters and constants enter is the space's
+business (`Space.angle_terms`): variant B
 of methods.md section 8 for the DARTS space, variant E for NAS-Bench-201.
 
 Deviations from the published code: float64 and a clamped cosine (T8); the dilated convolutions' BN shift is used

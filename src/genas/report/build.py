@@ -10,8 +10,9 @@ from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
 from genas.report.page import charts, render
 from genas.runs import read_config, write_atomically
-from genas.search.history import History, Record
+from genas.space.text import short
 from genas.status import read_rows
+from genas.strategy.history import History, Record
 
 
 def build_report(run: Path) -> Path:
@@ -61,6 +62,7 @@ def collect(run: Path) -> ReportData:
             Candidate(
                 rank,
                 record.genotype,
+                short(record.genotype),
                 record.score or 0.0,
                 record.parts,
                 record.params or 0,
@@ -116,7 +118,7 @@ def _curve(title: str, path: Path) -> TrainingCurve | None:
     rows = read_rows(path)
     if not rows:
         return None
-    columns = {
+    columns: dict[str, tuple[float, ...]] = {
         key: tuple(float(row[key]) for row in rows) for key in ("loss", "accuracy", "learning_rate") if key in rows[0]
     }
     return TrainingCurve(title, tuple(int(row["epoch"]) for row in rows), columns)

@@ -6,11 +6,11 @@ are the same: no layout search is needed and nothing ever overlaps.
 
 from html import escape
 
-from genas.errors import GenotypeError
 from genas.report.data import CellGraph
 from genas.space.darts import encoding as darts
+from genas.space.names import DARTS_OPERATIONS, NASBENCH201_OPERATIONS
 from genas.space.nasbench201 import encoding as nasbench201
-from genas.space.operations import DARTS_OPERATIONS, NASBENCH201_OPERATIONS
+from genas.space.text import recognise
 
 _COLUMN, _STEP, _NODE, _MARGIN = 122, 34, 15, 46  # pixels: between nodes, per spanned column, node radius, edge of page
 _COLOURS = (
@@ -26,14 +26,11 @@ _COLOURS = (
 
 def cell_graphs(genotype: str) -> tuple[CellGraph, ...]:
     """The cells of an architecture of a known space; none for a space that the report does not know."""
-    try:
-        if "Genotype" in genotype:
-            architecture = darts.parse(genotype)
-            return (_darts("Normal cell", architecture.normal), _darts("Reduction cell", architecture.reduce))
-        if genotype.startswith("|"):
-            return (_nasbench201(nasbench201.parse(genotype)),)
-    except GenotypeError:  # the text form of a user's own space
-        return ()
+    known = recognise(genotype)
+    if isinstance(known, darts.DartsArchitecture):
+        return (_darts("Normal cell", known.normal), _darts("Reduction cell", known.reduce))
+    if isinstance(known, nasbench201.NasBench201Architecture):
+        return (_nasbench201(known),)
     return ()
 
 
@@ -83,7 +80,8 @@ def draw_cell(graph: CellGraph) -> str:
     if graph.output is not None and graph.concatenated:
         first, last = at(min(graph.concatenated)), at(len(graph.nodes))
         parts.append(
-            f'<line x1="{first:.0f}" y1="{line:.0f}" x2="{last:.0f}" y2="{line:.0f}" stroke="#d3d7de" stroke-width="7"/>'
+            f'<line x1="{first:.0f}" y1="{line:.0f}" x2="{last:.0f}" y2="{line:.0f}" '
+            'stroke="#d3d7de" stroke-width="7"/>'
         )
     names = []
     for source, target, operation, side in sided:
@@ -125,7 +123,8 @@ def draw_cell(graph: CellGraph) -> str:
     if graph.output is not None:
         x = at(len(graph.nodes))
         parts.append(
-            f'<rect x="{x - 32:.1f}" y="{line - _NODE:.1f}" width="64" height="{2 * _NODE}" rx="{_NODE}" fill="#1f2937"/>'
+            f'<rect x="{x - 32:.1f}" y="{line - _NODE:.1f}" width="64" height="{2 * _NODE}" rx="{_NODE}" '
+            'fill="#1f2937"/>'
             f'<text x="{x:.1f}" y="{line + 4.5:.1f}" text-anchor="middle" fill="#fff">{escape(graph.output)}</text>'
         )
     parts.append("</svg>")

@@ -29,6 +29,7 @@ class Candidate:
 
     rank: int
     genotype: str
+    short: str
     score: float
     parts: dict[str, Any]
     params: int

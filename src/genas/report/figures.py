@@ -7,7 +7,7 @@ from typing import Any
 from genas.report.data import Candidate, NoiseCurve, Progress, TrainingCurve
 
 BLUE, ORANGE, GREEN, GREY = "#2763b8", "#c2701a", "#2b8a5a", "#8a93a3"
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "genas",
     "font.family": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
@@ -24,7 +24,7 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (5.6, 3.4)) -> str:
+def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (4.7, 3.1)) -> str:
     import logging
 
     import matplotlib

@@ -9,10 +9,11 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
+from genas.checkpoint import save_checkpoint
 from genas.data.base import LabelledImages, Splits
 from genas.errors import DataError
 from genas.retrain.recipe import RetrainSettings
-from genas.runs import save_checkpoint, write_json
+from genas.runs import write_json
 from genas.seeding import derive, seed_torch_globals
 from genas.space.base import Architecture, Network, Space
 from genas.training import Trainer, cosine

@@ -1,11 +1,37 @@
-"""Search spaces: architectures, their text forms, their networks and costs."""
+"""Search spaces: architectures, their text forms, their networks and costs.
 
-from genas.space.base import AngleTerms as AngleTerms
-from genas.space.base import Architecture as Architecture
-from genas.space.base import Network as Network
-from genas.space.base import Space as Space
-from genas.space.cost import Cost as Cost
-from genas.space.cost import architecture_cost as architecture_cost
-from genas.space.named import open_space as open_space
-from genas.space.named import spaces as spaces
-from genas.space.path import copy_path as copy_path
+Names are imported at first use, so that the text forms can be had without torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genas.space.architecture import Architecture as Architecture
+    from genas.space.base import AngleTerms as AngleTerms
+    from genas.space.base import Network as Network
+    from genas.space.base import Space as Space
+    from genas.space.cost import Cost as Cost
+    from genas.space.cost import architecture_cost as architecture_cost
+    from genas.space.named import open_space as open_space
+    from genas.space.named import spaces as spaces
+    from genas.space.path import copy_path as copy_path
+
+_HOMES = {
+    "Architecture": "architecture",
+    "AngleTerms": "base",
+    "Network": "base",
+    "Space": "base",
+    "Cost": "cost",
+    "architecture_cost": "cost",
+    "open_space": "named",
+    "spaces": "named",
+    "copy_path": "path",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genas.space' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"genas.space.{_HOMES[name]}"), name)

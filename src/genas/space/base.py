@@ -15,18 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from genas.errors import ConfigError
-
-
-class Architecture(ABC):
-    """An architecture: immutable, hashable, equal by value. Subclasses are frozen dataclasses."""
-
-    @property
-    @abstractmethod
-    def genotype(self) -> str:
-        """The text form; `Space.parse` gives the same architecture back."""
-
-    def __str__(self) -> str:
-        return self.genotype
+from genas.space.architecture import Architecture as Architecture
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from genas.errors import ConfigError
 from genas.space.base import Space
-from genas.space.darts import DartsConfig, DartsSpace
-from genas.space.nasbench201 import NasBench201Config, NasBench201Space
+from genas.space.darts.space import DartsConfig, DartsSpace
+from genas.space.nasbench201.space import NasBench201Config, NasBench201Space
 
 _KNOWN: dict[str, tuple[type[Any], Callable[[Any], Space]]] = {
     "darts": (DartsConfig, DartsSpace),

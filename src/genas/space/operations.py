@@ -6,18 +6,6 @@
 import torch
 from torch import Tensor, nn
 
-DARTS_OPERATIONS = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-)
-NASBENCH201_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-
 
 class ReluConvBn(nn.Module):
     """ReLU, convolution, batch norm: [B, Cin, H, W] to [B, Cout, H/stride, W/stride]."""

@@ -17,9 +17,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import Splits
 from genas.errors import DataError
-from genas.runs import load_checkpoint, save_checkpoint
 from genas.seeding import derive, python_rng, seed_torch_globals, torch_rng
 from genas.settings import Settings
 from genas.space.base import Network, Space

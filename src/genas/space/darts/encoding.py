@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from genas.errors import GenotypeError
-from genas.space.base import Architecture
-from genas.space.operations import DARTS_OPERATIONS
+from genas.space.architecture import Architecture
+from genas.space.names import DARTS_OPERATIONS
 
 NODES = 4
 EDGES = 14
@@ -47,6 +47,12 @@ class DartsArchitecture(Architecture):
             f"Genotype(normal=[{text(self.normal)}], normal_concat=range(2, 6), "
             f"reduce=[{text(self.reduce)}], reduce_concat=range(2, 6))"
         )
+
+    @property
+    def short(self) -> str:
+        """The 28 numbers without spaces, the cells parted by a slash."""
+        digits = "".join(str(number) for number in self.edges)
+        return f"{digits[:EDGES]}/{digits[EDGES:]}"
 
     @property
     def edges(self) -> tuple[int, ...]:
@@ -128,11 +134,13 @@ def _check(label: str, cell: Cell) -> None:
 
 
 def parse(text: str) -> DartsArchitecture:
-    """Reads the published ``Genotype(...)`` text or the 28-number form.
+    """Reads the published ``Genotype(...)`` text or the 28-number form, with or without separators.
 
     Raises:
         GenotypeError: with the place where the text goes wrong.
     """
+    if re.fullmatch(r"\s*\d{14}\s*/?\s*\d{14}\s*", text):
+        return from_edges([int(digit) for digit in text if digit.isdigit()])
     if re.fullmatch(r"[\s\d,;/|\[\]()-]+", text):
         return from_edges([int(number) for number in re.findall(r"-?\d+", text)])
     return _GenotypeReader(text).read()

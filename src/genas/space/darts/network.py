@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from genas.errors import ConfigError
 from genas.space.base import Architecture, Network
 from genas.space.darts.encoding import NODES, Cell, DartsArchitecture, edge_index
-from genas.space.operations import DARTS_OPERATIONS, FactorizedReduce, ReluConvBn, darts_operation
+from genas.space.names import DARTS_OPERATIONS
+from genas.space.operations import FactorizedReduce, ReluConvBn, darts_operation
 
 
 class DartsCell(nn.Module):

@@ -10,8 +10,8 @@ from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
 from genas.space.darts.encoding import EDGES, NODES, Cell, DartsArchitecture, edge_index, from_edges, parse, repair
-from genas.space.darts.network import DartsNetwork
-from genas.space.operations import DARTS_OPERATIONS
+from genas.space.darts.network import DartsCell, DartsNetwork
+from genas.space.names import DARTS_OPERATIONS
 
 ATTEMPTS = 20
 
@@ -134,6 +134,7 @@ class DartsSpace(Space):
         ]
         length, square = 0, 0.0
         for position, cell in enumerate(network.cells):
+            assert isinstance(cell, DartsCell)
             counts = path_counts(chosen.reduce if cell.reduction else chosen.normal)
             for (number, source, node), count in counts.items():
                 operation = DARTS_OPERATIONS[number]

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from genas.errors import GenotypeError
-from genas.space.base import Architecture
-from genas.space.operations import NASBENCH201_OPERATIONS
+from genas.space.architecture import Architecture
+from genas.space.names import NASBENCH201_OPERATIONS
 
 EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(source, node) of the six edges in their published order."""
@@ -52,6 +52,8 @@ def parse(text: str) -> NasBench201Architecture:
         GenotypeError: with the place where the text goes wrong.
     """
     text = text.strip()
+    if re.fullmatch(r"\d{6}", text):
+        return NasBench201Architecture(tuple(int(digit) for digit in text))
     if re.fullmatch(r"[\s\d,;\[\]()]+", text):
         return NasBench201Architecture(tuple(int(number) for number in re.findall(r"\d+", text)))
     numbers = []

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from genas.errors import ConfigError
 from genas.space.base import Architecture, Network
+from genas.space.names import NASBENCH201_OPERATIONS
 from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture
-from genas.space.operations import NASBENCH201_OPERATIONS, ReluConvBn, nasbench201_operation
+from genas.space.operations import ReluConvBn, nasbench201_operation
 
 STAGES = 3
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
+from genas.space.names import NASBENCH201_OPERATIONS
 from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture, parse
 from genas.space.nasbench201.network import NasBench201Cell, NasBench201Network
-from genas.space.operations import NASBENCH201_OPERATIONS
 
 ATTEMPTS = 20
 
@@ -48,7 +48,7 @@ class NasBench201Space(Space):
 
     def size(self) -> int:
         """Number of architectures: 5^6."""
-        return len(NASBENCH201_OPERATIONS) ** len(EDGES)
+        return int(len(NASBENCH201_OPERATIONS) ** len(EDGES))
 
     def sample(self, rng: random.Random) -> NasBench201Architecture:
         """A uniform operation on every edge."""

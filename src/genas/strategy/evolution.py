@@ -7,9 +7,9 @@ ones. An architecture once evaluated, or failed, is never proposed again.
 import random
 from collections.abc import Callable
 
-from genas.search.base import Proposal, Search
-from genas.search.history import History
 from genas.space.base import Architecture
+from genas.strategy.base import Proposal, Search
+from genas.strategy.history import History
 
 TRIES_PER_CHILD = 20  # breeding attempts per wanted child before random ones fill up (published: 26 lots of 10)
 

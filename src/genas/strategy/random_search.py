@@ -2,8 +2,8 @@
 
 import random
 
-from genas.search.base import Proposal, Search
-from genas.search.history import History
+from genas.strategy.base import Proposal, Search
+from genas.strategy.history import History
 
 
 class RandomSearch(Search):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from genas.errors import ConfigError
 from genas.proxy.combined import import_object
-from genas.search.base import Search, SearchSettings
-from genas.search.evolution import Evolution
-from genas.search.random_search import RandomSearch
 from genas.space.base import Architecture, Space
+from genas.strategy.base import Search, SearchSettings
+from genas.strategy.evolution import Evolution
+from genas.strategy.random_search import RandomSearch
 
 KNOWN: dict[str, type[Search]] = {"evolution": Evolution, "random": RandomSearch}
 

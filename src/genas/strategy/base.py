@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from genas.errors import SearchError
-from genas.search.history import History
 from genas.settings import Settings
 from genas.space.base import Architecture, Space
+from genas.strategy.history import History
 
 ATTEMPTS = 2000  # random draws for one new architecture within the limits before giving up
 

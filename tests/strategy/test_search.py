@@ -4,9 +4,9 @@ import pytest
 
 from genas.errors import ConfigError, SearchError
 from genas.proxy import Proxy
-from genas.search import Evolution, History, RandomSearch, Record, SearchSettings, open_search, run_search
 from genas.seeding import python_rng
 from genas.space import Cost, open_space
+from genas.strategy import Evolution, History, RandomSearch, Record, SearchSettings, open_search, run_search
 
 SMALL = SearchSettings(generations=4, population=8, parents=3, mutations=4, crossovers=3)
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from genas.checkpoint import load_checkpoint
 from genas.errors import CheckpointError
-from genas.runs import load_checkpoint
 from genas.space import Network, open_space
 
 

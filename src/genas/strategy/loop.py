@@ -12,11 +12,11 @@ from genas.interrupt import StopRequest
 from genas.progress import Bar
 from genas.proxy.base import Proxy
 from genas.proxy.combined import checked_score
-from genas.search.base import Proposal, Search
-from genas.search.history import History, Record
 from genas.seeding import python_rng
 from genas.space.base import Architecture
 from genas.space.cost import Cost
+from genas.strategy.base import Proposal, Search
+from genas.strategy.history import History, Record
 
 
 def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]) -> Record:

@@ -1,0 +1,24 @@
+"""Text forms of architectures by what they look like; no torch needed."""
+
+from genas.errors import GenotypeError
+from genas.space.architecture import Architecture
+from genas.space.darts import encoding as darts
+from genas.space.nasbench201 import encoding as nasbench201
+
+
+def recognise(genotype: str) -> Architecture | None:
+    """The architecture of a known space; None for the text form of a user's own space."""
+    try:
+        if "Genotype" in genotype:
+            return darts.parse(genotype)
+        if genotype.startswith("|"):
+            return nasbench201.parse(genotype)
+    except GenotypeError:
+        return None
+    return None
+
+
+def short(genotype: str) -> str:
+    """The form for tables."""
+    known = recognise(genotype)
+    return genotype if known is None else known.short

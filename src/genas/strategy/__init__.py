@@ -1,0 +1,39 @@
+"""Search over a space by ask and tell.
+
+Names are imported at first use, so that a history can be read without torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genas.strategy.base import Proposal as Proposal
+    from genas.strategy.base import Search as Search
+    from genas.strategy.base import SearchSettings as SearchSettings
+    from genas.strategy.evolution import Evolution as Evolution
+    from genas.strategy.history import History as History
+    from genas.strategy.history import Record as Record
+    from genas.strategy.loop import evaluate as evaluate
+    from genas.strategy.loop import run_search as run_search
+    from genas.strategy.named import open_search as open_search
+    from genas.strategy.random_search import RandomSearch as RandomSearch
+
+_HOMES = {
+    "Proposal": "base",
+    "Search": "base",
+    "SearchSettings": "base",
+    "Evolution": "evolution",
+    "History": "history",
+    "Record": "history",
+    "evaluate": "loop",
+    "run_search": "loop",
+    "open_search": "named",
+    "RandomSearch": "random_search",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genas.strategy' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"genas.strategy.{_HOMES[name]}"), name)
