@@ -15,7 +15,7 @@ from genas.proxy import BatchNormSettings, EvaluationSettings, Scoring
 from genas.space import Space, open_space
 from genas.supernet import SupernetSettings, initial_weights, train_supernet
 
-torch.set_num_threads(int(os.environ.get("GENAS_TEST_THREADS", "2")))
+torch.set_num_threads(int(os.environ.get("GENAS_TEST_THREADS", "1")))
 
 SMALL_SPACES: dict[str, dict[str, int]] = {
     "darts": {"cells": 3, "channels": 4},

@@ -160,8 +160,9 @@ class _GenotypeReader:
 
     def fail(self, wanted: str, at: int | None = None) -> NoReturn:
         place = self.at if at is None else at
-        rest = self.text[place:].lstrip()[:20]
-        raise GenotypeError(f"genotype, character {place + 1}: {rest!r} came, {wanted} was wanted.")
+        rest = self.text[place:].lstrip()
+        place = len(self.text) - len(rest)
+        raise GenotypeError(f"genotype, character {place + 1}: {rest[:20]!r} came, {wanted} was wanted.")
 
     def peek(self) -> tuple[str, str]:
         if self.at >= len(self.text):
