@@ -15,15 +15,18 @@ from genas.checkpoint import load_checkpoint
 from genas.config import Config, build_config
 from genas.data import Dataset, Splits, open_dataset
 from genas.device import describe_machine, open_fabric
-from genas.errors import RunError
+from genas.errors import RunError, SearchError
 from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_expression
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
 from genas.runs import RunFolder, environment, read_config, write_atomically, write_json
+from genas.seeding import python_rng
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
-from genas.strategy import History, Record, Search, open_search, run_search
+from genas.strategy import History, Record, Search, SearchSettings, open_search, run_search
 from genas.supernet import initial_weights, initialise, train_supernet
+
+LIMIT_DRAWS = 200  # random architectures that must hold one within the limits before a run begins
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,27 @@ class Session:
         limits = self.config.search
         if limits.max_macs is None and limits.max_params is None:
             return True
-        cost = self.cost(architecture)
-        return (limits.max_macs is None or cost.macs <= limits.max_macs) and (
-            limits.max_params is None or cost.params <= limits.max_params
+        return _within(self.cost(architecture), limits)
+
+    def check_limits(self) -> None:
+        """Draws some architectures, so that impossible limits show before the supernet is trained.
+
+        Raises:
+            SearchError: none of them is within the limits.
+        """
+        limits = self.config.search
+        if limits.max_macs is None and limits.max_params is None:
+            return
+        rng = python_rng(self.config.seed, "limits")
+        costs = []
+        for _ in range(LIMIT_DRAWS):
+            costs.append(self.cost(self.space.sample(rng)))
+            if _within(costs[-1], limits):
+                return
+        least = f"{min(cost.macs for cost in costs):,} MACs and {min(cost.params for cost in costs):,} parameters"
+        raise SearchError(
+            f"none of {LIMIT_DRAWS} random architectures is within the limits (max_macs {limits.max_macs}, max_params "
+            f"{limits.max_params}); the smallest had {least}: raise the limits, or take fewer cells or channels."
         )
 
     def scoring(self, run: Path) -> Scoring:
@@ -124,6 +145,12 @@ class Session:
         )
 
 
+def _within(cost: Cost, limits: SearchSettings) -> bool:
+    return (limits.max_macs is None or cost.macs <= limits.max_macs) and (
+        limits.max_params is None or cost.params <= limits.max_params
+    )
+
+
 def _limited(splits: Splits, limit: int) -> Splits:
     weights = splits.weights.subset(range(min(limit, len(splits.weights))))
     validation = splits.validation.subset(range(min(limit, len(splits.validation))))
@@ -150,6 +177,7 @@ def begin(config: Config, run: Path) -> tuple[Session, AbstractContextManager[Ru
     """
     session = Session(config)
     if not (run / "config.yaml").exists():
+        session.check_limits()
         _ = session.splits
     folder = RunFolder(run)
     folder.__enter__()

@@ -1,0 +1,256 @@
+"""Whole runs through the command line, in this process where nothing is killed."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.cli import app
+
+FAST = {
+    "space.cells_per_stage": 1,
+    "space.channels": 4,
+    "supernet.epochs": 1,
+    "supernet.batch_size": 64,
+    "search.generations": 2,
+    "search.population": 4,
+    "search.parents": 2,
+    "search.mutations": 1,
+    "search.crossovers": 1,
+    "proxy.evaluation.pictures": 64,
+    "proxy.batchnorm.pictures": 64,
+    "retrain.epochs": 1,
+}
+SETTINGS = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
+
+
+def genas(*arguments):
+    """Exit code of one command; output goes to the captured streams."""
+    before = sys.argv
+    sys.argv = ["genas", *map(str, arguments)]
+    try:
+        app.main()
+    except SystemExit as end:
+        return end.code or 0
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished search on digits in nasbench201."""
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    assert genas("search", "--space", "nasbench201", "--run", run, *SETTINGS, "--quiet") == 0
+    return run
+
+
+def refused(capsys, *arguments, code=2):
+    """The sentence on the error stream of a command that must fail."""
+    capsys.readouterr()
+    assert genas(*arguments) == code
+    out = capsys.readouterr()
+    assert "Traceback" not in out.err
+    sentence = " ".join(out.err.split())
+    assert sentence
+    return sentence
+
+
+def test_run_folder_holds_everything(finished):
+    best = json.loads((finished / "best.json").read_text())
+    assert {"genotype", "score", "parts", "params", "macs"} <= best.keys()
+    assert best["evaluated"] == 8
+    for name in ("config.yaml", "environment.json", "data.json", "history.sqlite", "report.html", "command.txt"):
+        assert (finished / name).stat().st_size > 0
+    for phase in ("supernet", "retrain"):
+        assert (finished / phase / "metrics.csv").read_text().startswith("epoch,")
+        assert list((finished / phase / "tensorboard").iterdir())
+    environment = json.loads((finished / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert not list(finished.rglob("*.part"))
+
+
+def test_the_same_command_again_changes_nothing(finished, capsys):
+    kept = {path: path.read_bytes() for path in finished.rglob("*.safetensors")}
+    best = (finished / "best.json").read_bytes()
+    capsys.readouterr()
+    assert genas("search", "--space", "nasbench201", "--run", finished, *SETTINGS, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["genotype"] == json.loads(best)["genotype"]
+    assert result["test"]["top1"] > 0.1
+    assert genas("search", "--run", finished, "--quiet") == 0  # the run's own settings
+    assert (finished / "best.json").read_bytes() == best
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_status_score_and_report(finished, capsys):
+    capsys.readouterr()
+    assert genas("status", finished, "--json") == 0
+    state = json.loads(capsys.readouterr().out)
+    assert state["phase"] == "done"
+    assert state["architectures"] == [8, 8]
+    assert state["active"] is None
+    assert len(state["best"]) == 8
+    genotype = state["best"][0]["genotype"]
+    assert genas("score", finished, genotype, "333333", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["genotype"] for row in rows] == [
+        genotype,
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    ]
+    for row in rows:
+        assert {"genotype", "score", "sigmas", "losses", "slopes", "depth_term", "params", "macs"} <= row.keys()
+    assert rows[0]["score"] == state["best"][0]["score"]
+    assert genas("score", finished, genotype, "--proxy", "angle + 16*flatness") == 0
+    assert genas("status", finished) == 0
+    assert genas("report", finished) == 0
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_winner_loads_in_python(finished):
+    import genas as package
+
+    network = package.load(finished)
+    facts = json.loads((finished / "retrain" / "model.json").read_text())
+    assert network(torch.zeros(2, *facts["image_shape"])).shape == (2, 10)
+
+
+def test_as_published_search_differs_and_records_its_options(tmp_path, capsys):
+    run = tmp_path / "run"
+    options = ["--set", "space.cells=3", "--set", "space.channels=4", *SETTINGS[4:]]
+    assert genas("search", "--as-published", "--no-retrain", "--run", run, "--quiet", *options) == 0
+    from genas.runs import flatten, read_config
+
+    flat = flatten(read_config(run))
+    assert flat["supernet.shifted_schedule"] is True
+    assert flat["proxy.flatness.noise"] == "nominal-increments"
+    assert flat["proxy.flatness.alpha"] == 1.0
+    assert flat["proxy.batchnorm.averaging"] == "momentum"
+    assert flat["proxy.evaluation.weighting"] == "batches"
+    assert flat["proxy.angle.dil_shift"] == "scale"
+    assert flat["space.mutation"] == "as-published"
+    assert not (run / "retrain").exists()
+    assert (run / "report.html").exists()
+
+
+def test_limits_hold(tmp_path, finished):
+    from genas.strategy import History
+
+    with History(finished / "history.sqlite", readonly=True) as history:
+        limit = sorted(record.macs for record in history)[4]
+    run = tmp_path / "limited"
+    command = ["search", "--space", "nasbench201", "--max-macs", limit, "--search", "random", "--no-retrain", "--quiet"]
+    assert genas(*command, "--run", run, *SETTINGS) == 0
+    with History(run / "history.sqlite", readonly=True) as history:
+        assert all(record.macs <= limit for record in history)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "cifra10"], "Did you mean 'cifar10'"),
+        (["--space", "dart"], "Did you mean 'darts'"),
+        (["--proxy", "flatnes"], "Did you mean 'flatness'"),
+        (["--search", "evolutoin"], "Did you mean 'evolution'"),
+        (["--set", "supernet.epoch=3"], "unknown key 'supernet.epoch' (did you mean 'supernet.epochs'?)"),
+        (["--set", "supernet.epochs=many"], "supernet.epochs is 'many'"),
+        (["--set", "supernet"], "must read section.key=value"),
+        (["--set", "space.chanels=3"], "unknown option 'chanels'"),
+        (["--set", "proxy.flatness.sigmas=[0.1, 0.05]"], "sigmas"),
+        (["--set", "proxy.flatness.sigmas=[0, 0.05]"], "sigmas"),
+        (["--device", "tpu"], "device"),
+        (["--precision", "7"], "precision"),
+        (["--max-macs", "lots"], "such as 600M"),
+        (["--max-macs", "10", "--space", "nasbench201"], "the smallest had"),
+        (["--config", "missing.yaml"], "missing.yaml does not exist"),
+        (["--set", "supernet.batch_size=100000"], "fewer than one batch"),
+        (["--data", "folder:/no/such/folder"], "There is no folder /no/such/folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_no_folder(tmp_path, capsys, arguments, message):
+    run = tmp_path / "run"
+    assert message in refused(capsys, "search", "--run", run, *arguments)
+    if "supernet.batch_size=100000" not in arguments:
+        assert not run.exists()
+
+
+def test_faulty_configuration_files(tmp_path, capsys):
+    file = tmp_path / "c.yaml"
+    for content, message in (
+        ("supernet: [1, 2", "is not YAML"),
+        ("- 1", "a mapping of sections"),
+        ("supernets: {epochs: 2}", "unknown key 'supernets'"),
+        ("supernet: {epochs: -1, batchsize: 3}", "unknown key 'supernet.batchsize'"),
+        ("data: digits", "a mapping such as {name: ...}"),
+    ):
+        file.write_text(content)
+        assert message in refused(capsys, "search", "--config", file, "--run", tmp_path / "run")
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(Exception, match="unknown data set"):
+        genas("--debug", "search", "--data", "nothing", "--run", tmp_path / "run")
+
+
+def test_wrong_genotypes_and_runs(finished, tmp_path, capsys):
+    assert "character 1" in refused(capsys, "score", finished, "nonsense")
+    assert "character 2 (edge 0->1)" in refused(capsys, "score", finished, "|conv~0|")
+    assert "not a run folder" in refused(capsys, "score", tmp_path, "333333")
+    assert "not a run folder" in refused(capsys, "status", tmp_path / "missing")
+    assert "not a run folder" in refused(capsys, "report", tmp_path)
+    assert "fixed by the run" in refused(capsys, "score", finished, "333333", "--set", "supernet.epochs=9")
+
+
+def test_a_changed_configuration_is_refused_and_nothing_is_lost(finished, capsys):
+    before = (finished / "config.yaml").read_bytes()
+    sentence = refused(capsys, "search", "--space", "nasbench201", "--run", finished, *SETTINGS, "--seed", "5")
+    assert "seed (was 0, now 5)" in sentence
+    assert (finished / "config.yaml").read_bytes() == before
+
+
+def test_truncated_and_foreign_checkpoints(finished, tmp_path, capsys):
+    import shutil
+
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    path = run / "supernet" / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "truncated" in refused(capsys, "score", run, "333333")
+    assert "truncated" in refused(capsys, "search", "--run", run)
+    assert path.read_bytes() == whole[: len(whole) // 2]  # left for the user to judge
+    path.write_bytes(whole)
+    tensors, facts = load_checkpoint(path)
+    save_checkpoint(path, tensors, {**facts, "identity": {"kind": "other"}})
+    assert "another network" in refused(capsys, "search", "--run", run)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, capsys, monkeypatch):
+    import errno
+
+    import genas.runs
+
+    def fail(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(genas.runs.os, "fsync", fail)
+    sentence = refused(capsys, "search", "--space", "nasbench201", "--run", tmp_path / "run", *SETTINGS)
+    assert "disk is full" in sentence
+
+
+def test_unfit_pictures_through_the_command_line(tmp_path, capsys):
+    from PIL import Image
+
+    for name in ("ant", "bee"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (16, 16), (number * 9, 0, 0)).save(tmp_path / "set" / name / f"{number}.png")
+    command = ["search", "--data", f"folder:{tmp_path / 'set'}", "--run", tmp_path / "run"]
+    assert "fewer than one batch of 64" in refused(capsys, *command)
+    (tmp_path / "set" / "bee" / "2.png").write_bytes(b"not a picture")
+    assert f"{tmp_path / 'set' / 'bee' / '2.png'}" in refused(capsys, *command[:3], "--run", tmp_path / "run2")
+    for picture in (tmp_path / "set" / "bee").iterdir():
+        picture.unlink()
+    assert "class bee" in refused(capsys, *command[:3], "--run", tmp_path / "run3")
