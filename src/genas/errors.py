@@ -34,18 +34,6 @@ class SearchError(GenasError):
     """The search cannot go on: too many failures, or no legal architecture within the limits."""
 
 
-class MissingExtraError(GenasError):
-    """An optional part of the package is not installed.
-
-    Args:
-        feature: what was asked for, in words.
-        extra: the name of the extra that brings it, as in ``pip install 'genas[extra]'``.
-    """
-
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs an optional part that is not installed: pip install 'genas[{extra}]'.")
-
-
 class Interrupted(GenasError):
     """The user pressed Ctrl-C; the state is saved and the same command continues."""
 
