@@ -240,6 +240,34 @@ def test_a_full_disk_is_one_sentence(tmp_path, capsys, monkeypatch):
     assert "disk is full" in sentence
 
 
+def test_no_write_permission_is_one_sentence(tmp_path, capsys, monkeypatch):
+    import errno
+
+    from genas.runs import Path
+
+    place = tmp_path / "locked" / "run"
+    mkdir = Path.mkdir
+
+    def refuse(self, *arguments, **options):
+        if self == place or self == place.parent:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    sentence = refused(capsys, "search", "--space", "nasbench201", "--run", place, *SETTINGS)
+    assert str(place) in sentence
+    assert "write" in sentence or "Permission denied" in sentence
+
+
+def test_a_run_that_only_has_a_supernet_gets_a_page(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert genas("supernet", "--space", "nasbench201", "--run", run, *SETTINGS, "--quiet") == 0
+    assert genas("report", run) == 0
+    page = (run / "report.html").read_text()
+    assert "No architecture yet" in page
+    assert "genas search --run" in page
+
+
 def test_unfit_pictures_through_the_command_line(tmp_path, capsys):
     from PIL import Image
 
