@@ -259,7 +259,7 @@ def run_pipeline(
     with _held(folder):
         if session.fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
-        write_atomically(run / "command.txt", ((command or shlex.join(sys.argv)) + "\n").encode())
+        write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
         network = train_supernet(
             run / "supernet", session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
         )

@@ -67,6 +67,7 @@ def test_run_folder_holds_everything(finished):
     for phase in ("supernet", "retrain"):
         assert (finished / phase / "metrics.csv").read_text().startswith("epoch,")
         assert list((finished / phase / "tensorboard").iterdir())
+    assert (finished / "command.txt").read_text().startswith("genas search --space nasbench201 ")
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert not list(finished.rglob("*.part"))

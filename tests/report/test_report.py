@@ -18,7 +18,14 @@ GENOTYPE = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x
 def made(**changes):
     candidates = tuple(
         Candidate(
-            rank, GENOTYPE, f"code{rank}", 0.5 / rank, {"slopes": [1.0, 2.0], "depth_term": 9.25}, 10**rank, 77, 1
+            rank,
+            GENOTYPE,
+            f"code{rank}",
+            0.5 / rank,
+            {"by_draw": [[1.0, 2.123456789], [3.0, 4.0]], "depth_term": 9.25},
+            10**rank,
+            77,
+            1,
         )
         for rank in (1, 2, 3)
     )
@@ -58,6 +65,7 @@ def test_the_page_shows_scores_costs_failures_and_escapes_text():
     assert "A search &amp; its &lt;result&gt;" in page
     assert "81.25 %" in page
     assert "9.25" in page
+    assert "1, 2.1235; 3, 4" in page
     assert "1 architecture failed" in page
     assert "the loss is nan" in page
     for rank in (1, 2, 3):

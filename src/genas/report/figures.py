@@ -118,6 +118,8 @@ def noise(curves: tuple[NoiseCurve, ...], measured: tuple[float, ...] = ()) -> s
             axes.axvline(sigma, color="#d5dae2", linewidth=1, zorder=0)
         axes.set_xlabel("standard deviation of the weight noise")
         axes.set_ylabel("validation loss")
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.28 * (high - low))  # room for the legend
         axes.legend(loc="upper left", fontsize=9)
 
     return _draw(paint)

@@ -58,11 +58,16 @@ def _parts(parts: dict[str, Any]) -> list[tuple[str, str]]:
     for name, value in parts.items():
         if isinstance(value, dict):
             rows += [(f"{name}: {inner}", text) for inner, text in _parts(value)]
-        elif isinstance(value, list | tuple):
-            rows.append((name.replace("_", " "), ", ".join(number(item) for item in value)))
         else:
-            rows.append((name.replace("_", " "), number(value)))
+            rows.append((name.replace("_", " "), _listed(value)))
     return rows
+
+
+def _listed(value: Any) -> str:
+    if not isinstance(value, list | tuple):
+        return number(value)
+    nested = any(isinstance(item, list | tuple) for item in value)
+    return ("; " if nested else ", ").join(_listed(item) for item in value)
 
 
 def number(value: Any) -> str:
