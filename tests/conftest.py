@@ -1,6 +1,7 @@
 """Shared fixtures: a small data set, small spaces, a small trained supernet."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,11 @@ def tiny_splits(count: int = 40, classes: int = 4, size: int = 8, channels: int 
         class_names=tuple("abcdefghij"[:classes]),
         augmentation=Augmentation(crop_padding=1, flip=True, cutout=0),
     )
+
+
+@pytest.fixture(scope="session")
+def make_splits() -> Callable[..., Splits]:
+    return tiny_splits
 
 
 @pytest.fixture(scope="session")

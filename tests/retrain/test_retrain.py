@@ -8,41 +8,18 @@ import torch
 from torch.nn import functional
 
 from genas.checkpoint import load_checkpoint
-from genas.data.augment import Augmentation
-from genas.data.base import Normalisation, Splits
-from genas.data.loader import ResidentImages
 from genas.errors import DataError
 from genas.retrain import RetrainSettings, retrain
 from genas.retrain.train import measure
 from genas.space import open_space
-
-
-def bright_splits(count=48, classes=4):
-    """Pictures whose brightness tells the class."""
-    generator = torch.Generator().manual_seed(7)
-    labels = torch.arange(count) % classes
-    noise = torch.randint(0, 40, (count, 3, 8, 8), generator=generator)
-    images = (noise + 60 * labels[:, None, None, None]).to(torch.uint8)
-    normalisation = Normalisation((0.5,) * 3, (0.25,) * 3, "made")
-    whole = ResidentImages(images, labels, normalisation)
-    return Splits(
-        weights=whole.subset(range(count // 2)),
-        validation=whole.subset(range(count // 2, count)),
-        train=whole,
-        test=whole.subset(range(0, count, 3)),
-        normalisation=normalisation,
-        class_names=tuple("abcdefghij"[:classes]),
-        augmentation=Augmentation(crop_padding=0, flip=True, cutout=0),
-    )
-
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
 CONVOLUTIONS = SPACE.parse("333333")
 QUICK = RetrainSettings(epochs=1, batch_size=8)
 
 
-def test_it_learns_and_stores_what_it_measured(tmp_path, fabric):
-    splits = bright_splits()
+def test_it_learns_and_stores_what_it_measured(tmp_path, fabric, make_splits):
+    splits = make_splits(48)
     settings = RetrainSettings(epochs=12, batch_size=8, learning_rate=0.05)
     result = retrain(tmp_path, SPACE, CONVOLUTIONS, splits, settings, fabric, seed=1, quiet=True)
     assert result["top1"] > 0.7  # chance is 0.25
@@ -52,8 +29,8 @@ def test_it_learns_and_stores_what_it_measured(tmp_path, fabric):
     assert measure(network, splits.test, fabric) == result
 
 
-def test_a_finished_training_is_not_repeated_and_seeds_differ(tmp_path, fabric):
-    splits = bright_splits()
+def test_a_finished_training_is_not_repeated_and_seeds_differ(tmp_path, fabric, make_splits):
+    splits = make_splits(48)
     first = retrain(tmp_path / "a", SPACE, CONVOLUTIONS, splits, QUICK, fabric, seed=1, quiet=True)
     weights = (tmp_path / "a" / "model.safetensors").read_bytes()
     again = retrain(tmp_path / "a", SPACE, CONVOLUTIONS, splits, QUICK, fabric, seed=1, quiet=True)
@@ -67,17 +44,17 @@ def test_a_finished_training_is_not_repeated_and_seeds_differ(tmp_path, fabric):
     assert any(not torch.equal(same[key], other[key]) for key in same)
 
 
-def test_global_random_state_is_left_alone(tmp_path, fabric):
+def test_global_random_state_is_left_alone(tmp_path, fabric, make_splits):
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
-    retrain(tmp_path, SPACE, CONVOLUTIONS, bright_splits(), QUICK, fabric, seed=1, quiet=True)
+    retrain(tmp_path, SPACE, CONVOLUTIONS, make_splits(48), QUICK, fabric, seed=1, quiet=True)
     assert torch.equal(torch.rand(3), wanted)
 
 
 @pytest.mark.parametrize("classes", [4, 8])
-def test_measuring_in_batches_equals_measuring_at_once(fabric, classes):
-    splits = bright_splits(classes=classes)
+def test_measuring_in_batches_equals_measuring_at_once(fabric, make_splits, classes):
+    splits = make_splits(48, classes)
     network = SPACE.network(classes, SPACE.sample(random.Random(3)), 3)
     found = measure(network, splits.test, fabric, batch_size=5)  # 16 pictures: a short last batch
     pictures, labels = next(splits.test.batches(1000, torch.device("cpu")))
@@ -90,6 +67,6 @@ def test_measuring_in_batches_equals_measuring_at_once(fabric, classes):
         assert found["top5"] == pytest.approx((place < 5).double().mean().item())
 
 
-def test_too_few_pictures_for_a_batch(tmp_path, fabric):
+def test_too_few_pictures_for_a_batch(tmp_path, fabric, make_splits):
     with pytest.raises(DataError, match="fewer than one batch of 96"):
-        retrain(tmp_path, SPACE, CONVOLUTIONS, bright_splits(), RetrainSettings(), fabric, seed=1, quiet=True)
+        retrain(tmp_path, SPACE, CONVOLUTIONS, make_splits(48), RetrainSettings(), fabric, seed=1, quiet=True)
