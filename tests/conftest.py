@@ -85,7 +85,17 @@ def space(request: pytest.FixtureRequest) -> Space:
 @pytest.fixture(scope="session")
 def scoring(space: Space, tiny: Splits, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory) -> Scoring:
     """A briefly trained supernet of each space, ready to score."""
-    folder = tmp_path_factory.mktemp("supernet")
+    return trained(space, tiny, fabric, tmp_path_factory.mktemp("supernet"))
+
+
+@pytest.fixture(scope="session")
+def nas_scoring(tiny: Splits, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory) -> Scoring:
+    """As `scoring`, NAS-Bench-201 alone."""
+    space = open_space("nasbench201", **SMALL_SPACES["nasbench201"])
+    return trained(space, tiny, fabric, tmp_path_factory.mktemp("supernet"))
+
+
+def trained(space: Space, tiny: Splits, fabric: Fabric, folder: Path) -> Scoring:
     settings = SupernetSettings(epochs=3, batch_size=8)
     network = train_supernet(folder, space, tiny, settings, fabric, seed=3, quiet=True)
     return Scoring(

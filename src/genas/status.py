@@ -30,7 +30,7 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
     evaluated = failed = 0
     if (run / "history.sqlite").exists():
         with History(run / "history.sqlite", readonly=True) as history:
-            best, evaluated, failed = history.best(count), len(history), len(history.failures())
+            best, evaluated, failed = history.best(count), len(history), history.failure_count()
     if supernet < config["supernet"]["epochs"]:
         phase = "supernet"
     elif not (run / "best.json").exists():

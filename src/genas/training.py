@@ -102,7 +102,7 @@ class Trainer:
             for parameter in group["params"]:
                 key = f"momentum.{self._names[id(parameter)]}"
                 if key in tensors:
-                    self.optimizer.state[parameter]["momentum_buffer"] = tensors[key].to(parameter)
+                    self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(tensors[key])
         self._sums = tensors["sums"].to(self._sums)
         self.epoch, self.step, self.rows = facts["epoch"], facts["step"], facts["rows"]
         return True

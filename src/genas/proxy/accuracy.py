@@ -11,6 +11,7 @@ class Accuracy(Proxy):
     """Top-1 accuracy on the validation half after recalibration, as a fraction in [0, 1]."""
 
     name = "accuracy"
+    by_function = True
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: loss, accuracy."""
@@ -22,6 +23,7 @@ class Loss(Proxy):
     """Minus the mean cross-entropy on the validation half after recalibration."""
 
     name = "loss"
+    by_function = True
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: loss, accuracy."""

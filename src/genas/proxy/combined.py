@@ -120,6 +120,7 @@ class Combined(Proxy):
     def __init__(self, scoring: Scoring, parts: tuple[tuple[float, Proxy], ...]) -> None:
         super().__init__(scoring)
         self.parts = parts
+        self.by_function = all(proxy.by_function for _, proxy in parts)
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: per part its value, normalised value, weight, contribution, share and its own terms."""

@@ -85,6 +85,7 @@ class Flatness(Proxy):
     def __init__(self, scoring: Scoring, settings: FlatnessSettings | None = None) -> None:
         super().__init__(scoring)
         self.settings = settings or FlatnessSettings()
+        self.by_function = self.settings.common_noise
 
     def score(self, architecture: Architecture) -> Score:
         """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term."""

@@ -91,6 +91,13 @@ class Space(ABC):
     def size(self) -> int:
         """Number of legal architectures."""
 
+    def function_key(self, architecture: Architecture) -> str:
+        """The same text for architectures that compute the same function with the same supernet weights.
+
+        The default never finds two alike.
+        """
+        return architecture.genotype
+
     def describe(self) -> dict[str, Any]:
         """Name and options, enough for `open_space` to make the space again."""
         return {"name": self.name if self.name != "custom" else f"{type(self).__module__}:{type(self).__qualname__}"}

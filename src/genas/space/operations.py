@@ -3,12 +3,18 @@
 `none` has no module: its edge is skipped.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
+
+Folds = tuple[tuple[tuple[str, ...], str], ...]  # see genas.proxy.folding
 
 
 class ReluConvBn(nn.Module):
     """ReLU, convolution, batch norm: [B, Cin, H, W] to [B, Cout, H/stride, W/stride]."""
+
+    folds: ClassVar[Folds] = ((("conv",), "bn"),)
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
         super().__init__()
@@ -23,6 +29,8 @@ class ReluConvBn(nn.Module):
 
 class _Separable(nn.Module):
     """ReLU, depthwise, pointwise, batch norm."""
+
+    folds: ClassVar[Folds] = ((("pointwise",), "bn"),)
 
     def __init__(self, width: int, kernel: int, stride: int, dilation: int, affine: bool) -> None:
         super().__init__()
@@ -62,6 +70,8 @@ class FactorizedReduce(nn.Module):
 
     Odd widths are split as C//2 and C - C//2 (ABS's rule, methods.md A4); odd sides are padded by one pixel at the end.
     """
+
+    folds: ClassVar[Folds] = ((("even", "odd"), "bn"),)
 
     def __init__(self, inputs: int, outputs: int, affine: bool = True) -> None:
         super().__init__()

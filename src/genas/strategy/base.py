@@ -36,6 +36,8 @@ class SearchSettings(Settings):
     """Children by crossover (4.4: 25); the rest of a generation is random."""
     mutation_probability: float = Field(0.1, gt=0, le=1)
     """Chance of each position to be redrawn (4.4: 0.1)."""
+    share_functions: bool = True
+    """Score architectures that are one function of the supernet's weights only once (NAS-Bench-201 has many)."""
     max_macs: int | None = Field(None, ge=1)
     """Greatest number of MACs of an architecture at the supernet's size; None for no limit."""
     max_params: int | None = Field(None, ge=1)

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS architectures (
 );
 CREATE INDEX IF NOT EXISTS by_score ON architectures (score DESC, id) WHERE failed IS NULL;
 CREATE INDEX IF NOT EXISTS by_generation ON architectures (generation);
+CREATE INDEX IF NOT EXISTS by_failure ON architectures (id) WHERE failed IS NOT NULL;
 """
 _COLUMNS = "id, genotype, generation, origin, parents, failed, score, parts, params, macs, seconds"
 
@@ -126,7 +127,9 @@ class History:
         return self._db.execute("SELECT 1 FROM architectures WHERE genotype = ?", (genotype,)).fetchone() is not None
 
     def __len__(self) -> int:
-        return int(self._db.execute("SELECT COUNT(*) FROM architectures").fetchone()[0])
+        return int(
+            self._db.execute("SELECT COALESCE(MAX(id), 0) FROM architectures").fetchone()[0]
+        )  # nothing is deleted
 
     def __iter__(self) -> Iterator[Record]:
         for row in self._db.execute(f"SELECT {_COLUMNS} FROM architectures ORDER BY id"):
@@ -148,6 +151,10 @@ class History:
     def generation(self, number: int) -> list[Record]:
         """All records of one generation, in order."""
         return self._select("WHERE generation = ? ORDER BY id", (number,))
+
+    def failure_count(self) -> int:
+        """Number of failed records."""
+        return int(self._db.execute("SELECT COUNT(*) FROM architectures WHERE failed IS NOT NULL").fetchone()[0])
 
     def failures(self) -> list[Record]:
         """The failed records, in order."""

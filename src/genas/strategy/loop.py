@@ -6,6 +6,7 @@ ends with an error when more than half of a generation fails.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from genas.errors import DataError, Interrupted, RunError, SearchError
 from genas.interrupt import StopRequest
@@ -13,7 +14,7 @@ from genas.progress import Bar
 from genas.proxy.base import Proxy
 from genas.proxy.combined import checked_score
 from genas.seeding import python_rng
-from genas.space.base import Architecture
+from genas.space.base import Architecture, Space
 from genas.space.cost import Cost
 from genas.strategy.base import Proposal, Search
 from genas.strategy.history import History, Record
@@ -73,6 +74,7 @@ def run_search(
         SearchError: more than half of a generation failed, or nothing could be scored.
         Interrupted: Ctrl-C; everything scored so far is in the history.
     """
+    shared = SharedScores(search.space, history) if search.settings.share_functions and proxy.by_function else None
     generations, population = search.settings.generations, search.settings.population
     with StopRequest() as stop, Bar("search", generations * population, 0, "architecture", quiet) as bar:
         for generation in range(generations):
@@ -82,7 +84,12 @@ def run_search(
             for proposal in proposals:
                 known = history.find(proposal.architecture.genotype)
                 if known is None:
-                    history.add(evaluate(proposal, generation, proxy, cost))
+                    record = shared.find(proposal, generation, cost) if shared else None
+                    if record is None:
+                        record = evaluate(proposal, generation, proxy, cost)
+                    history.add(record)
+                    if shared:
+                        shared.add(proposal.architecture, record)
                 best = history.best(1)
                 bar.step(note=f"generation {generation + 1}/{generations}, best {best[0].score:.4g}" if best else "")
                 stop.check()
@@ -91,6 +98,46 @@ def run_search(
     if not best:
         raise SearchError("the search ended without a single scored architecture.")
     return best[0]
+
+
+class SharedScores:
+    """Scores by function: architectures of one function share the evaluation of the first.
+
+    Args:
+        space: says which architectures are one function.
+        history: records of earlier processes.
+    """
+
+    def __init__(self, space: Space, history: History) -> None:
+        self.space = space
+        self._known: dict[str, Record] = {}
+        if type(space).function_key is not Space.function_key:
+            for record in history:
+                self.add(space.parse(record.genotype), record)
+
+    def add(self, architecture: Architecture, record: Record) -> None:
+        """Remembers a scored record; failed ones are not shared."""
+        if record.failed is None and type(self.space).function_key is not Space.function_key:
+            self._known.setdefault(self.space.function_key(architecture), record)
+
+    def find(self, proposal: Proposal, generation: int, cost: Callable[[Architecture], Cost]) -> Record | None:
+        """The record of `proposal` with another's score, which its parts name as ``shared_with``; None if new."""
+        first = self._known.get(self.space.function_key(proposal.architecture)) if self._known else None
+        if first is None:
+            return None
+        price = cost(proposal.architecture)
+        return replace(
+            first,
+            number=0,
+            genotype=proposal.architecture.genotype,
+            generation=generation,
+            origin=proposal.origin,
+            parents=proposal.parents,
+            parts={**first.parts, "shared_with": first.genotype},
+            params=price.params,
+            macs=price.macs,
+            seconds=0.0,
+        )
 
 
 def _check_failures(history: History, generation: int) -> None:

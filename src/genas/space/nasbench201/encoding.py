@@ -45,6 +45,25 @@ class NasBench201Architecture(Architecture):
         return tuple(path for path in PATHS if all(self.operations[edge] for edge in path))
 
 
+def function_key(architecture: NasBench201Architecture) -> str:
+    """What the cell computes, as a sum of terms: equal for architectures that are one function of the weights.
+
+    A skip hands its source's terms on, an average pool (linear) pools each of them, a convolution is named by its edge
+    because the supernet's weights lie on edges; what does not reach the output vanishes.
+    """
+    terms: list[list[str]] = [["x"], [], [], []]
+    for index, ((source, node), number) in enumerate(zip(EDGES, architecture.operations, strict=True)):
+        inputs = terms[source]
+        match NASBENCH201_OPERATIONS[number]:
+            case "skip_connect":
+                terms[node] += inputs
+            case "avg_pool_3x3":
+                terms[node] += [f"pool({term})" for term in inputs]
+            case "nor_conv_1x1" | "nor_conv_3x3" as name if inputs:
+                terms[node].append(f"{name}@{index}({'+'.join(sorted(inputs))})")
+    return "+".join(sorted(terms[3])) or "0"
+
+
 def parse(text: str) -> NasBench201Architecture:
     """Reads the published string, or six operation numbers.
 

@@ -11,7 +11,7 @@ from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
 from genas.space.names import NASBENCH201_OPERATIONS
-from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture, parse
+from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture, function_key, parse
 from genas.space.nasbench201.network import NasBench201Cell, NasBench201Network
 
 ATTEMPTS = 20
@@ -93,6 +93,10 @@ class NasBench201Space(Space):
     def parse(self, text: str) -> NasBench201Architecture:
         """The published string or six numbers."""
         return parse(text)
+
+    def function_key(self, architecture: Architecture) -> str:
+        """See `function_key` of the encoding."""
+        return function_key(_own(architecture))
 
     def network(
         self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
