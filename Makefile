@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export GENAS_DATA ?= $(abspath ../shared/data)
 
-.PHONY: setup demo test lint types layers unit lock clean
+.PHONY: setup demo test bench lint types layers unit lock clean
 
 setup: $(VENV)/.ready
 
@@ -40,3 +40,7 @@ lock:
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+
+# by hand: about ten minutes on two cores; its figures are only worth something on a quiet machine
+bench: setup
+	$(BIN)/python -W ignore benchmarks/run.py --out benchmarks/latest.json
