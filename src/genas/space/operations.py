@@ -21,9 +21,9 @@ class ReluConvBn(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(outputs, affine=affine)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Applies the three in turn."""
-        out: Tensor = self.bn(self.conv(torch.relu(x)))
+    def forward(self, x: Tensor, rectified: bool = False) -> Tensor:
+        """Applies the three in turn; the ReLU is left out of an input that is `rectified` already."""
+        out: Tensor = self.bn(self.conv(x if rectified else torch.relu(x)))
         return out
 
 
@@ -39,8 +39,9 @@ class _Separable(nn.Module):
         self.pointwise = nn.Conv2d(width, width, 1, bias=False)
         self.bn = nn.BatchNorm2d(width, affine=affine)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.bn(self.pointwise(self.depthwise(torch.relu(x))))
+    def forward(self, x: Tensor, own: bool = False) -> Tensor:
+        # `own`: nobody else reads x, so it may be overwritten
+        out: Tensor = self.bn(self.pointwise(self.depthwise(torch.relu_(x) if own else torch.relu(x))))
         return out
 
 
@@ -61,7 +62,7 @@ class SepConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, H/stride, W/stride]."""
-        out: Tensor = self.second(self.first(x))
+        out: Tensor = self.second(self.first(x), own=True)
         return out
 
 
@@ -79,9 +80,9 @@ class FactorizedReduce(nn.Module):
         self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
         self.bn = nn.BatchNorm2d(outputs, affine=affine)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, Cin, H, W] to [B, Cout, ceil(H/2), ceil(W/2)]."""
-        x = torch.relu(x)
+    def forward(self, x: Tensor, rectified: bool = False) -> Tensor:
+        """[B, Cin, H, W] to [B, Cout, ceil(H/2), ceil(W/2)]; `rectified` as in `ReluConvBn`."""
+        x = x if rectified else torch.relu(x)
         if x.shape[2] % 2 or x.shape[3] % 2:
             x = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
         out: Tensor = self.bn(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))

@@ -64,8 +64,8 @@ class DartsCell(nn.Module):
                     self.edges[str(edge_index(source, node))] = nn.ModuleDict(operations)
 
     def forward(self, before_last: Tensor, last: Tensor, cell: Cell) -> Tensor:
-        """[B, *, H, W] twice to [B, 4C, H/stride, W/stride]."""
-        states = [self.preprocess0(before_last), self.preprocess1(last)]
+        """[B, *, H, W] twice, both after a ReLU, to [B, 4C, H/stride, W/stride] before it."""
+        states = [self.preprocess0(before_last, rectified=True), self.preprocess1(last, rectified=True)]
         for node, pairs in enumerate(cell, 2):
             outputs = [
                 self.edges[str(edge_index(source, node))][DARTS_OPERATIONS[number]](states[source])  # type: ignore[index]
@@ -144,14 +144,16 @@ class DartsNetwork(Network):
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
         paths = self._paths(path)
-        before_last = last = self.stem0(images)
+        # Every reader of a stem's or a cell's output, the classifier apart, begins with a ReLU: done once, in place.
+        before_last = last = torch.relu_(self.stem0(images))
         if self.stem1 is not None:
-            last = self.stem1(before_last)
-        for cell, architecture in zip(self.cells, paths, strict=True):
+            last = torch.relu_(self.stem1(before_last))
+        for position, (cell, architecture) in enumerate(zip(self.cells, paths, strict=True), 1):
             assert isinstance(cell, DartsCell)
-            before_last, last = last, cell(before_last, last, _cell(architecture, cell.reduction))
-        out: Tensor = self.classifier(last.mean((2, 3)))
-        return out
+            out = cell(before_last, last, _cell(architecture, cell.reduction))
+            before_last, last = last, torch.relu_(out) if position < self.num_cells else out
+        logits: Tensor = self.classifier(last.mean((2, 3)))
+        return logits
 
     def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[DartsArchitecture]:
         if path is None:
