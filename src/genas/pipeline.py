@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from genas.config import Config, build_config
 from genas.data import Dataset, Splits, open_dataset
 from genas.device import describe_machine, open_fabric
 from genas.errors import RunError, SearchError
+from genas.profiling import Profile
 from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_expression
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
@@ -238,7 +239,13 @@ def _held(folder: AbstractContextManager[RunFolder]) -> AbstractContextManager[A
 
 
 def run_pipeline(
-    config: Config, run: Path, *, with_retrain: bool = True, quiet: bool = False, command: str | None = None
+    config: Config,
+    run: Path,
+    *,
+    with_retrain: bool = True,
+    quiet: bool = False,
+    command: str | None = None,
+    profile: bool = False,
 ) -> Result:
     """Runs or continues a search to its report.
 
@@ -248,6 +255,7 @@ def run_pipeline(
         with_retrain: retrain the winner.
         quiet: no progress.
         command: what the report shows as the command; None for this process's.
+        profile: write traces and a summary by phase into ``profile/``.
 
     Returns:
         The best architecture and where everything lies.
@@ -260,14 +268,17 @@ def run_pipeline(
         if session.fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
         write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
-        network = train_supernet(
-            run / "supernet", session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
-        )
+        watch = Profile(run / "profile", session.fabric.device) if profile else None
+        with watch.phase("supernet") if watch else nullcontext():
+            network = train_supernet(
+                run / "supernet", session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
+            )
         scoring = session.scoring_of(network, run)
         proxy = open_proxy(scoring, config.proxy)
         search = open_search(session.space, config.search, session.within_limits)
         with History(run / "history.sqlite") as history:
-            best = run_search(search, proxy, history, session.cost, config.seed, quiet)
+            with watch.phase("search") if watch else nullcontext():
+                best = run_search(search, proxy, history, session.cost, config.seed, quiet)
             write_best(run, best, len(history))
             write_noise_curves(run, history, scoring, config)
         del network
@@ -275,16 +286,17 @@ def run_pipeline(
         test: dict[str, float] = {}
         if with_retrain:
             size = session.space.final(cells=config.retrain.cells, channels=config.retrain.channels)
-            test = retrain(
-                run / "retrain",
-                size,
-                session.space.parse(best.genotype),
-                session.splits,
-                config.retrain,
-                session.fabric,
-                config.seed,
-                quiet,
-            )
+            with watch.phase("retrain") if watch else nullcontext():
+                test = retrain(
+                    run / "retrain",
+                    size,
+                    session.space.parse(best.genotype),
+                    session.splits,
+                    config.retrain,
+                    session.fabric,
+                    config.seed,
+                    quiet,
+                )
         report = build_report(run)
     return Result(
         run=run,
@@ -389,6 +401,7 @@ def search(
     with_retrain: bool = True,
     as_published: bool = False,
     quiet: bool = False,
+    profile: bool = False,
 ) -> Result:
     """Searches from Python: what ``genas search`` does.
 
@@ -402,6 +415,7 @@ def search(
         with_retrain: retrain the winner.
         as_published: the official code's behaviour, point by point.
         quiet: no progress.
+        profile: write traces and a summary by phase into ``profile/`` of the run folder.
 
     Returns:
         The best architecture, its scores and costs, and the path of the report.
@@ -416,7 +430,9 @@ def search(
         "search": {"algorithm": _name(algorithm)},
     }
     config = build_config([settings or {}, named], as_published=as_published)
-    return run_pipeline(config, Path(run), with_retrain=with_retrain, quiet=quiet, command="genas.search(...)")
+    return run_pipeline(
+        config, Path(run), with_retrain=with_retrain, quiet=quiet, command="genas.search(...)", profile=profile
+    )
 
 
 def _name(thing: str | type) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines
+listeners: list[Callable[[], None]] = []  # called after every step of any bar, shown or not
 
 
 class Bar:
@@ -49,6 +51,8 @@ class Bar:
     def step(self, count: int = 1, note: str = "") -> None:
         """Reports `count` more steps done; `note` stands at the end of the line."""
         self.done += count
+        for listener in list(listeners):
+            listener()
         if self.quiet:
             return
         now = time.monotonic()

@@ -32,6 +32,14 @@ def search(
     seed: options.Seed = None,
     device: options.Device = None,
     precision: options.Precision = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Show where the time goes, and write traces of torch's profiler into the run folder.",
+            rich_help_panel=options.MACHINE,
+        ),
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -48,7 +56,7 @@ def search(
 
     genas search --data folder:my-pictures --set supernet.epochs=50 --max-macs 30M
     """
-    from genas.cli.show import print_result
+    from genas.cli.show import print_profile, print_result
     from genas.pipeline import run_pipeline
 
     limits = {
@@ -68,9 +76,11 @@ def search(
     }
     settings = options.settings(run, options.overrides(config, assignments, named), as_published)
     folder = run if run is not None else options.default_run(settings)
-    result = run_pipeline(settings, folder, with_retrain=retrain, quiet=quiet)
+    result = run_pipeline(settings, folder, with_retrain=retrain, quiet=quiet, profile=profile)
     if as_json:
         content = dataclasses.asdict(result)
         print(json.dumps({**content, "run": str(result.run), "report": str(result.report)}, indent=2))
     else:
+        if profile:
+            print_profile(json.loads((folder / "profile" / "summary.json").read_text())["phases"])
         print_result(result)

@@ -28,6 +28,19 @@ def print_result(result: "Result") -> None:
     console.print(f"[bold]Report[/bold]  {result.report}", soft_wrap=True)
 
 
+def print_profile(phases: list[dict[str, Any]]) -> None:
+    """Seconds by phase, and the operators that the traced steps spent their time in."""
+    table = Table(title="Where the time went", title_justify="left", box=None, pad_edge=False)
+    table.add_column("Phase")
+    table.add_column("Seconds", justify="right")
+    table.add_column("Steps", justify="right")
+    table.add_column("Operators of the first steps", overflow="fold")
+    for row in phases:
+        shares = ", ".join(f"{one['name']} {100 * one['share']:.0f} %" for one in row["operators"][:4])
+        table.add_row(row["phase"], f"{row['seconds']:.1f}", str(row["steps"]), shares or "nothing was left to do")
+    Console(highlight=False).print(table)
+
+
 def print_scores(rows: list[dict[str, Any]]) -> None:
     """Scores of architectures named by hand."""
     table = Table(box=None, pad_edge=False)
