@@ -196,8 +196,7 @@ class Trainer:
                     if self._stopping(stop) or time.monotonic() - saved > self.checkpoint_seconds:
                         self.save()
                         saved = time.monotonic()
-                    if self._stopping(stop):
-                        stop.check()
+                        self._obey(stop)
                 row = self._row(rate, time.monotonic() - begun)
                 begun = time.monotonic()
                 self.rows.append(row)
@@ -213,8 +212,7 @@ class Trainer:
                     for key, value in row.items():
                         if key != "epoch":
                             writer.add_scalar(key, value, self.epoch)
-                if self._stopping(stop, last=True):
-                    stop.check()
+                self._obey(stop, last=True)
         if writer is not None:
             writer.close()
 
@@ -229,6 +227,11 @@ class Trainer:
             stop.requested = stop.requested or agreed
             return agreed
         return stop.requested
+
+    def _obey(self, stop: StopRequest, last: bool = False) -> None:
+        """Raises `Interrupted` where all processes stop; call it where the state is saved."""
+        if self.share.processes == 1 or self._stopping(stop, last):
+            stop.check()
 
     def _note(self, epochs: int) -> str:
         note = f"epoch {self.epoch + 1}/{epochs}"

@@ -67,7 +67,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         """[B, C, H, W] to the same shape; B may differ between processes and be 0 in some."""
         if not self.training:
             return super().forward(x)
-        out, mean, variance, total = _Normalise.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        out, mean, variance, total = _Normalise.apply(x, self.weight, self.bias, self.eps)
         if self.running_mean is not None and self.running_var is not None:
             assert self.momentum is not None and self.num_batches_tracked is not None
             with torch.no_grad():
@@ -87,7 +87,7 @@ def share_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
         device: where it is going to run.
     """
     if device.type == "cuda":
-        shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return shared
     for module in list(network.modules()):
         for name, child in module.named_children():

@@ -132,7 +132,8 @@ def recipe_names() -> tuple[str, ...]:
 
 def recipe_title(name: str) -> str:
     """The title of a recipe that comes with genas: its first line."""
-    return (_folder() / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").rstrip(".")
+    text: str = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    return text.partition("\n")[0].lstrip("# ").rstrip(".")
 
 
 def read_recipe(name: str) -> dict[str, Any]:
