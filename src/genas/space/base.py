@@ -57,7 +57,7 @@ class Network(nn.Module, ABC):
     """Submodules that only training uses (auxiliary heads): left out of costs."""
     drop_path: float = 0.0
     """Probability with which, in training mode, an operation's output (identities excepted) is dropped for a picture;
-    what is kept is divided by 1 - p (methods.md 2.1). Only finite p below 1 make sense."""
+    what is kept is divided by 1 - p (methods.md 2.1)."""
     drop_path_generator: torch.Generator | None = None
     """Where drop-path takes its random numbers from; None: torch's global generator of the pictures' device."""
     drop_path_rows: tuple[int, int] | None = None
@@ -101,7 +101,7 @@ class Network(nn.Module, ABC):
             images: [B, C, H, W] float32, normalised.
 
         Returns:
-            [B, channels, ceil(H / reduction), ceil(W / reduction)] each, before any activation.
+            [B, channels, ceil(H / reduction), ceil(W / reduction)] each, as it leaves its layer.
         """
         raise ConfigError(f"{type(self).__name__} does not define feature maps; it cannot be a backbone.")
 

@@ -165,22 +165,28 @@ class DartsNetwork(Network):
 
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
-        return self._classify(self._outputs(images, self._paths(path), ())[-1])
+        return self._classify(self._outputs(images, self._paths(path), ())[self.num_cells - 1])
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits and, in training mode, those of the auxiliary head; see `Network.forward_with_auxiliary`."""
         if self.auxiliary_head is None or not self.training:
             return self(images), None
         outputs = self._outputs(images, self._paths(None), (self._second_reduction,))
-        return self._classify(outputs[-1]), self.auxiliary_head(outputs[0])
+        return self._classify(outputs[self.num_cells - 1]), self.auxiliary_head(outputs[self._second_reduction])
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The outputs of the last cell before each reduction and of the last cell; see `Network.features`.
 
         With the ``imagenet`` stem, its map at a quarter of the pictures' side comes first.
         """
-        stem = () if self.stem1 is None else (-1,)
-        return self._outputs(images, self._paths(None), (*stem, self._first_reduction - 1, self._second_reduction - 1))
+        outputs = self._outputs(images, self._paths(None), self.feature_positions)
+        return [outputs[position] for position in self.feature_positions]
+
+    @property
+    def feature_positions(self) -> tuple[int, ...]:
+        """Which cells give the maps of `features`; -1 is the first stem."""
+        cells = (self._first_reduction - 1, self._second_reduction - 1, self.num_cells - 1)
+        return cells if self.stem1 is None else (-1, *cells)
 
     @property
     def feature_info(self) -> tuple[FeatureInfo, ...]:
@@ -195,27 +201,26 @@ class DartsNetwork(Network):
         logits: Tensor = self.classifier(last.mean((2, 3)))
         return logits
 
-    def _outputs(self, images: Tensor, paths: Sequence[DartsArchitecture], kept: Sequence[int]) -> list[Tensor]:
+    def _outputs(self, images: Tensor, paths: Sequence[DartsArchitecture], kept: Sequence[int]) -> dict[int, Tensor]:
         """Outputs, before any ReLU, of the cells at the positions `kept` (-1: the first stem) and of the last cell."""
         factors = self.drop_path_factors(images, 2 * NODES * self.num_cells)
-        stem = self.stem0(images)
-        outputs = [stem] if -1 in kept else []
+        outputs = {-1: self.stem0(images)}
         # Every reader of a stem's or a cell's output, the heads apart, begins with a ReLU: done once, and in place
         # where nobody else reads it.
-        before_last = last = torch.relu(stem) if -1 in kept else torch.relu_(stem)
+        before_last = last = torch.relu(outputs[-1]) if -1 in kept else torch.relu_(outputs.pop(-1))
         if self.stem1 is not None:
             last = torch.relu_(self.stem1(before_last))
-        final = self.num_cells - 1
         for position, (cell, architecture) in enumerate(zip(self.cells, paths, strict=True)):
             assert isinstance(cell, DartsCell)
             own = None if factors is None else factors[2 * NODES * position : 2 * NODES * (position + 1)]
             out = cell(before_last, last, _cell(architecture, cell.reduction), own)
-            if position in kept:
-                outputs.append(out)
             before_last = last
-            if position < final:
-                last = torch.relu(out) if position in kept else torch.relu_(out)
-        return [*outputs, out]
+            if position in kept or position == self.num_cells - 1:
+                outputs[position] = out
+                last = torch.relu(out) if position < self.num_cells - 1 else out
+            else:
+                last = torch.relu_(out)
+        return outputs
 
     def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[DartsArchitecture]:
         if path is None:
