@@ -60,9 +60,7 @@ def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = Fal
             "give as many processes as GPUs, or --device cpu."
         )
     with _no_notes():
-        fabric = Fabric(
-            accelerator=chosen, devices=local, num_nodes=processes // local, strategy="ddp", precision=mode
-        )
+        fabric = Fabric(accelerator=chosen, devices=local, num_nodes=processes // local, strategy="ddp", precision=mode)
         fabric.launch()
     return fabric
 

@@ -1,11 +1,12 @@
 """Many processes that train as one: which pictures each takes, and what they have to agree on.
 
-``torchrun`` starts the processes and Lightning Fabric joins them (`device.py`). Every process holds the whole network and
-takes its rows of every batch; gradients are *summed*, each process having weighted its loss by its share of the batch.
-The sum is then the gradient of the whole batch, also where the rows do not divide evenly, which the usual average of
-per-process means is not.
+``torchrun`` starts the processes and Lightning Fabric joins them (`device.py`). Every process holds the whole network
+and takes its rows of every batch; gradients are *summed*, each process having weighted its loss by its share of the
+batch. The sum is then the gradient of the whole batch, also where the rows do not divide evenly, which the usual
+average of per-process means is not.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -37,10 +38,10 @@ class Share:
     pieces: int = 1
 
     def parts(self, count: int) -> list[range]:
-        """This process's rows of each piece of a batch of `count` pictures; a range is empty where there are too few."""
+        """This process's rows of each piece of a batch of `count` pictures; empty where there are too few."""
         cut = [count * piece // self.pieces for piece in range(self.pieces + 1)]
         parts = []
-        for first, end in zip(cut[:-1], cut[1:], strict=True):
+        for first, end in itertools.pairwise(cut):
             own = [first + (end - first) * process // self.processes for process in (self.process, self.process + 1)]
             parts.append(range(*own))
         return parts

@@ -61,7 +61,7 @@ class _Normalise(torch.autograd.Function):
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` whose training statistics are those of all processes' rows; it shares its state's names."""
+    """`torch.nn.BatchNorm2d` whose training statistics are those of all processes' rows; same state."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to the same shape; B may differ between processes and be 0 in some."""
@@ -69,7 +69,8 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         out, mean, variance, total = _Normalise.apply(x, self.weight, self.bias, self.eps)
         if self.running_mean is not None and self.running_var is not None:
-            assert self.momentum is not None and self.num_batches_tracked is not None
+            assert self.momentum is not None
+            assert self.num_batches_tracked is not None
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)

@@ -1,7 +1,7 @@
 """How an architecture is trained from scratch: the settings, and the published recipes by name.
 
-A recipe is a YAML file with fields of `RetrainSettings`. The published ones (methods.md 2.3) lie in ``recipes/`` beside
-this file; their first line is their title.
+A recipe is a YAML file with fields of `RetrainSettings`. The published ones (methods.md 2.3, 13.2, 14) lie in
+``recipes/`` beside this file; their first line is their title.
 """
 
 import difflib
@@ -29,8 +29,8 @@ class RetrainSettings(Settings):
     batch_size: int = Field(96, ge=2)
     """Pictures per batch, over all processes (2.3: 96)."""
     accumulate: int = Field(1, ge=1)
-    """Pieces in which a batch is computed one after the other, for less memory. The gradient is that of the whole batch,
-    but batch norm sees one piece at a time."""
+    """Pieces in which a batch is computed one after the other, for less memory. The gradient is that of the whole
+    batch, but batch norm sees one piece at a time."""
     learning_rate: float = Field(0.025, gt=0)
     """First learning rate (2.3: 0.025)."""
     final_learning_rate: float = Field(0.0, ge=0)
@@ -64,8 +64,9 @@ class RetrainSettings(Settings):
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Drop-path probability p; epoch e of E uses p e / E (2.1; 2.3: 0.2 or 0.3 on CIFAR)."""
     crop: Literal["data-set", "padded", "resized", "square", "none"] = "data-set"
-    """Random crop of training pictures: the data set's own; a window of the padded picture; a window of 8 to 100 % of the
-    area and of aspect 3/4 to 4/3, resized (the DARTS line on ImageNet); the same without a change of aspect (RLNAS); none."""
+    """Random crop of training pictures. ``data-set``: what the data set does; ``padded``: a window of the padded
+    picture (of pictures streamed from disk: ``resized``); ``resized``: a window of 8 to 100 % of the area and of aspect 3/4 to
+    4/3, resized (2.3, the DARTS line on ImageNet); ``square``: the same without a change of aspect (2.3, RLNAS)."""
     flip: bool | None = None
     """Mirror training pictures at random; None as the data set does."""
     cutout: int = Field(0, ge=0)
@@ -76,7 +77,7 @@ class RetrainSettings(Settings):
     lighting: float = Field(0.0, ge=0)
     """Standard deviation of the colour noise along ImageNet's principal components (2.3: 0.1 in RLNAS)."""
     normalise: bool = True
-    """Subtract the mean and divide by the standard deviation; false feeds pixels in [0, 1], in the test too (2.3, RLNAS)."""
+    """Subtract the mean and divide by the standard deviation; false feeds pixels in [0, 1], in the test too (RLNAS)."""
     cells: int | None = Field(None, ge=1)
     """Cells of the network (per stage in NAS-Bench-201); None as in the supernet."""
     channels: int | None = Field(None, ge=1)
@@ -92,8 +93,8 @@ class RetrainSettings(Settings):
     none (2.3: none)."""
     best: Literal["none", "held-out", "test"] = "none"
     """What the best epoch is chosen by. ``held-out``: accuracy on a part of the training set that is not trained on.
-    ``test``: test accuracy, as the published code does; the figure it gives is optimistic. ``none`` keeps the last epoch
-    only."""
+    ``test``: test accuracy, as the published code does; the figure it gives is optimistic. ``none`` keeps the last
+    epoch only."""
     held_out: float = Field(0.05, gt=0, lt=1)
     """Share of every class that ``held-out`` keeps from training."""
     limit_batches: int | None = Field(None, ge=1)
@@ -113,10 +114,10 @@ class RetrainSettings(Settings):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         if self.colour_jitter is not None:
-            *others, hue = self.colour_jitter
+            *_, hue = self.colour_jitter
             if min(self.colour_jitter) < 0 or hue > 0.5:
                 raise ValueError(
-                    f"colour_jitter is {self.colour_jitter}; no entry may be negative and the last, the hue, at most 0.5"
+                    f"colour_jitter is {self.colour_jitter}; no entry may be negative, and the hue is at most 0.5"
                 )
         return self
 
@@ -127,7 +128,9 @@ ALIASES = {"cifar": "darts-cifar10", "imagenet": "genas-imagenet"}
 
 def recipe_names() -> tuple[str, ...]:
     """The recipes that come with genas, without the short names."""
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith("yaml")))
+    return tuple(
+        sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith("yaml"))
+    )
 
 
 def recipe_title(name: str) -> str:
@@ -192,7 +195,9 @@ def validated_settings(content: Mapping[str, Any], where: str) -> RetrainSetting
             key = ".".join(str(part) for part in fault["loc"])
             if fault["type"] == "extra_forbidden":
                 close = difflib.get_close_matches(key, RetrainSettings.model_fields, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(RetrainSettings.model_fields)}"
+                hint = (
+                    f"did you mean {close[0]!r}?" if close else f"known are {', '.join(RetrainSettings.model_fields)}"
+                )
                 faults.append(f"unknown setting {key!r} ({hint})")
             else:
                 message = fault["msg"].removeprefix("Value error, ")

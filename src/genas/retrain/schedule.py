@@ -5,13 +5,13 @@ With E epochs, first rate lr0, last rate lr1, and e = 0 .. E-1:
 * cosine: ``lr1 + (lr0 - lr1) (1 + cos(pi e / E)) / 2``;
 * exponential: ``lr0 d^e``, d = 0.97 for DARTS on ImageNet;
 * linear, with a tail of t = 5 epochs: ``lr0 (E-t-e) / (E-t)`` while ``E-e > t``, then ``lr0 (E-e) / (t (E-t))``. For
-  E = 250 the epochs 244 and 245 have the same value, lr0/245, as in the published code of P-DARTS, PC-DARTS and RLNAS.
+  E = 250 the epochs 244 and 245 have the same value, lr0/245, as published by P-DARTS, PC-DARTS and RLNAS.
 
-Warm-up over w epochs multiplies by ``(e+1)/w``: the schedule's own value (RLNAS and GeNAS always, P-DARTS where the batch
-is larger than 256), or lr0 (PC-DARTS, where the batch is larger than 256).
+Warm-up over w epochs multiplies by ``(e+1)/w``: the schedule's own value (RLNAS and GeNAS always, P-DARTS where the
+batch is larger than 256), or lr0 (PC-DARTS, where the batch is larger than 256).
 
-The published scripts step the scheduler before the epoch, which since PyTorch 1.1 gives epoch e the cosine or exponential
-of e + 1 (T1): `shifted_schedule`. The linear schedule sets the rate itself and is not affected.
+The published scripts step the scheduler before the epoch, which since PyTorch 1.1 gives epoch e the cosine or
+exponential of e + 1 (T1): `shifted_schedule`. The linear schedule sets the rate itself and is not affected.
 """
 
 from genas.retrain.recipe import RetrainSettings

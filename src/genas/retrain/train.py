@@ -178,7 +178,7 @@ class _Training:
             )
         except torch.OutOfMemoryError as error:
             raise GenasError(
-                f"the device's memory does not hold batches of {settings.batch_size} in {settings.accumulate} piece(s); "
+                f"the device's memory does not hold {settings.batch_size} pictures in {settings.accumulate} piece(s); "
                 "set retrain.accumulate higher, or take a smaller batch or network."
             ) from error
 

@@ -169,10 +169,10 @@ def take_over(initial: InitialWeights, network: Network, space: Space, architect
 
 def _check_kind(initial: InitialWeights, space: Space, architecture: Architecture) -> None:
     facts = initial.facts
-    theirs = facts.get("space", {}).get("name")
-    if theirs is not None and theirs != space.describe()["name"]:
+    theirs, ours = facts.get("space", {}).get("name"), space.describe()["name"]
+    if theirs is not None and theirs != ours:
         raise CheckpointError(
-            f"{initial.source} is a network of the space {theirs!r}; the one to train is of {space.describe()['name']!r}."
+            f"{initial.source} is a network of the space {theirs!r}; the one to train is of {ours!r}."
         )
     genotype = facts.get("genotype")
     if genotype is not None and genotype != architecture.genotype:
