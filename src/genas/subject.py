@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ def find_subject(text: str, space: str | None = None) -> Subject:
         ConfigError: nothing has that name.
     """
     folder = Path(text)
-    if len(text) < 1024 and (folder / "config.yaml").is_file():
+    if os.path.isfile(folder / "config.yaml"):  # a genotype may be too long for a path, which Path.is_file refuses
         return _of_run(folder, space)
     named = _published()
     if text in named:

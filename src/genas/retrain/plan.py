@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from genas.data.base import Splits
-from genas.processes import Share
 from genas.retrain.data import Parts
 from genas.retrain.network import without_auxiliary
 from genas.retrain.recipe import RetrainSettings
@@ -83,12 +82,14 @@ def plan_of(
         network = space.network(splits.num_classes, architecture, splits.image_shape[0])
     params = sum(parameter.numel() for parameter in network.parameters())
     fabric.strategy.precision.convert_module(network.to(fabric.device))
+    if settings.layout == "channels-last":
+        network.to(memory_format=torch.channels_last)
     number = next(network.parameters()).element_size()
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
     copies = 3 if settings.momentum else 2
     averaged = settings.ema_decay is not None
     size = settings.batch_size
-    pieces = [len(part) for part in Share(0, fabric.world_size, settings.accumulate).parts(size)]
+    largest = -(-size // (settings.accumulate * fabric.world_size))  # pictures at once in a process
     fixed, each = activation_bytes(network, splits.image_shape, splits.num_classes, settings, fabric)
     steps = -(-len(parts.train) // size) - (len(parts.train) % size == 1)
     return Plan(
@@ -103,7 +104,7 @@ def plan_of(
         steps=steps if settings.limit_batches is None else min(steps, settings.limit_batches),
         processes=fabric.world_size,
         weight_bytes=params * number * (copies + averaged) + buffers * (1 + averaged),
-        activation_bytes=fixed + each * max(1, max(pieces)),
+        activation_bytes=fixed + each * largest,
     )
 
 
@@ -113,7 +114,7 @@ def activation_bytes(
     """Bytes that the backward pass needs: a fixed part, and one for each picture.
 
     Args:
-        network: on the device; its batch-norm statistics are changed.
+        network: on the device, in the precision and layout of the run; its batch-norm statistics are changed.
         image_shape: channels, height, width.
         classes: outputs.
         settings: layout and auxiliary loss.
@@ -146,7 +147,6 @@ def _kept(
     pictures = torch.zeros((count, *image_shape), device=fabric.device, dtype=number)
     if settings.layout == "channels-last":
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        network.to(memory_format=torch.channels_last)
     network.train()
     network.drop_path = 0.5 if settings.drop_path else 0.0
     # drop-path needs numbers, but not those of anybody's stream
