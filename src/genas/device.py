@@ -67,14 +67,13 @@ def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = Fal
 
 @contextmanager
 def _no_notes() -> Iterator[None]:
-    """Keeps Fabric's notes about the joining of the process group off the terminal."""
-    logger = logging.getLogger("lightning.fabric")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keeps Fabric's notes about the joining of the process group off the terminal, warnings excepted."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

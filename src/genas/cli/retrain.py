@@ -76,7 +76,9 @@ def retrain(
         Path | None,
         typer.Option(
             "--run",
-            help="Run folder. The same command continues an interrupted run. [default: runs/retrain-WHAT-DATA-RECIPE]",
+            "--run-folder",  # torchrun takes --run for an abbreviation of an option of its own
+            help="Run folder. The same command continues an interrupted run. Under torchrun, write --run-folder. "
+            "[default: runs/retrain-WHAT-DATA-RECIPE]",
             rich_help_panel=options.RUN,
         ),
     ] = None,
