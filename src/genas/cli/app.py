@@ -6,7 +6,7 @@ import sys
 import click
 import typer
 
-from genas.cli import report, score, search, status, supernet
+from genas.cli import report, score, search, status, supernet, zoo
 from genas.errors import GenasError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("supernet")(supernet.supernet)
 app.command("score")(score.score)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("zoo")(zoo.zoo)
 
 
 def main() -> None:
