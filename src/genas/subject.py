@@ -12,6 +12,7 @@ from genas.errors import ConfigError, GenotypeError, RunError
 from genas.runs import read_config
 from genas.space.base import Architecture
 from genas.space.named import open_space, spaces
+from genas.zoo import load, names
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,4 @@ def _of_genotype(text: str, space: str | None) -> Subject:
 
 
 def _published() -> dict[str, str]:
-    try:
-        from genas.zoo import load, names
-    except ImportError:
-        return {}
     return {name: load(name).genotype for name in names()}

@@ -6,7 +6,7 @@ import sys
 import click
 import typer
 
-from genas.cli import options, report, retrain, score, search, status, supernet
+from genas.cli import options, report, retrain, score, search, status, supernet, zoo
 from genas.errors import DataError, GenasError
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.command("score")(score.score)
 app.command("status")(status.status)
 app.command("retrain")(retrain.retrain)
 app.command("report")(report.report)
+app.command("zoo")(zoo.zoo)
 
 
 def main() -> None:
