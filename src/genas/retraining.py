@@ -22,8 +22,8 @@ from genas.retrain import RetrainSettings, retrain
 from genas.retrain.data import Parts, parts_of
 from genas.retrain.network import sized, widest
 from genas.retrain.plan import Plan, plan_of
-from genas.retrain.recipe import read_recipe
-from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights
+from genas.retrain.recipe import is_published, read_recipe
+from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
 from genas.runs import RunFolder, environment, read_config, write_json
 from genas.space import Architecture, Space, open_space
 from genas.subject import Subject, find_subject
@@ -105,7 +105,8 @@ def configure(
         subject: a run folder, a published architecture's name or a genotype.
         space: the space of a genotype; None to find it out.
         recipe: a recipe's name or file. None: a run's own settings, else ``cifar`` or ``imagenet`` in the DARTS space,
-            and the benchmark's own recipe in another one.
+            and the benchmark's own recipe in another one. ImageNet recipes that come with genas give a published
+            architecture its published width.
         from_supernet: run folder whose supernet gives the first weights; its sizes are then those of the network.
         overrides: nested mappings such as ``{"data": {"name": "cifar10"}, "retrain": {"epochs": 10}}``, later ones
             winning; settings of the recipe may stand without their section.
@@ -128,6 +129,8 @@ def configure(
     else:
         name = recipe or _default_recipe(found, str(data["name"]))
         fields = read_recipe(name)
+        if found.imagenet_channels and fields.get("stem") == "imagenet" and is_published(name):
+            fields = {**fields, "channels": found.imagenet_channels[0]}
     own = found.space
     if from_supernet is not None and not found.data:
         own = _supernet_space(Path(from_supernet), own)
@@ -147,7 +150,7 @@ def configure(
 
 def _sectioned(override: Mapping[str, Any]) -> dict[str, Any]:
     """An override in which settings of the recipe may stand without their section."""
-    bare = {key: value for key, value in override.items() if key in RetrainSettings.model_fields}
+    bare = {key: value for key, value in override.items() if key not in RetrainConfig.model_fields}
     rest = {key: value for key, value in override.items() if key not in bare}
     return merge(rest, {"retrain": bare}) if bare else rest
 
@@ -225,7 +228,12 @@ def _open(config: RetrainConfig) -> _Opened:
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
         settings = settings.model_copy(update={"channels": channels})
-    return _Opened(sized(base, settings), architecture, splits, parts_of(splits, settings), settings, initial)
+    own = sized(base, settings)
+    if initial is not None:
+        with torch.random.fork_rng(devices=[]):
+            network = own.network(splits.num_classes, architecture, splits.image_shape[0])
+        take_over(initial, network, own, architecture)  # weights that do not fit show before a folder is made
+    return _Opened(own, architecture, splits, parts_of(splits, settings), settings, initial)
 
 
 def retrain_run(

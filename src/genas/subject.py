@@ -4,7 +4,7 @@ import difflib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ class Subject:
         space: name and options of its space.
         data: settings of the data set that a run was begun with; empty for other subjects.
         retrain: settings of the retraining of that run; empty for other subjects.
+        imagenet_channels: first widths that a published architecture was trained with on ImageNet.
     """
 
     architecture: Architecture
     space: dict[str, Any]
     data: dict[str, Any] = field(default_factory=dict)
     retrain: dict[str, Any] = field(default_factory=dict)
+    imagenet_channels: tuple[int, ...] = ()
 
 
 def find_subject(text: str, space: str | None = None) -> Subject:
@@ -47,11 +49,11 @@ def find_subject(text: str, space: str | None = None) -> Subject:
     folder = Path(text)
     if os.path.isfile(folder / "config.yaml"):  # a genotype may be too long for a path, which Path.is_file refuses
         return _of_run(folder, space)
-    named = _published()
-    if text in named:
-        return _of_genotype(named[text], space)
+    if text in names():
+        entry = load(text)
+        return replace(_of_genotype(entry.genotype, space), imagenet_channels=tuple(entry.imagenet_channels))
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
-        close = difflib.get_close_matches(text, named, 1)
+        close = difflib.get_close_matches(text, names(), 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
             f"{text!r} is neither a run folder, nor a published architecture, nor a genotype.{hint} "
@@ -82,18 +84,13 @@ def _of_genotype(text: str, space: str | None) -> Subject:
     found, faults = [], []
     for name in [space] if space else spaces():
         try:
-            found.append(Subject(open_space(name).parse(text), {"name": name}))
+            opened = open_space(name)
+            found.append(Subject(opened.parse(text), opened.describe()))
         except GenotypeError as error:
-            faults.append(f"{name}: {error}")
+            faults.append(f"{name}: {str(error).rstrip('.')}")
     if not found:
-        raise GenotypeError(
-            faults[0].partition(": ")[2] if space else f"no space takes the genotype {text!r} ({'; '.join(faults)})"
-        )
+        raise GenotypeError(f"{text!r} is no genotype of {'this' if space else 'any'} space ({'; '.join(faults)}).")
     if len(found) > 1:
         names = ", ".join(subject.space["name"] for subject in found)
         raise GenotypeError(f"the genotype {text!r} is one of several spaces ({names}); name one with --space.")
     return found[0]
-
-
-def _published() -> dict[str, str]:
-    return {name: load(name).genotype for name in names()}

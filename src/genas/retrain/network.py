@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from genas.errors import ConfigError, SearchError
+from genas.errors import ConfigError
 from genas.retrain.recipe import RetrainSettings
 from genas.space.base import Architecture, Space
 from genas.space.cost import architecture_cost
 from genas.space.named import open_space
-
-WIDEST = 1024  # first widths that are tried
+from genas.space.width import largest_even
 
 
 def sized(space: Space, settings: RetrainSettings) -> Space:
@@ -34,8 +33,8 @@ def sized(space: Space, settings: RetrainSettings) -> Space:
         if not options or space.name == "darts":
             raise
         raise ConfigError(
-            f"the recipe asks for {', '.join(options)}, which the space {space.name!r} does not have; recipes for "
-            f"CIFAR and ImageNet networks are for the space 'darts' ({error})"
+            f"the recipe asks for {', '.join(options)}, which the space {space.name!r} does not have: recipes of CIFAR "
+            f"and ImageNet networks are for the space 'darts'. Name another with --recipe."
         ) from error
 
 
@@ -66,22 +65,11 @@ def widest(
         max_macs: the limit.
 
     Raises:
-        SearchError: not even the narrowest network does.
+        ConfigError: not even the narrowest network does, or the width cannot be chosen.
     """
 
     def macs(channels: int) -> int:
         own = sized(space, settings.model_copy(update={"channels": channels}))
         return architecture_cost(own, architecture, classes, image_shape).macs
 
-    if (least := macs(2)) > max_macs:
-        raise SearchError(
-            f"the narrowest network of {architecture.short} needs {least:,} MACs, more than the limit of {max_macs:,}; "
-            "raise --max-macs or take fewer cells."
-        )
-    low, high = 1, 2  # in pairs of channels; the cost grows with the width
-    while high <= WIDEST // 2 and macs(2 * high) <= max_macs:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if macs(2 * middle) <= max_macs else (low, middle)
-    return 2 * low
+    return largest_even(macs, max_macs)

@@ -65,8 +65,9 @@ class RetrainSettings(Settings):
     """Drop-path probability p; epoch e of E uses p e / E (2.1; 2.3: 0.2 or 0.3 on CIFAR)."""
     crop: Literal["data-set", "padded", "resized", "square", "none"] = "data-set"
     """Random crop of training pictures. ``data-set``: what the data set does; ``padded``: a window of the padded
-    picture (of pictures streamed from disk: ``resized``); ``resized``: a window of 8 to 100 % of the area and of aspect 3/4 to
-    4/3, resized (2.3, the DARTS line on ImageNet); ``square``: the same without a change of aspect (2.3, RLNAS)."""
+    picture (of pictures streamed from disk: ``resized``); ``resized``: a window of 8 to 100 % of the area and of aspect
+    3/4 to 4/3, resized (2.3, the DARTS line on ImageNet); ``square``: the same without a change of aspect (2.3, RLNAS);
+    ``none``."""
     flip: bool | None = None
     """Mirror training pictures at random; None as the data set does."""
     cutout: int = Field(0, ge=0)
@@ -131,6 +132,11 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(
         sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith("yaml"))
     )
+
+
+def is_published(name: str) -> bool:
+    """Whether `name` is a recipe that comes with genas, and no file of somebody's own."""
+    return ALIASES.get(name, name) in recipe_names()
 
 
 def recipe_title(name: str) -> str:

@@ -41,11 +41,11 @@ class Match:
 
     Args:
         source: where from.
-        entries: names taken.
-        of_entries: names of the network.
-        parameters: weights taken.
-        of_parameters: weights of the network.
-        new: names of the network that the source lacks; they keep their random weights.
+        entries: names taken, without what only training uses (auxiliary head).
+        of_entries: names of the network, without the same.
+        parameters: weights taken, without the same.
+        of_parameters: weights of the network, without the same.
+        new: names of the network that the source lacks, a head for training in one; they keep their random weights.
         other_classes: output layers of another number of classes; they keep their random weights.
         unused: names of the source that the network lacks.
     """
@@ -142,7 +142,7 @@ def take_over(initial: InitialWeights, network: Network, space: Space, architect
                 raise CheckpointError(
                     f"{initial.source} is of another architecture: it has no {name}, which {architecture.short} needs."
                 )
-            new.append(name)
+            new.append(name.partition(".")[0] if name.startswith(extra) else name)
         elif value.shape == target.shape:
             taken.append(name)
         elif value.shape[1:] == target.shape[1:] and len(target) == classes and name.startswith((head, *extra)):
@@ -150,18 +150,19 @@ def take_over(initial: InitialWeights, network: Network, space: Space, architect
         else:
             raise CheckpointError(
                 f"{initial.source} is of another size: {name} is {list(value.shape)} there and {list(target.shape)} "
-                "here; give the --cells and --channels that it was trained with."
+                "here; give the --cells and --channels that it was trained with, and pictures of as many colours."
             )
     for name in taken:
         state[name].copy_(initial.tensors[name])
-    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    sizes = {name: part.numel() for name, part in network.named_parameters() if not name.startswith(extra)}
+    kept = [name for name in taken if not name.startswith(extra)]
     return Match(
         source=initial.source,
-        entries=len(taken),
-        of_entries=len(state),
-        parameters=sum(sizes.get(name, 0) for name in taken),
+        entries=len(kept),
+        of_entries=len([name for name in state if not name.startswith(extra)]),
+        parameters=sum(sizes.get(name, 0) for name in kept),
         of_parameters=sum(sizes.values()),
-        new=tuple(new),
+        new=tuple(dict.fromkeys(new)),
         other_classes=tuple(other_classes),
         unused=len(initial.tensors.keys() - state.keys()),
     )
