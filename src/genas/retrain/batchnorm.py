@@ -94,7 +94,7 @@ def share_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
         for name, child in module.named_children():
             if type(child) is nn.BatchNorm2d:
                 other = SharedBatchNorm2d(child.num_features, child.eps, child.momentum, child.affine)
-                other.load_state_dict(child.state_dict())
                 like = next(value for value in child.state_dict().values() if value.is_floating_point())
-                setattr(module, name, other.to(like))
+                other.to(like).load_state_dict(child.state_dict())
+                setattr(module, name, other)
     return network
