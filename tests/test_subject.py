@@ -49,7 +49,12 @@ def test_a_run_brings_space_data_and_recipe(tmp_path):
 @pytest.mark.parametrize(
     ("text", "space", "error", "message"),
     [
-        ("genas_fbs_c1", None, ConfigError, "neither a run folder, nor a published architecture.*Did you mean 'genas_fbs"),
+        (
+            "genas_fbs_c1",
+            None,
+            ConfigError,
+            "neither a run folder, nor a published architecture.*Did you mean 'genas_fbs",
+        ),
         ("runs/none", None, RunError, "runs/none is not a run folder"),
         ("|x~0|", None, GenotypeError, "is no genotype of any space \\(darts: .*; nasbench201: .*'x'"),
         ("333333", "darts", GenotypeError, "'333333' is no genotype of this space \\(darts: "),

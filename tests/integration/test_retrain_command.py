@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 import yaml
+from datasets import Dataset as Table
 
 import genas as package
 from genas.checkpoint import load_checkpoint
@@ -65,7 +66,11 @@ def test_a_folder_per_seed_and_their_mean_and_spread(two_seeds, capsys):
     config = yaml.safe_load((two_seeds / "config.yaml").read_text())
     assert config["kind"] == "retrain"
     assert config["recipe"] == "nasbench201"  # the space's own
-    assert (config["retrain"]["epochs"], config["retrain"]["nesterov"], config["retrain"]["held_out"]) == (2, True, 0.05)
+    assert (config["retrain"]["epochs"], config["retrain"]["nesterov"], config["retrain"]["held_out"]) == (
+        2,
+        True,
+        0.05,
+    )
     assert json.loads((two_seeds / "environment.json").read_text())["processes"] == 1
     plan = json.loads((two_seeds / "plan.json").read_text())
     assert plan["params"] == whole["params"]
@@ -136,16 +141,30 @@ def _as_search(run, tmp_path):
     return tmp_path / "search"
 
 
-def test_imagenet_recipe_on_streamed_and_parquet_pictures(tmp_path, shared_data, capsys, monkeypatch):
+def few_photos(shared_data, folder):
+    """Six photographs of each of four classes, as class folders and as Parquet."""
+    rows = {"image": [], "label": []}
+    for label, source in enumerate(sorted((shared_data / "photos" / "train").iterdir())[:4]):
+        for file in sorted(source.iterdir())[:6]:
+            copy = folder / "folder" / source.name / file.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+            rows["image"].append({"bytes": file.read_bytes(), "path": None})
+            rows["label"].append(label)
+    (folder / "parquet").mkdir()
+    Table.from_dict(rows).to_parquet(folder / "parquet" / "train.parquet")
+
+
+def test_imagenet_recipe_on_streamed_folders_and_parquet(tmp_path, shared_data, capsys, monkeypatch):
     """The whole recipe on a small network: whatever a run over ImageNet does, for two batches."""
+    few_photos(shared_data, tmp_path)
     for module in (vision, parquet):
         monkeypatch.setattr(module, "RESIDENT_BYTES", 0)  # stream, as ImageNet is
     dry = ("--recipe", "imagenet", "--limit-batches", "2", "--epochs", "1", "--set", "tail_epochs=0")
-    dry = (*dry, "--batch-size", "8", "--cells", "3")
-    for data in (f"folder:{shared_data / 'photos'}", f"parquet:{shared_data / 'cifar10'}"):
-        run = tmp_path / data.partition(":")[0]
-        size = ("--image-size", "64") if data.startswith("folder") else ()
-        assert genas("retrain", "genas_fbs_c10", "--data", data, *size, *dry, "--max-macs", "3M", "--run", run) == 0
+    dry = (*dry, "--batch-size", "6", "--cells", "3", "--max-macs", "3M", "--image-size", "64")
+    for kind in ("folder", "parquet"):
+        run = tmp_path / "runs" / kind
+        assert genas("retrain", "genas_fbs_c10", "--data", f"{kind}:{tmp_path / kind}", *dry, "--run", run) == 0
         out = capsys.readouterr()
         assert "Dry run" in out.err
         assert "Dry run, not a result" in out.out
@@ -153,8 +172,8 @@ def test_imagenet_recipe_on_streamed_and_parquet_pictures(tmp_path, shared_data,
         plan = json.loads((run / "plan.json").read_text())
         assert plan["macs"] <= 3_000_000
         assert plan["channels"] % 2 == 0
+        assert (plan["train"], plan["held_out"], plan["test"], plan["steps"]) == (16, 4, 4, 2)
         assert json.loads((run / "model.json").read_text())["mean"] == [0, 0, 0]
-        assert plan["train"] + plan["held_out"] == (2000 if size else 50000)
 
 
 def test_published_widths_unless_a_width_is_given():
@@ -179,11 +198,17 @@ def test_recipes_are_listed(capsys):
     [
         ((), "name what to train"),
         (("333333",), "name the data to train on"),
-        (("333333", "--data", "digits", "--recipe", "cifar"), "asks for auxiliary, stem, which the space 'nasbench201'"),
+        (
+            ("333333", "--data", "digits", "--recipe", "cifar"),
+            "asks for auxiliary, stem, which the space 'nasbench201'",
+        ),
         (("333333", "--data", "digits", "--batch-size", "5000"), "fewer than one batch of 5000"),
         (("333333", "--data", "digits", "--seeds", "1;2"), "--seeds is '1;2'; whole numbers"),
         (("333333", "--data", "digits", "--seeds", "1,1"), "seeds must be different"),
-        (("333333", "--data", "digits", "--set", "epoch=1"), "unknown key 'retrain.epoch' (did you mean 'retrain.epochs'?)"),
+        (
+            ("333333", "--data", "digits", "--set", "epoch=1"),
+            "unknown key 'retrain.epoch' (did you mean 'retrain.epochs'?)",
+        ),
         (("333333", "--data", "digits", "--set", "data.limit=9"), "data.limit is for searches; use --limit-batches"),
         (("333333", "--data", "digits", "--max-macs", "1"), "the limit of 1e-06 M MACs is too small"),
         (("333333", "--data", "digits", "--max-macs", "1M", "--channels", "4"), "give one of them"),

@@ -42,16 +42,12 @@ def test_it_equals_plain_batch_norm_over_all_rows(in_processes, affine):
         return outcome(make(SharedBatchNorm2d), x[rows[rank]], weights[rows[rank]])
 
     parts = in_processes(3, share)
-    approximately = {"rel": 1e-9, "abs": 1e-11}
-    assert torch.tensor(sum((part[0] for part in parts), [])).numpy() == pytest.approx(
-        torch.tensor(out).numpy(), **approximately
-    )
-    assert torch.tensor(sum((part[1] for part in parts), [])).numpy() == pytest.approx(
-        torch.tensor(gradient).numpy(), **approximately
-    )
+    for place, wanted in ((0, out), (1, gradient)):
+        found = torch.tensor([row for part in parts for row in part[place]], dtype=torch.float64)
+        torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-11)
     for place, wanted in enumerate(affine_gradients):
-        summed = sum(torch.tensor(part[2][place]) for part in parts)
-        assert summed.numpy() == pytest.approx(torch.tensor(wanted).numpy(), rel=1e-6)
+        summed = sum(torch.tensor(part[2][place], dtype=torch.float64) for part in parts)
+        torch.testing.assert_close(summed, torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-11)
     for part in parts:
         assert part[3][0] == pytest.approx(state[0], rel=1e-12)
         assert part[3][1] == pytest.approx(state[1], rel=1e-12)
