@@ -23,11 +23,11 @@ def test_the_wheel_holds_code_template_and_types(tmp_path):
     assert {
         "genas/py.typed",
         "genas/report/templates/page.html.j2",
+        "genas/retrain/recipes/genas-imagenet.yaml",
         "genas/zoo/published.json",
         "genas/cli/app.py",
     } <= names
     files = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src" / "genas").rglob("*.py")}
     assert files <= names
     entry = next(name for name in names if name.endswith("entry_points.txt"))
-    assert "genas/retrain/recipes/genas-imagenet.yaml" in names
     assert "genas = genas.cli.app:main" in zipfile.ZipFile(wheel).read(entry).decode()
