@@ -97,7 +97,7 @@ AS_PUBLISHED: dict[str, Any] = {
         "flatness": {"noise": "nominal-increments", "common_noise": False, "alpha": 1.0, "draws": 1},  # G4, G5, G6
         "angle": {"dil_shift": "scale"},  # G2
         "batchnorm": {"averaging": "momentum"},  # G3, T7
-        "evaluation": {"weighting": "batches"},  # G7
+        "evaluation": {"weighting": "batches", "batch_size": 64},  # G7
     },
 }
 AS_PUBLISHED_SPACE: dict[str, dict[str, Any]] = {"darts": {"mutation": "as-published"}}  # G1

@@ -18,6 +18,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field, field_validator
+from torch import Tensor
 
 from genas.errors import GenasError
 from genas.proxy.base import Proxy, Score, Scoring
@@ -26,6 +27,7 @@ from genas.seeding import derive
 from genas.settings import Settings
 from genas.space.base import Architecture, Network
 
+KEPT_NOISE = 256 << 20  # bytes of noise that are kept for the next architecture
 FLOOR = 1e-5  # published code: keeps the inverse finite
 
 
@@ -86,6 +88,8 @@ class Flatness(Proxy):
         super().__init__(scoring)
         self.settings = settings or FlatnessSettings()
         self.by_function = self.settings.common_noise
+        self._kept: dict[tuple[int, int, str], Tensor] = {}
+        self._kept_bytes = 0
 
     def score(self, architecture: Architecture) -> Score:
         """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term."""
@@ -125,6 +129,18 @@ class Flatness(Proxy):
             raise
         return rows
 
+    def _noise(self, parameter: Tensor, seed: int, draw: int, position: int, name: str) -> Tensor:
+        """Common noise is drawn once and kept, as long as it fits: other architectures want the same."""
+        key = (draw, position, name)
+        if key in self._kept and self.settings.common_noise:
+            return self._kept[key]
+        noise = unit_noise(parameter, seed, "flatness", draw, position, name)
+        size = noise.numel() * noise.element_size()
+        if self.settings.common_noise and self._kept_bytes + size <= KEPT_NOISE:
+            self._kept[key] = noise
+            self._kept_bytes += size
+        return noise
+
     def _one_draw(self, network: Network, sigmas: tuple[float, ...], seed: int, draw: int) -> list[float]:
         losses = []
         with kept(network) as original:
@@ -132,7 +148,7 @@ class Flatness(Proxy):
             for position, sigma in enumerate(sigmas):
                 with torch.no_grad():
                     for name, parameter in network.named_parameters():
-                        noise = unit_noise(parameter, seed, "flatness", draw, position, name)
+                        noise = self._noise(parameter, seed, draw, position, name)
                         if self.settings.noise == "direct":
                             parameter.copy_(original[name] + sigma * noise)
                         elif self.settings.noise == "accumulated":
