@@ -13,6 +13,7 @@ from genas.space.darts.encoding import EDGES, edge_index, from_edges, repair
 from genas.space.darts.space import active_paths, path_counts
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_genotypes.json").read_text())
+CHECKS = json.loads((Path(__file__).parent / "check_values.json").read_text())  # methods.md 17
 SPACE = open_space("darts")
 
 
@@ -160,61 +161,21 @@ def test_supernet_parameters(classes, affine, params):
     assert sum(parameter.numel() for parameter in network.parameters()) == params
 
 
-IMAGENET = {
-    ("darts_v2_c10", 48): (4_718_752, 529.9),
-    ("pc_darts_c10", 48): (5_270_560, 571.1),
-    ("pc_darts_imagenet", 48): (5_342_464, 581.6),
-    ("p_darts_c10", 48): (4_944_352, 542.8),
-    ("dropnas_c10", 48): (5_433_280, 597.0),
-    ("dropnas_c100", 48): (5_540_800, 618.1),
-    ("rlnas_c10", 48): (5_674_720, 628.4),
-    ("rlnas_c10", 46): (5_257_581, 579.8),
-    ("rlnas_imagenet_600m", 48): (5_463_616, 596.0),
-    ("rlnas_imagenet_free", 48): (6_618_976, 723.2),
-    ("genas_fbs_c10", 52): (5_564_090, 610.1),
-    ("genas_angle_fbs_c10", 44): (5_344_118, 592.9),
-    ("genas_fbs_c100", 46): (5_195_205, 579.5),
-    ("genas_angle_fbs_c100", 48): (5_413_696, 602.4),
-    ("genas_angle_c100", 46): (5_425_481, 606.5),
-    ("abs_darts_c10", 48): (5_590_144, 618.9),
-    ("abs_darts_c10", 45): (4_978_098, 546.8),
-    ("abs_p_darts_c10", 48): (5_812_288, 644.3),
-    ("abs_p_darts_c10", 45): (5_175_018, 569.4),
-}
-
-
-@pytest.mark.parametrize(("name", "channels"), IMAGENET)
-def test_published_parameters_and_macs_on_imagenet(name, channels):
+@pytest.mark.parametrize("row", CHECKS["imagenet"], ids=lambda row: f"{row['name']}-{row['channels']}")
+def test_published_parameters_and_macs_on_imagenet(row):
     """methods.md 17."""
-    space = open_space("darts", cells=14, channels=channels, stem="imagenet").final()
-    cost = architecture_cost(space, published(name), 1000, (3, 224, 224))
-    params, macs = IMAGENET[name, channels]
-    assert cost.params == params
-    assert cost.macs / 1e6 == pytest.approx(macs, abs=0.051)
+    space = open_space("darts", cells=14, channels=row["channels"], stem="imagenet").final()
+    cost = architecture_cost(space, published(row["name"]), 1000, (3, 224, 224))
+    assert cost.params == row["params"]
+    assert cost.macs / 1e6 == pytest.approx(row["macs_m"], abs=0.051)
 
 
-CIFAR = {
-    "darts_v1_c10": (3_169_414, 501),
-    "darts_v2_c10": (3_349_342, 528),
-    "pc_darts_c10": (3_634_678, 557),
-    "p_darts_c10": (3_433_798, 532),
-    "dropnas_c10": (3_839_230, 592),
-    "dropnas_c100": (3_960_190, 623),
-    "rlnas_c10": (4_034_710, 630),
-    "genas_fbs_c10": (3_287_782, 505),
-    "genas_angle_fbs_c10": (4_583_998, 715),
-    "genas_fbs_c100": (4_043_566, 636),
-    "genas_angle_fbs_c100": (3_857_374, 604),
-}
-
-
-@pytest.mark.parametrize("name", CIFAR)
-def test_published_parameters_and_macs_on_cifar(name):
+@pytest.mark.parametrize("row", CHECKS["cifar"], ids=lambda row: row["name"])
+def test_published_parameters_and_macs_on_cifar(row):
     """methods.md 17."""
-    cost = architecture_cost(SPACE.final(cells=20, channels=36), published(name), 10, (3, 32, 32))
-    params, macs = CIFAR[name]
-    assert cost.params == params
-    assert cost.macs / 1e6 == pytest.approx(macs, abs=0.51)
+    cost = architecture_cost(SPACE.final(cells=20, channels=36), published(row["name"]), 10, (3, 32, 32))
+    assert cost.params == row["params"]
+    assert cost.macs / 1e6 == pytest.approx(row["macs_m"], abs=0.51)
 
 
 ANGLE = {

@@ -25,7 +25,7 @@ def register_timm() -> None:
     """
     if "timm" not in sys.modules and find_spec("timm") is None:
         raise ConfigError("timm is not installed; install it with: pip install 'genas[timm]'.")
-    importlib.import_module("genas.zoo.timm_models").register()
+    importlib.import_module("genas.zoo.timm_models")  # registers when executed
 
 
 def watch() -> None:

@@ -207,8 +207,7 @@ def _entrypoint(name: str) -> Callable[..., nn.Module]:
     return create
 
 
-def register() -> None:
-    """Adds every architecture of the zoo that timm does not know yet."""
-    for name in names():
-        if not is_model(timm_name(name)):
-            globals()[timm_name(name)] = register_model(_entrypoint(name))
+# As in timm's own files, executing this one registers: it may be this file's import of timm that sets off the hook.
+for _name in names():
+    if not is_model(timm_name(_name)):
+        globals()[timm_name(_name)] = register_model(_entrypoint(_name))
