@@ -29,4 +29,5 @@ def keep_freed_memory() -> bool:
         (_TRIM_THRESHOLD, (1 << 31) - 1),  # and the heap's end is not given back
         (_ARENA_MAX, 1),  # one heap for all threads: those of other threads are given back whole
     )
-    return all([bool(mallopt(name, value)) for name, value in settings])
+    taken = [bool(mallopt(name, value)) for name, value in settings]
+    return all(taken)

@@ -278,7 +278,7 @@ def run_pipeline(
         search = open_search(session.space, config.search, session.within_limits)
         with History(run / "history.sqlite") as history:
             with watch.phase("search") if watch else nullcontext():
-                best = run_search(search, proxy, history, session.cost, config.seed, quiet)
+                best = run_search(search, proxy, history, session.cost, config.seed, quiet, run / "race")
             write_best(run, best, len(history))
             write_noise_curves(run, history, scoring, config)
         del network

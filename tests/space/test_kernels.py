@@ -39,9 +39,7 @@ def test_shifted_pair(widths):
     x = pictures(5, (8, 6))
     even, odd = (torch.randn(width, 5, 1, 1, dtype=torch.float64, requires_grad=True) for width in widths)
     ours = kernels.shifted_pair(x, even, odd)
-    theirs = torch.cat(
-        [functional.conv2d(x, even, stride=2), functional.conv2d(x[:, :, 1:, 1:], odd, stride=2)], 1
-    )
+    theirs = torch.cat([functional.conv2d(x, even, stride=2), functional.conv2d(x[:, :, 1:, 1:], odd, stride=2)], 1)
     torch.testing.assert_close(ours, theirs)
     for mine, wanted in zip(gradients(ours, x, even, odd), gradients(theirs, x, even, odd), strict=True):
         torch.testing.assert_close(mine, wanted)

@@ -5,7 +5,7 @@ Proxies never touch the supernet. They work on a stand-alone network that takes 
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,9 +25,7 @@ from genas.space import copy_path
 from genas.space.base import Architecture, Network, Space
 from genas.supernet.batchnorm import recalibrate
 
-
-FAST_BATCH_CPU = 32  # larger ones leave the caches, smaller ones pay for the calls
-FAST_BATCH_GPU = 500
+KEPT_STATISTICS = 256  # architectures whose batch-norm statistics are kept: a race comes back to them
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,13 @@ class EvaluationSettings(Settings):
 
     pictures: int | None = Field(None, ge=1)
     """Validation pictures per evaluation, the same for all architectures; None for the whole half (4.3: 25,000)."""
-    batch_size: int | None = Field(None, ge=1)
-    """Pictures per batch (4.3: 64); None for what is fastest: 32 on a CPU (measured, see benchmarks), 500 on a GPU."""
+    batch_size: int = Field(64, ge=1)
+    """Pictures per batch (4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants more)."""
     weighting: Literal["pictures", "batches"] = "pictures"
     """``batches`` averages batch losses without weighting the short last one, as published (G7)."""
     engine: Literal["fast", "plain"] = "fast"
     """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
     threads; equal to ``plain`` up to rounding."""
-
-    def pictures_per_batch(self, device: torch.device) -> int:
-        """The batch size, chosen by the device where it is left open."""
-        return self.batch_size or (FAST_BATCH_CPU if device.type == "cpu" else FAST_BATCH_GPU)
 
 
 Item = TypeVar("Item")
@@ -116,6 +110,7 @@ class Scoring:
         self.batchnorm = batchnorm or BatchNormSettings()
         self.evaluation = evaluation or EvaluationSettings()
         self._prepared: tuple[Architecture, Network] | None = None
+        self._recalibrated: OrderedDict[Architecture, dict[str, Tensor]] = OrderedDict()
         self._folded: Folded | None = None
 
     def extract(self, architecture: Architecture) -> Network:
@@ -127,6 +122,12 @@ class Scoring:
         if self._fast:
             network.to(memory_format=torch.channels_last)
         return network.eval()
+
+    @property
+    def validation_count(self) -> int:
+        """Number of validation pictures that scores are computed on."""
+        count = len(self.splits.validation)
+        return count if self.evaluation.pictures is None else min(count, self.evaluation.pictures)
 
     @property
     def _fast(self) -> bool:
@@ -147,14 +148,22 @@ class Scoring:
         """As `extract`, with batch norm recalibrated. Whoever changes its weights restores them."""
         if self._prepared is None or self._prepared[0] != architecture:
             network = self.extract(architecture)
-            with self.fabric.autocast():
-                recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
+            known = self._recalibrated.get(architecture)
+            if known is not None:
+                network.load_state_dict(known, strict=False)
+            else:
+                with self.fabric.autocast():
+                    recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
+                self._recalibrated[architecture] = {name: value.clone() for name, value in network.named_buffers()}
+                if len(self._recalibrated) > KEPT_STATISTICS:
+                    self._recalibrated.popitem(last=False)
             self._prepared = (architecture, network)
         return self._prepared[1]
 
     def forget(self) -> None:
         """Drops the prepared network: somebody failed to restore it, or memory is wanted."""
         self._prepared = self._folded = None
+        self._recalibrated.clear()
 
     def _recalibration_batches(self) -> Iterator[Tensor]:
         size = min(self.batchnorm.batch_size, len(self.splits.weights))
@@ -170,17 +179,13 @@ class Scoring:
         ):
             yield self._laid_out(images)
 
-    def evaluate(self, network: Network, part: slice | None = None) -> LossAndAccuracy:
-        """Loss and accuracy of `network` on the validation pictures, the same for all architectures.
-
-        Args:
-            network: what `prepared` gave.
-            part: evaluate these batches only; None for all.
-        """
-        losses, right = self.picture_losses(network, part)
+    def evaluate(self, network: Network) -> LossAndAccuracy:
+        """Loss and accuracy of `network` on the validation pictures, the same for all architectures."""
+        losses, right = self.picture_losses(network)
         if self.evaluation.weighting == "batches":
-            size = self.evaluation.pictures_per_batch(self.fabric.device)
-            loss = torch.stack([batch.mean() for batch in losses.split(size)]).mean()
+            size = self.evaluation.batch_size
+            starts = range(0, len(losses), size)
+            loss = torch.stack([losses[start : start + size].mean() for start in starts]).mean()
         else:
             loss = losses.mean()
         return LossAndAccuracy(float(loss), float(right.double().mean()))
@@ -234,10 +239,10 @@ class Scoring:
         """The validation pictures: all of them in stored order, or a fixed random part.
 
         Args:
-            part: numbers of the batches wanted (start and stop); None for all.
+            part: start and stop in batches of a walk in random order, always the same; None for a whole walk.
         """
-        limited = self.evaluation.pictures is not None
-        size = self.evaluation.pictures_per_batch(self.fabric.device)
+        shuffled = part is not None or self.evaluation.pictures is not None
+        size = self.evaluation.batch_size
         start, limit = 0, self.evaluation.pictures
         if part is not None:
             start = part.start or 0
@@ -246,8 +251,8 @@ class Scoring:
         return self.splits.validation.batches(
             size,
             self.fabric.device,
-            seed=derive(self.seed, "proxy.validation") if limited else None,
-            shuffle=limited,
+            seed=derive(self.seed, "proxy.validation") if shuffled else None,
+            shuffle=shuffled,
             start=start,
             limit=limit,
         )
@@ -274,6 +279,32 @@ class Proxy(ABC):
     def normalised(self, score: Score) -> float:
         """The score as it enters a weighted sum."""
         return score.value
+
+    @property
+    def raceable(self) -> bool:
+        """Whether the score is a function of means over pictures, so that `statistics` can be asked for a part."""
+        return False
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """What the score needs to know of each validation picture, for racing (`genas.strategy.racing`).
+
+        Args:
+            architecture: one of the space.
+            part: batches of the random walk, see `Scoring.validation_batches`.
+
+        Returns:
+            [pictures, K] float64 on the CPU.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """The score from the means over pictures of what `statistics` gives ([K] float64)."""
+        raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """Score values of many means at once: [R, K] to [R] float64. The default asks `score_of_means` for each."""
+        values = [self.score_of_means(architecture, row).value for row in means]
+        return torch.tensor(values, dtype=torch.float64)
 
 
 def as_score(value: Score | float) -> Score:

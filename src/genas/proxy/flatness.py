@@ -13,8 +13,9 @@ batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field, field_validator
@@ -27,6 +28,7 @@ from genas.seeding import derive
 from genas.settings import Settings
 from genas.space.base import Architecture, Network
 
+Measured = TypeVar("Measured")
 KEPT_NOISE = 256 << 20  # bytes of noise that are kept for the next architecture
 FLOOR = 1e-5  # published code: keeps the inverse finite
 
@@ -93,9 +95,28 @@ class Flatness(Proxy):
 
     def score(self, architecture: Architecture) -> Score:
         """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term."""
+        rows = self.losses(architecture, self.settings.sigmas)
+        return self.score_of_means(architecture, torch.tensor(rows, dtype=torch.float64).flatten())
+
+    @property
+    def raceable(self) -> bool:
+        """A function of means over pictures, unless batches are averaged instead."""
+        return self.scoring.evaluation.weighting == "pictures"
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """[pictures, draws * sigmas]: cross-entropy under each draw of noise, sigma by sigma."""
+
+        def columns(network: Network) -> Tensor:
+            return self.scoring.picture_losses(network, part)[0]
+
+        rows = self._by_draw(architecture, self.settings.sigmas, columns)
+        return torch.stack([column for row in rows for column in row], 1)
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """As `score`, from [draws * sigmas] mean losses."""
         settings = self.settings
-        by_draw = self.losses(architecture, settings.sigmas)
-        losses = tuple(sum(column) / len(column) for column in zip(*by_draw, strict=True))
+        by_draw = means.view(settings.draws, len(settings.sigmas))
+        losses = tuple(by_draw.mean(0).tolist())
         if not all(math.isfinite(loss) for loss in losses):
             raise GenasError(f"the loss under noise is not finite: {losses}")
         value, slopes, depth = flatness_terms(settings.sigmas, losses, settings.alpha)
@@ -104,11 +125,20 @@ class Flatness(Proxy):
             {
                 "sigmas": list(settings.sigmas),
                 "losses": list(losses),
-                "losses_by_draw": [list(row) for row in by_draw],
+                "losses_by_draw": by_draw.tolist(),
                 "slopes": slopes,
                 "depth_term": depth,
             },
         )
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """`flatness_terms`, a row at a time."""
+        settings = self.settings
+        losses = means.view(len(means), settings.draws, len(settings.sigmas)).mean(1)
+        steps = torch.tensor(settings.sigmas, dtype=torch.float64).diff()
+        slopes = (losses.diff(dim=1) / steps).abs().sum(1)
+        depth = settings.alpha * (losses[:, 0] / settings.sigmas[0]).abs()
+        return 1.0 / (depth + slopes + FLOOR)
 
     def normalised(self, score: Score) -> float:
         """FBS / sigma_1, so that a weight w means gamma = w / sigma_1 (methods.md 4.3)."""
@@ -116,18 +146,20 @@ class Flatness(Proxy):
 
     def losses(self, architecture: Architecture, sigmas: tuple[float, ...]) -> list[list[float]]:
         """Validation loss at each sigma, per draw: [draws][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
+        return self._by_draw(architecture, sigmas, lambda network: self.scoring.evaluate(network).loss)
+
+    def _by_draw(
+        self, architecture: Architecture, sigmas: tuple[float, ...], measure: Callable[[Network], Measured]
+    ) -> list[list[Measured]]:
         network = self.scoring.prepared(architecture)
         seed = self.scoring.seed
         if not self.settings.common_noise:
             seed = derive(seed, "flatness.own", architecture.genotype)
-        rows = []
         try:
-            for draw in range(self.settings.draws):
-                rows.append(self._one_draw(network, sigmas, seed, draw))
+            return [self._one_draw(network, sigmas, seed, draw, measure) for draw in range(self.settings.draws)]
         except BaseException:
             self.scoring.forget()
             raise
-        return rows
 
     def _noise(self, parameter: Tensor, seed: int, draw: int, position: int, name: str) -> Tensor:
         """Common noise is drawn once and kept, as long as it fits: other architectures want the same."""
@@ -141,7 +173,14 @@ class Flatness(Proxy):
             self._kept_bytes += size
         return noise
 
-    def _one_draw(self, network: Network, sigmas: tuple[float, ...], seed: int, draw: int) -> list[float]:
+    def _one_draw(
+        self,
+        network: Network,
+        sigmas: tuple[float, ...],
+        seed: int,
+        draw: int,
+        measure: Callable[[Network], Measured],
+    ) -> list[Measured]:
         losses = []
         with kept(network) as original:
             previous = 0.0
@@ -156,5 +195,5 @@ class Flatness(Proxy):
                         else:
                             parameter.add_((sigma - previous) * noise)
                 previous = sigma
-                losses.append(self.scoring.evaluate(network).loss)
+                losses.append(measure(network))
         return losses
