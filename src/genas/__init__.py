@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genas.data import Splits as Splits
     from genas.data import open_dataset as open_dataset
     from genas.errors import GenasError as GenasError
+    from genas.evaluation import evaluate as evaluate
     from genas.loading import load as load
     from genas.pipeline import Result as Result
     from genas.pipeline import run_pipeline as run_pipeline
@@ -39,6 +40,7 @@ _HOMES = {
     "Splits": "genas.data",
     "open_dataset": "genas.data",
     "GenasError": "genas.errors",
+    "evaluate": "genas.evaluation",
     "load": "genas.loading",
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",
