@@ -10,8 +10,9 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from genas.errors import ConfigError
@@ -35,10 +36,33 @@ class AngleTerms:
     has_path: bool
 
 
+@dataclass(frozen=True)
+class FeatureInfo:
+    """One map of `Network.features`.
+
+    Args:
+        channels: its channels.
+        reduction: side of the pictures divided by side of the map.
+    """
+
+    channels: int
+    reduction: int
+
+
 class Network(nn.Module, ABC):
     """A supernet, or the stand-alone network of one architecture."""
 
     architecture: Architecture | None  # None: a supernet
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Submodules that only training uses (auxiliary heads): left out of costs."""
+    drop_path: float = 0.0
+    """Probability with which, in training mode, an operation's output (identities excepted) is dropped for a picture;
+    what is kept is divided by 1 - p (methods.md 2.1)."""
+    drop_path_generator: torch.Generator | None = None
+    """Where drop-path takes its random numbers from; None: torch's global generator of the pictures' device."""
+    drop_path_rows: tuple[int, int] | None = None
+    """(first row, rows) where a batch is a slice of a larger one, split over processes or accumulation steps: the
+    numbers are drawn for the whole batch and these rows are used, so that the split changes nothing."""
 
     @abstractmethod
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
@@ -56,6 +80,56 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def num_cells(self) -> int:
         """Number of searchable cells: the length of a per-cell path."""
+
+    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, and those of the auxiliary head: None in evaluation mode and for networks without such a head.
+
+        Args:
+            images: [B, C, H, W] float32, normalised.
+
+        Returns:
+            [B, num_classes] float32, and the same shape or None.
+        """
+        return self(images), None
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The last map of every resolution from the stem's on, finest first, as the backbone of a detector needs them.
+
+        For stand-alone networks; `feature_info` says what comes.
+
+        Args:
+            images: [B, C, H, W] float32, normalised.
+
+        Returns:
+            [B, channels, ceil(H / reduction), ceil(W / reduction)] each, as it leaves its layer.
+        """
+        raise ConfigError(f"{type(self).__name__} does not define feature maps; it cannot be a backbone.")
+
+    @property
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """Channels and reduction of the maps of `features`."""
+        raise ConfigError(f"{type(self).__name__} does not define feature maps; it cannot be a backbone.")
+
+    def drop_path_factors(self, images: Tensor, count: int) -> Tensor | None:
+        """What the outputs of `count` operations are multiplied by for this batch.
+
+        Args:
+            images: [B, ...], for the batch size, the device and the type.
+            count: operations of the network that drop-path may drop.
+
+        Returns:
+            [count, B, 1, 1, 1], each 0 or 1/(1-p); None where nothing is dropped.
+        """
+        if not self.training or not self.drop_path:
+            return None
+        kept = 1 - self.drop_path
+        first, rows = self.drop_path_rows or (0, len(images))
+        generator = self.drop_path_generator
+        drawn = torch.rand(
+            (rows, count), generator=generator, device=images.device if generator is None else generator.device
+        )[first : first + len(images)]
+        factors = (drawn < kept).to(images.device, images.dtype) / kept
+        return factors.t()[..., None, None, None]
 
 
 class Space(ABC):
@@ -102,8 +176,19 @@ class Space(ABC):
         """Name and options, enough for `open_space` to make the space again."""
         return {"name": self.name if self.name != "custom" else f"{type(self).__module__}:{type(self).__qualname__}"}
 
-    def final(self, cells: int | None = None, channels: int | None = None) -> "Space":
-        """The space at the size of a network to retrain; None keeps the size. The default changes nothing."""
+    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "Space":
+        """The space at the size of a network to retrain; None keeps the size. The default changes nothing.
+
+        Args:
+            cells: cells of the network.
+            channels: its first width.
+            options: further options of the space, such as ``auxiliary=True`` in the DARTS space.
+
+        Raises:
+            ConfigError: an option that the space does not have.
+        """
+        if options:
+            raise ConfigError(f"the space {self.name!r} does not take {', '.join(options)} for final networks.")
         return self
 
     def sample_training_path(self, rng: random.Random, num_cells: int) -> Architecture | Sequence[Architecture]:

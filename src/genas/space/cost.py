@@ -15,7 +15,7 @@ class Cost:
     """Size and work of a network.
 
     Args:
-        params: number of trainable parameters.
+        params: number of trainable parameters, auxiliary heads excepted.
         macs: multiply-accumulates of convolutions and linear layers for one picture.
     """
 
@@ -71,6 +71,9 @@ def architecture_cost(
 def _cached(space: Space, architecture: Architecture, num_classes: int, image_shape: tuple[int, int, int]) -> Cost:
     with torch.device("meta"):
         network: Network = space.network(num_classes, architecture, image_shape[0])
+    for name in network.training_only:
+        if hasattr(network, name):
+            delattr(network, name)
     params = sum(parameter.numel() for parameter in network.parameters())
     for module in list(network.modules()):  # batch norm keeps shapes, and is what takes the time on the meta device
         for name, child in module.named_children():

@@ -5,12 +5,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import ValidationError
-
 from genas.errors import ConfigError
 from genas.space.base import Space
 from genas.space.darts.space import DartsConfig, DartsSpace
 from genas.space.nasbench201.space import NasBench201Config, NasBench201Space
+from genas.space.options import validated
 
 _KNOWN: dict[str, tuple[type[Any], Callable[[Any], Space]]] = {
     "darts": (DartsConfig, DartsSpace),
@@ -35,18 +34,7 @@ def open_space(name: str, **options: Any) -> Space:
     """
     if name in _KNOWN:
         config, make = _KNOWN[name]
-        try:
-            return make(config.model_validate(options))
-        except ValidationError as error:
-            faults = []
-            for fault in error.errors():
-                key = ".".join(str(part) for part in fault["loc"]) or "options"
-                if fault["type"] == "extra_forbidden":
-                    faults.append(f"unknown option {key!r} (known are {', '.join(config.model_fields)})")
-                else:
-                    message = fault["msg"].removeprefix("Value error, ")
-                    faults.append(f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}")
-            raise ConfigError(f"the space {name!r} is configured wrongly: {'; '.join(faults)}.") from error
+        return make(validated(name, config, options))
     if ":" in name:
         return _own(name, options)
     close = difflib.get_close_matches(name, _KNOWN, 1)

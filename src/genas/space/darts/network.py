@@ -1,12 +1,14 @@
 """The network of the DARTS space: supernet and stand-alone in one class (methods.md 1, 2)."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from genas.errors import ConfigError
-from genas.space.base import Architecture, Network
+from genas.space.base import Architecture, FeatureInfo, Network
+from genas.space.darts.auxiliary import AuxiliaryHead
 from genas.space.darts.encoding import NODES, Cell, DartsArchitecture, edge_index
 from genas.space.names import DARTS_OPERATIONS
 from genas.space.operations import FactorizedReduce, ReluConvBn, darts_operation
@@ -63,14 +65,20 @@ class DartsCell(nn.Module):
                 if operations:
                     self.edges[str(edge_index(source, node))] = nn.ModuleDict(operations)
 
-    def forward(self, before_last: Tensor, last: Tensor, cell: Cell) -> Tensor:
-        """[B, *, H, W] twice, both after a ReLU, to [B, 4C, H/stride, W/stride] before it."""
+    def forward(self, before_last: Tensor, last: Tensor, cell: Cell, factors: Tensor | None = None) -> Tensor:
+        """[B, *, H, W] twice, both after a ReLU, to [B, 4C, H/stride, W/stride] before it.
+
+        `factors`, [8, B, 1, 1, 1], are drop-path's for the cell's operations; see `Network.drop_path_factors`.
+        """
         states = [self.preprocess0(before_last, rectified=True), self.preprocess1(last, rectified=True)]
         for node, pairs in enumerate(cell, 2):
-            outputs = [
-                self.edges[str(edge_index(source, node))][DARTS_OPERATIONS[number]](states[source])  # type: ignore[index]
-                for number, source in pairs
-            ]
+            outputs = []
+            for place, (number, source) in enumerate(pairs):
+                operation = self.edges[str(edge_index(source, node))][DARTS_OPERATIONS[number]]  # type: ignore[index]
+                out = operation(states[source])
+                if factors is not None and not isinstance(operation, nn.Identity):
+                    out = out * factors[2 * (node - 2) + place].to(out.dtype)
+                outputs.append(out)
             states.append(outputs[0] + outputs[1])
         return torch.cat(states[2:], 1)
 
@@ -87,9 +95,12 @@ class DartsNetwork(Network):
         stem: ``cifar`` (one 3x3 convolution to 3C) or ``imagenet`` (three of stride 2).
         bn_affine: batch norm of the cells has scale and shift; the stem's always has.
         pool_bn: batch norm after pools.
+        auxiliary: a second head behind the second reduction cell, for training; stand-alone networks only.
+        auxiliary_bn: batch norm after its 2x2 convolution; None: as published, with the ``cifar`` stem only.
     """
 
     architecture: DartsArchitecture | None
+    training_only: ClassVar[tuple[str, ...]] = ("auxiliary_head",)
 
     def __init__(
         self,
@@ -102,8 +113,12 @@ class DartsNetwork(Network):
         stem: str = "cifar",
         bn_affine: bool = True,
         pool_bn: bool = True,
+        auxiliary: bool = False,
+        auxiliary_bn: bool | None = None,
     ) -> None:
         super().__init__()
+        if auxiliary and architecture is None:
+            raise ConfigError("a supernet has no auxiliary head; set auxiliary for the network to retrain only.")
         self.architecture = architecture
         if stem == "imagenet":
             half = channels // 2
@@ -125,9 +140,10 @@ class DartsNetwork(Network):
             self.stem1 = None
             before_last = last = 3 * channels
         self.cells = nn.ModuleList()
+        self._first_reduction, self._second_reduction = cells // 3, 2 * cells // 3
         width, after_reduction = channels, stem == "imagenet"
         for position in range(cells):
-            reduction = position in (cells // 3, 2 * cells // 3)
+            reduction = position in (self._first_reduction, self._second_reduction)
             width *= 2 if reduction else 1
             chosen = None if architecture is None else _cell(architecture, reduction)
             self.cells.append(
@@ -135,6 +151,12 @@ class DartsNetwork(Network):
             )
             before_last, last, after_reduction = last, NODES * width, reduction
         self.classifier = nn.Linear(last, num_classes)
+        if auxiliary:
+            last_bn = stem == "cifar" if auxiliary_bn is None else auxiliary_bn
+            # made last, so that the other weights are those of the same seed without it
+            self.auxiliary_head: AuxiliaryHead | None = AuxiliaryHead(last, num_classes, last_bn)
+        else:
+            self.auxiliary_head = None
 
     @property
     def num_cells(self) -> int:
@@ -143,17 +165,62 @@ class DartsNetwork(Network):
 
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
-        paths = self._paths(path)
-        # Every reader of a stem's or a cell's output, the classifier apart, begins with a ReLU: done once, in place.
-        before_last = last = torch.relu_(self.stem0(images))
-        if self.stem1 is not None:
-            last = torch.relu_(self.stem1(before_last))
-        for position, (cell, architecture) in enumerate(zip(self.cells, paths, strict=True), 1):
-            assert isinstance(cell, DartsCell)
-            out = cell(before_last, last, _cell(architecture, cell.reduction))
-            before_last, last = last, torch.relu_(out) if position < self.num_cells else out
+        return self._classify(self._outputs(images, self._paths(path), ())[self.num_cells - 1])
+
+    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits and, in training mode, those of the auxiliary head; see `Network.forward_with_auxiliary`."""
+        if self.auxiliary_head is None or not self.training:
+            return self(images), None
+        outputs = self._outputs(images, self._paths(None), (self._second_reduction,))
+        return self._classify(outputs[self.num_cells - 1]), self.auxiliary_head(outputs[self._second_reduction])
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The outputs of the last cell before each reduction and of the last cell; see `Network.features`.
+
+        With the ``imagenet`` stem, its map at a quarter of the pictures' side comes first.
+        """
+        outputs = self._outputs(images, self._paths(None), self.feature_positions)
+        return [outputs[position] for position in self.feature_positions]
+
+    @property
+    def feature_positions(self) -> tuple[int, ...]:
+        """Which cells give the maps of `features`; -1 is the first stem."""
+        cells = (self._first_reduction - 1, self._second_reduction - 1, self.num_cells - 1)
+        return cells if self.stem1 is None else (-1, *cells)
+
+    @property
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """Channels and reduction of the maps of `features`."""
+        first = self.cells[0]
+        assert isinstance(first, DartsCell)
+        start = 1 if self.stem1 is None else 8
+        maps = [FeatureInfo(NODES * first.width * 2**stage, start * 2**stage) for stage in range(3)]
+        return tuple(maps if self.stem1 is None else [FeatureInfo(first.width, 4), *maps])
+
+    def _classify(self, last: Tensor) -> Tensor:
         logits: Tensor = self.classifier(last.mean((2, 3)))
         return logits
+
+    def _outputs(self, images: Tensor, paths: Sequence[DartsArchitecture], kept: Sequence[int]) -> dict[int, Tensor]:
+        """Outputs, before any ReLU, of the cells at the positions `kept` (-1: the first stem) and of the last cell."""
+        factors = self.drop_path_factors(images, 2 * NODES * self.num_cells)
+        outputs = {-1: self.stem0(images)}
+        # Every reader of a stem's or a cell's output, the heads apart, begins with a ReLU: done once, and in place
+        # where nobody else reads it.
+        before_last = last = torch.relu(outputs[-1]) if -1 in kept else torch.relu_(outputs.pop(-1))
+        if self.stem1 is not None:
+            last = torch.relu_(self.stem1(before_last))
+        for position, (cell, architecture) in enumerate(zip(self.cells, paths, strict=True)):
+            assert isinstance(cell, DartsCell)
+            own = None if factors is None else factors[2 * NODES * position : 2 * NODES * (position + 1)]
+            out = cell(before_last, last, _cell(architecture, cell.reduction), own)
+            before_last = last
+            if position in kept or position == self.num_cells - 1:
+                outputs[position] = out
+                last = torch.relu(out) if position < self.num_cells - 1 else out
+            else:
+                last = torch.relu_(out)
+        return outputs
 
     def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[DartsArchitecture]:
         if path is None:

@@ -12,6 +12,7 @@ from genas.space.base import AngleTerms, Architecture, Network, Space
 from genas.space.darts.encoding import EDGES, NODES, Cell, DartsArchitecture, edge_index, from_edges, parse, repair
 from genas.space.darts.network import DartsCell, DartsNetwork
 from genas.space.names import DARTS_OPERATIONS
+from genas.space.options import validated
 
 ATTEMPTS = 20
 
@@ -28,7 +29,11 @@ class DartsConfig(Settings):
     bn_affine: bool = True
     """Batch norm of the cells has scale and shift (1.4: yes for RLNAS and GeNAS)."""
     pool_bn: bool = True
-    """Batch norm after pools (1.2: in search networks only)."""
+    """Batch norm after pools (1.2: in search networks only; 12.2: in DropNAS's final networks too)."""
+    auxiliary: bool = False
+    """A second head behind the second reduction cell, in stand-alone networks (2.1: for the loss of final networks)."""
+    auxiliary_bn: bool | None = None
+    """Batch norm after that head's 2x2 convolution; None: as published, with the ``cifar`` stem only (2.1, 2.2)."""
     mutation: Literal["all", "as-published"] = "all"
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
 
@@ -110,16 +115,28 @@ class DartsSpace(Space):
             stem=config.stem,
             bn_affine=config.bn_affine,
             pool_bn=config.pool_bn,
+            auxiliary=config.auxiliary,
+            auxiliary_bn=config.auxiliary_bn,
         )
 
-    def final(self, cells: int | None = None, channels: int | None = None) -> "DartsSpace":
-        """The space at the size of a network to retrain: affine BN, no BN after pools (methods.md 2.1)."""
-        changes: dict[str, Any] = {"pool_bn": False, "bn_affine": True}
+    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "DartsSpace":
+        """The space at the size of a network to retrain: affine BN, no BN after pools (methods.md 2.1).
+
+        Args:
+            cells: L; None keeps it.
+            channels: C; None keeps it.
+            options: further fields of `DartsConfig`, such as ``stem="imagenet"``, ``auxiliary=True`` or, as DropNAS
+                has it, ``pool_bn=True``.
+
+        Raises:
+            ConfigError: an unknown option or an impossible value.
+        """
+        changes: dict[str, Any] = {"pool_bn": False, "bn_affine": True, **options}
         if cells is not None:
             changes["cells"] = cells
         if channels is not None:
             changes["channels"] = channels
-        return DartsSpace(DartsConfig.model_validate({**self.config.model_dump(), **changes}))
+        return DartsSpace(validated(self.name, DartsConfig, {**self.config.model_dump(), **changes}))
 
     def angle_terms(
         self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False

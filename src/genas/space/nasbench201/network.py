@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genas.errors import ConfigError
-from genas.space.base import Architecture, Network
+from genas.space.base import Architecture, FeatureInfo, Network
 from genas.space.names import NASBENCH201_OPERATIONS
 from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture
 from genas.space.operations import ReluConvBn, nasbench201_operation
@@ -29,14 +29,20 @@ class NasBench201Cell(nn.Module):
                     {name: nasbench201_operation(name, width, affine) for name in names}
                 )
 
-    def forward(self, x: Tensor, architecture: NasBench201Architecture) -> Tensor:
-        """Runs the operations of `architecture`; a node without an active input is zero."""
+    def forward(self, x: Tensor, architecture: NasBench201Architecture, factors: Tensor | None = None) -> Tensor:
+        """Runs the operations of `architecture`; a node without an active input is zero.
+
+        `factors`, [6, B, 1, 1, 1], are drop-path's for the edges; see `Network.drop_path_factors`.
+        """
         states: list[Tensor | None] = [x, None, None, None]
         for index, ((source, node), number) in enumerate(zip(EDGES, architecture.operations, strict=True)):
             state = states[source]
             if not number or state is None:
                 continue
-            out = self.edges[str(index)][NASBENCH201_OPERATIONS[number]](state)  # type: ignore[index]
+            operation = self.edges[str(index)][NASBENCH201_OPERATIONS[number]]  # type: ignore[index]
+            out = operation(state)
+            if factors is not None and not isinstance(operation, nn.Identity):
+                out = out * factors[index].to(out.dtype)
             before = states[node]
             states[node] = out if before is None else before + out
         last = states[3]
@@ -107,12 +113,33 @@ class NasBench201Network(Network):
 
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
-        paths = iter(self._paths(path))
-        x: Tensor = self.stem(images)
-        for cell in self.cells:
-            x = cell(x, next(paths)) if isinstance(cell, NasBench201Cell) else cell(x)
-        out: Tensor = self.classifier(torch.relu(self.tail(x)).mean((2, 3)))
+        out: Tensor = self.classifier(torch.relu(self.tail(self._maps(images, self._paths(path))[-1])).mean((2, 3)))
         return out
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The output of each stage; see `Network.features`."""
+        return self._maps(images, self._paths(None))
+
+    @property
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """Channels and reduction of the maps of `features`."""
+        width = self.stem[1].num_features
+        return tuple(FeatureInfo(width * 2**stage, 2**stage) for stage in range(STAGES))
+
+    def _maps(self, images: Tensor, paths: Sequence[NasBench201Architecture]) -> list[Tensor]:
+        factors = self.drop_path_factors(images, len(EDGES) * self.num_cells)
+        x: Tensor = self.stem(images)
+        maps: list[Tensor] = []
+        number = 0
+        for cell in self.cells:
+            if isinstance(cell, NasBench201Cell):
+                own = None if factors is None else factors[len(EDGES) * number : len(EDGES) * (number + 1)]
+                x = cell(x, paths[number], own)
+                number += 1
+            else:
+                maps.append(x)
+                x = cell(x)
+        return [*maps, x]
 
     def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[NasBench201Architecture]:
         if path is None:

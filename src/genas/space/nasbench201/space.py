@@ -13,6 +13,7 @@ from genas.space.base import AngleTerms, Architecture, Network, Space
 from genas.space.names import NASBENCH201_OPERATIONS
 from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture, function_key, parse
 from genas.space.nasbench201.network import NasBench201Cell, NasBench201Network
+from genas.space.options import validated
 
 ATTEMPTS = 20
 
@@ -111,14 +112,23 @@ class NasBench201Space(Space):
             cell_bn_affine=self.config.cell_bn_affine,
         )
 
-    def final(self, cells: int | None = None, channels: int | None = None) -> "NasBench201Space":
-        """The space of networks to retrain: affine BN. `cells` counts the cells of one stage."""
-        changes: dict[str, Any] = {"cell_bn_affine": True}
+    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "NasBench201Space":
+        """The space of networks to retrain: affine BN.
+
+        Args:
+            cells: cells of one stage; None keeps them.
+            channels: width of the first stage; None keeps it.
+            options: further fields of `NasBench201Config`.
+
+        Raises:
+            ConfigError: an unknown option or an impossible value.
+        """
+        changes: dict[str, Any] = {"cell_bn_affine": True, **options}
         if cells is not None:
             changes["cells_per_stage"] = cells
         if channels is not None:
             changes["channels"] = channels
-        return NasBench201Space(NasBench201Config.model_validate({**self.config.model_dump(), **changes}))
+        return NasBench201Space(validated(self.name, NasBench201Config, {**self.config.model_dump(), **changes}))
 
     def angle_terms(
         self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False
