@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from genas.proxy import Proxy as Proxy
     from genas.proxy import Score as Score
     from genas.proxy import Scoring as Scoring
+    from genas.retrain.export import export as export
+    from genas.retrain.hub import HubModel as HubModel
     from genas.space import Architecture as Architecture
     from genas.space import Network as Network
     from genas.space import Space as Space
@@ -41,6 +43,8 @@ _HOMES = {
     "open_dataset": "genas.data",
     "GenasError": "genas.errors",
     "evaluate": "genas.evaluation",
+    "export": "genas.retrain.export",
+    "HubModel": "genas.retrain.hub",
     "load": "genas.loading",
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",

@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +9,16 @@ import torch
 from pydantic import ValidationError
 
 from genas.config import merge
-from genas.data import Splits
 from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError
-from genas.loading import ModelFacts, TrainedModel, find_models, load_model
+from genas.loading import TrainedModel, find_models, load_model
 from genas.report.build import build_report
 from genas.report.evaluation import build_evaluation_page
 from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
-from genas.retrain.unseen import open_splits
-from genas.runs import flatten, read_config, write_csv, write_json
+from genas.retrain.source import data_source
+from genas.runs import flatten, write_csv, write_json
 
 FORMAT = "genas-evaluation-1"
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """Where the test pictures come from.
-
-    Args:
-        name: as ``--data`` takes it.
-        root: folder of a named data set's files.
-        image_size: side that the run asked for; None for the network's.
-        seed: of the run, which fixes the halves.
-    """
-
-    name: str
-    root: Path | None = None
-    image_size: int | None = None
-    seed: int = 0
-
-    def splits(self, facts: ModelFacts, image_size: int | None) -> Splits:
-        """The data set at the size of the network, or at `image_size`."""
-        size = image_size if image_size is not None else self.image_size
-        return open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed)
 
 
 def evaluate(
@@ -123,24 +99,6 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> EvaluateSettings:
                 message = fault["msg"].removeprefix("Value error, ")
                 faults.append(f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}")
         raise ConfigError(f"the settings of the evaluation are wrong: {'; '.join(faults)}.") from error
-
-
-def data_source(path: Path, weights: Path, data: str | None, root: Path | None) -> DataSource:
-    """The data set that was asked for, or else the one of the run that the network belongs to.
-
-    Raises:
-        ConfigError: none was asked for and the network belongs to no run.
-    """
-    if data is not None:
-        return DataSource(data, root)
-    for folder in (path, weights.parent, *list(weights.parent.parents)[:2]):
-        if (folder / "config.yaml").is_file():
-            config = read_config(folder)
-            own = config.get("data")
-            if isinstance(own, Mapping) and "name" in own:
-                where = root or (Path(own["root"]) if own.get("root") else None)
-                return DataSource(str(own["name"]), where, own.get("image_size"), int(config.get("seed") or 0))
-    raise ConfigError(f"{path} belongs to no run whose data set could be used; name one with --data.")
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ import sys
 import click
 import typer
 
-from genas.cli import evaluate, report, score, search, status, supernet
+from genas.cli import evaluate, export, report, score, search, status, supernet
 from genas.errors import GenasError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("search")(search.search)
 app.command("supernet")(supernet.supernet)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("status")(status.status)
 app.command("report")(report.report)
 

@@ -16,7 +16,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="A run folder of genas search or genas retrain (all its seeds), an exported folder, or a weights file.",
+            help="A run folder of genas search or retrain (all its seeds), an exported folder, or a weights file.",
         ),
     ],
     data: Annotated[
@@ -96,7 +96,7 @@ def evaluate(
 
     genas evaluate exported --data parquet:cifar10 --no-latency --json
     """
-    from genas.cli.show_evaluation import print_evaluation
+    from genas.cli.show_trained import print_evaluation
     from genas.evaluation import evaluate as measure
     from genas.evaluation import read_settings
 

@@ -203,8 +203,8 @@ def _outside(models: Sequence[Result]) -> EvaluationTable | None:
     ]
     heads = ("set and score", "pictures", "AUROC", "AUPR out", "AUPR in", "FPR at 95 %")
     remark = (
-        "AUPR: area under the precision-recall curve with the outside or the inside pictures as positives. FPR at 95 %: "
-        "share of the outside pictures that pass where 95 % of the test pictures do."
+        "AUPR: area under the precision-recall curve with the outside or the inside pictures as positives. "
+        "FPR at 95 %: share of the outside pictures that pass where 95 % of the test pictures do."
     )
     return EvaluationTable("Telling pictures of no known class", heads, tuple(rows), remark) if rows else None
 

@@ -6,6 +6,7 @@ needed, writes it down and shows it.
 """
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -154,6 +155,7 @@ def describe_model(model: TrainedModel) -> dict[str, Any]:
     extra: dict[str, Any] = {key: facts.extra[key] for key in ("seed", "recipe") if key in facts.extra}
     return {
         "weights": model.weights.name,
+        "sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest(),
         "space": facts.space,
         "genotype": facts.genotype,
         "classes": facts.classes,
@@ -185,8 +187,8 @@ def corrupted(
 
     Returns:
         ``pictures``, ``severities``, ``left_out`` (corruptions that do nothing to such pictures), ``groups`` (by name),
-        ``clean_top1`` on the same pictures, ``accuracy`` (by name, one per severity), ``mean`` (by name), ``mean_corruption_accuracy`` (over
-        all), ``relative_drop`` = 1 - mean corruption accuracy / clean accuracy.
+        ``clean_top1`` on the same pictures, ``accuracy`` (by name, one per severity), ``mean`` (by name),
+        ``mean_corruption_accuracy`` (over all), ``relative_drop`` = 1 - mean corruption accuracy / clean accuracy.
     """
     corruptions, left_out = open_corruptions(names, test.facts.image_shape[0])
     pictures_used = test.thinned(settings.corruption_pictures)

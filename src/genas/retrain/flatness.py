@@ -3,14 +3,15 @@
 *Noise curve.* The loss at ``w + n`` for Gaussian noise n, mean and spread over draws. Absolute: n has standard
 deviation sigma in every parameter, as the flatness proxy of the search has it. Relative: n has, in every filter f, the
 standard deviation ``sigma * |w_f| / sqrt(size of f)``, so that sigma is the expected ratio of the norms of noise and
-filter (in the spirit of the filter normalisation of Li et al., NeurIPS 2018, arXiv:1712.09913); biases and batch norm's scales and
-shifts stay as they are, as in their work. Relative noise makes networks comparable whose filters have different scales,
-which batch norm allows without changing the function.
+filter (in the spirit of the filter normalisation of Li et al., NeurIPS 2018, arXiv:1712.09913); biases and batch norm's
+scales and shifts stay as they are, as in their work. Relative noise makes networks comparable whose filters have
+different scales, which batch norm allows without changing the function.
 
 *Sharpness.* The increase of the loss after one ascent step of length rho: ``L(w + e) - L(w)``. As in SAM (Foret et al.,
 ICLR 2021, arXiv:2010.01412), ``e = rho g / |g|``; in the adaptive form (ASAM, Kwon et al., ICML 2021,
-arXiv:2102.11600), ``e = rho T^2 g / |T g|`` with ``T = |w|`` element by element, which a rescaling of weights that leaves the function
-unchanged leaves unchanged as well. g is the gradient of the mean loss over all pictures used, not of one batch.
+arXiv:2102.11600), ``e = rho T^2 g / |T g|`` with ``T = |w|`` element by element, which a rescaling of weights that
+leaves the function unchanged leaves unchanged as well. g is the gradient of the mean loss over all pictures used, not of
+one batch.
 
 Everything is measured in evaluation mode with the stored batch-norm statistics; the network is left bit-identical.
 """

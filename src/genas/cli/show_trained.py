@@ -1,4 +1,4 @@
-"""Tables on the terminal of what ``genas evaluate`` measured."""
+"""What the terminal shows of trained networks: their evaluation and their export."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,3 +37,19 @@ def _table(title: str, heads: tuple[str, ...], rows: tuple[tuple[str, ...], ...]
     for row in rows:
         table.add_row(*(cell.replace("[", "\\[") for cell in row))
     return table
+
+
+def print_export(content: Mapping[str, Any]) -> None:
+    """What ``genas export`` wrote and how it was checked."""
+    console = Console(highlight=False)
+    rows = [
+        ("Written", f"{content['folder']}: {', '.join(content['files'])}"),
+        ("Checked", f"the same logits as the trained network on {content['checked_on']}"),
+    ]
+    if content["onnx_difference"] is not None:
+        rows.append(("ONNX", f"greatest difference of a logit {content['onnx_difference']:.1e}"))
+    if content["pushed"]:
+        rows.append(("Pushed", content["pushed"]))
+    for name, value in rows:
+        console.print(f"[bold]{name:<8}[/bold] ", end="")
+        console.print(value, markup=False, soft_wrap=True)
