@@ -21,6 +21,7 @@ torch.set_num_threads(int(os.environ.get("GENAS_TEST_THREADS", "1")))
 SMALL_SPACES: dict[str, dict[str, int]] = {
     "darts": {"cells": 3, "channels": 4},
     "nasbench201": {"cells_per_stage": 1, "channels": 4},
+    "nasbench-macro": {"channels": 4, "tail_channels": 16},
 }
 
 
@@ -77,7 +78,7 @@ def tiny() -> Splits:
     return tiny_splits()
 
 
-@pytest.fixture(scope="session", params=["darts", "nasbench201"])
+@pytest.fixture(scope="session", params=list(SMALL_SPACES))
 def space(request: pytest.FixtureRequest) -> Space:
     return open_space(request.param, **SMALL_SPACES[request.param])
 

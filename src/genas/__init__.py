@@ -6,7 +6,10 @@ Names are loaded at first use, so that ``genas --help`` starts without torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from genas.zoo.hook import watch as _watch
+
 if TYPE_CHECKING:
+    from genas import zoo as zoo
     from genas.config import Config as Config
     from genas.config import build_config as build_config
     from genas.data import Dataset as Dataset
@@ -66,10 +69,15 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "zoo":
+        return import_module("genas.zoo")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'genas' has no attribute {name!r}")
 
 
+_watch()  # timm.create_model knows the published networks, whichever of the two is imported first
+
+
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, "__version__", "zoo"]

@@ -87,6 +87,7 @@ DATA_PRESETS: dict[str, dict[str, Any]] = {
 SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
     ("digits", "darts"): {"cells": 3, "channels": 4},
     ("digits", "nasbench201"): {"cells_per_stage": 1, "channels": 4},
+    ("digits", "nasbench-macro"): {"channels": 4, "tail_channels": 64},
 }
 
 # methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)

@@ -160,18 +160,14 @@ def test_drop_path_multiplies_every_operation_but_identities(space):
 
 
 def operations(network: Network) -> list[nn.Module | None]:
-    """The operations in the order of their factors; None where the architecture has none."""
-    found: list[nn.Module | None] = []
-    for cell in network.cells:
-        if not hasattr(cell, "edges"):
-            continue
-        if network.architecture.genotype.startswith("Genotype"):
-            found += [operation for edge in cell.edges.values() for operation in edge.values()]
-        else:
-            found += [
-                next(iter(cell.edges[str(edge)].values())) if str(edge) in cell.edges else None for edge in range(6)
-            ]
-    return found
+    """What drop-path may drop, in the order of the factors; None where the architecture has nothing there."""
+    if network.architecture.genotype.isdigit():  # NAS-Bench-Macro: the branches beside a shortcut
+        chosen = [next(iter(layer.values())) for layer in network.layers]
+        return [operation.branch if getattr(operation, "shortcut", False) else None for operation in chosen]
+    cells = [cell.edges for cell in network.cells if hasattr(cell, "edges")]
+    if network.architecture.genotype.startswith("Genotype"):
+        return [operation for edges in cells for edge in edges.values() for operation in edge.values()]
+    return [next(iter(edges[str(n)].values())) if str(n) in edges else None for edges in cells for n in range(6)]
 
 
 def test_drop_path_is_for_training_only_and_keeps_the_mean(space):

@@ -15,7 +15,7 @@ from genas.space.cost import count
     ("name", "options", "message"),
     [
         ("dart", {}, "Did you mean 'darts'"),
-        ("nothing", {}, "known are darts, nasbench201"),
+        ("nothing", {}, "known are darts, nasbench201, nasbench-macro"),
         ("darts", {"chanels": 4}, "unknown option 'chanels' (known are cells, channels"),
         ("darts", {"channels": "many"}, "channels is 'many'"),
         ("darts", {"cells": 1}, "cells is 1"),

@@ -6,7 +6,7 @@ import sys
 import click
 import typer
 
-from genas.cli import evaluate, export, report, score, search, status, supernet
+from genas.cli import evaluate, export, report, score, search, status, supernet, zoo
 from genas.errors import GenasError
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("zoo")(zoo.zoo)
 
 
 def main() -> None:

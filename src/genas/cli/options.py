@@ -31,7 +31,7 @@ SpaceName = Annotated[
     str | None,
     typer.Option(
         "--space",
-        help="Search space: darts, nasbench201, or package.module:Name. [default: darts]",
+        help="Search space: darts, nasbench201, nasbench-macro, or package.module:Name. [default: darts]",
         rich_help_panel=DATA,
     ),
 ]

@@ -8,8 +8,9 @@ from html import escape
 
 from genas.report.data import CellGraph
 from genas.space.darts import encoding as darts
-from genas.space.names import DARTS_OPERATIONS, NASBENCH201_OPERATIONS
+from genas.space.names import DARTS_OPERATIONS, NASBENCH201_OPERATIONS, NASBENCH_MACRO_OPERATIONS
 from genas.space.nasbench201 import encoding as nasbench201
+from genas.space.nasbench_macro import encoding as nasbench_macro
 from genas.space.text import recognise
 
 _COLUMN, _STEP, _NODE, _MARGIN = 122, 34, 15, 46  # pixels: between nodes, per spanned column, node radius, edge of page
@@ -21,6 +22,8 @@ _COLOURS = (
     ("dil_conv", "#7b4bb7"),
     ("sep_conv", "#2763b8"),
     ("nor_conv", "#2763b8"),
+    ("mbconv", "#2763b8"),
+    ("identity", "#2b8a5a"),
 )
 
 
@@ -31,6 +34,8 @@ def cell_graphs(genotype: str) -> tuple[CellGraph, ...]:
         return (_darts("Normal cell", known.normal), _darts("Reduction cell", known.reduce))
     if isinstance(known, nasbench201.NasBench201Architecture):
         return (_nasbench201(known),)
+    if isinstance(known, nasbench_macro.NasBenchMacroArchitecture):
+        return (_nasbench_macro(known),)
     return ()
 
 
@@ -46,6 +51,13 @@ def _nasbench201(architecture: nasbench201.NasBench201Architecture) -> CellGraph
         for (source, node), number in zip(nasbench201.EDGES, architecture.operations, strict=True)
     ]
     return CellGraph("Cell", ("in", "1", "2", "out"), None, (), tuple(edges))
+
+
+def _nasbench_macro(architecture: nasbench_macro.NasBenchMacroArchitecture) -> CellGraph:
+    edges = tuple(
+        (layer, layer + 1, NASBENCH_MACRO_OPERATIONS[number]) for layer, number in enumerate(architecture.operations)
+    )
+    return CellGraph("Layers", ("in", *(str(layer) for layer in range(nasbench_macro.LAYERS))), None, (), edges)
 
 
 def draw_cell(graph: CellGraph) -> str:

@@ -94,7 +94,7 @@ def _facts(models: Sequence[Result], summary: Result, machine: Result) -> tuple[
                 f"{with_spread(summary['corruptions.mean_corruption_accuracy'], percent)} on average over corruptions "
                 "and severities"
                 + (
-                    f", {with_spread(summary['corruptions.relative_drop'], percent)} less than on the clean ones"
+                    f"; relative drop {with_spread(summary['corruptions.relative_drop'], percent)}"
                     if "corruptions.relative_drop" in summary
                     else ""
                 ),
@@ -102,12 +102,17 @@ def _facts(models: Sequence[Result], summary: Result, machine: Result) -> tuple[
         )
     if len(models) > 1:
         rows.append(("Networks", f"{len(models)} seeds; ± is the standard deviation over them"))
-    rows.append(("Device", f"{machine['device_name']} ({machine['device']}), precision {machine['precision']}"))
+    rows.append(("Device", f"{_device(machine)}, precision {machine['precision']}"))
     return tuple(rows)
 
 
 def _error(models: Sequence[Result], clean: Result) -> str:
     return f" (standard error {percent(clean['top1_standard_error'])})" if len(models) == 1 else ""
+
+
+def _device(machine: Result) -> str:
+    name, device = machine["device_name"], machine["device"]
+    return str(name) if name == device else f"{name} ({device})"
 
 
 def _cards(first: Result, summary: Result) -> tuple[tuple[str, str], ...]:

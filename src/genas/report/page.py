@@ -50,7 +50,7 @@ _TITLES = {
     "reliability": (
         "Reliability",
         "Accuracy by confidence of the prediction",
-        "Of a calibrated network the bars end on the diagonal. Grey: share of the pictures.",
+        "Of a calibrated network the line lies on the diagonal. Grey: share of the pictures.",
     ),
     "trained-loss-under-absolute-noise": (
         "Loss under weight noise",

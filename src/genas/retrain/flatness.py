@@ -10,8 +10,8 @@ different scales, which batch norm allows without changing the function.
 *Sharpness.* The increase of the loss after one ascent step of length rho: ``L(w + e) - L(w)``. As in SAM (Foret et al.,
 ICLR 2021, arXiv:2010.01412), ``e = rho g / |g|``; in the adaptive form (ASAM, Kwon et al., ICML 2021,
 arXiv:2102.11600), ``e = rho T^2 g / |T g|`` with ``T = |w|`` element by element, which a rescaling of weights that
-leaves the function unchanged leaves unchanged as well. g is the gradient of the mean loss over all pictures used, not of
-one batch.
+leaves the function unchanged leaves unchanged as well. g is the gradient of the mean loss over all pictures used, not
+of one batch.
 
 Everything is measured in evaluation mode with the stored batch-norm statistics; the network is left bit-identical.
 """

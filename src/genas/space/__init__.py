@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genas.space.architecture import Architecture as Architecture
     from genas.space.base import AngleTerms as AngleTerms
+    from genas.space.base import FeatureInfo as FeatureInfo
     from genas.space.base import Network as Network
     from genas.space.base import Space as Space
     from genas.space.cost import Cost as Cost
     from genas.space.cost import architecture_cost as architecture_cost
+    from genas.space.cost import largest_width as largest_width
     from genas.space.named import open_space as open_space
     from genas.space.named import spaces as spaces
     from genas.space.path import copy_path as copy_path
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "architecture",
     "AngleTerms": "base",
+    "FeatureInfo": "base",
     "Network": "base",
     "Space": "base",
     "Cost": "cost",
     "architecture_cost": "cost",
+    "largest_width": "cost",
     "open_space": "named",
     "spaces": "named",
     "copy_path": "path",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genas.space.base import Architecture, Network, Space
+from genas.space.width import largest_even
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,37 @@ def architecture_cost(
         image_shape: channels, height, width.
     """
     return _cached(space, architecture, num_classes, tuple(image_shape))
+
+
+def largest_width(
+    space: Space,
+    architecture: Architecture,
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    max_macs: int,
+    cells: int | None = None,
+    **options: Any,
+) -> int:
+    """The largest even width with which the network to retrain has at most `max_macs` MACs.
+
+    Args:
+        space: the space.
+        architecture: one of it.
+        num_classes: outputs.
+        image_shape: channels, height, width.
+        max_macs: the limit for one picture.
+        cells: as for `Space.final`.
+        options: further options of `Space.final`.
+
+    Raises:
+        ConfigError: even the narrowest network needs more, or the space's width cannot be chosen.
+    """
+
+    def macs(width: int) -> int:
+        size = space.final(cells, width, **options)
+        return architecture_cost(size, architecture, num_classes, image_shape).macs
+
+    return largest_even(macs, max_macs)
 
 
 @lru_cache(maxsize=65536)

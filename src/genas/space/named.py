@@ -9,11 +9,13 @@ from genas.errors import ConfigError
 from genas.space.base import Space
 from genas.space.darts.space import DartsConfig, DartsSpace
 from genas.space.nasbench201.space import NasBench201Config, NasBench201Space
+from genas.space.nasbench_macro.space import NasBenchMacroConfig, NasBenchMacroSpace
 from genas.space.options import validated
 
 _KNOWN: dict[str, tuple[type[Any], Callable[[Any], Space]]] = {
     "darts": (DartsConfig, DartsSpace),
     "nasbench201": (NasBench201Config, NasBench201Space),
+    "nasbench-macro": (NasBenchMacroConfig, NasBenchMacroSpace),
 }
 
 
@@ -26,7 +28,7 @@ def open_space(name: str, **options: Any) -> Space:
     """A space by name.
 
     Args:
-        name: ``darts``, ``nasbench201`` or package.module:Name of a `Space` subclass.
+        name: ``darts``, ``nasbench201``, ``nasbench-macro`` or package.module:Name of a `Space` subclass.
         options: of that space, such as ``channels``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The operations of the cell-based spaces by number (methods.md 1.2, 13.1)."""
+"""The operations of the spaces by number (methods.md 1.2, 13.1, 14)."""
 
 DARTS_OPERATIONS = (
     "none",
@@ -11,3 +11,4 @@ DARTS_OPERATIONS = (
     "dil_conv_5x5",
 )
 NASBENCH201_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+NASBENCH_MACRO_OPERATIONS = ("identity", "mbconv_k3_e3", "mbconv_k5_e6")

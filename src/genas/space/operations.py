@@ -1,4 +1,4 @@
-"""The operations of the cell-based spaces (methods.md 1.2, 13.1). No convolution has a bias.
+"""The operations of the spaces (methods.md 1.2, 13.1, 14). No convolution has a bias.
 
 `none` has no module: its edge is skipped.
 """
@@ -66,6 +66,24 @@ class SepConv(nn.Module):
         return out
 
 
+class StridedPointwise(nn.Conv2d):
+    """A 1x1 convolution of stride 2 without bias.
+
+    On the CPU it reads every second pixel of fewer than 16 channels as a stride-1 convolution, which is the same
+    function: oneDNN's gradient of the strided one writes past its memory there in the channels-last layout
+    (uxlfoundation/oneDNN issue 6035).
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1, stride=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, Cin, H, W] to [B, Cout, ceil(H/2), ceil(W/2)]."""
+        if self.in_channels < 16 and x.device.type == "cpu" and torch.is_grad_enabled():
+            return nn.functional.conv2d(x[:, :, ::2, ::2], self.weight, self.bias)
+        return super().forward(x)
+
+
 class FactorizedReduce(nn.Module):
     """ReLU, two 1x1 stride-2 convolutions (the second one pixel aside), concatenation, batch norm.
 
@@ -76,8 +94,8 @@ class FactorizedReduce(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, affine: bool = True) -> None:
         super().__init__()
-        self.even = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
+        self.even = StridedPointwise(inputs, outputs // 2)
+        self.odd = StridedPointwise(inputs, outputs - outputs // 2)
         self.bn = nn.BatchNorm2d(outputs, affine=affine)
 
     def forward(self, x: Tensor, rectified: bool = False) -> Tensor:
@@ -105,6 +123,35 @@ class Pool(nn.Module):
         return out
 
 
+class MBConv(nn.Module):
+    """Pointwise convolution to `expansion` times the width, depthwise convolution, pointwise convolution.
+
+    Each with batch norm, the first two with ReLU; the input is added where it has the shape of the output.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        wide = expansion * inputs
+        self.shortcut = stride == 1 and inputs == outputs
+        self.branch = nn.Sequential(
+            nn.Conv2d(inputs, wide, 1, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(),
+            nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(),
+            nn.Conv2d(wide, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, x: Tensor, factor: Tensor | None = None) -> Tensor:
+        """[B, Cin, H, W] to [B, Cout, H/stride, W/stride]; `factor`, [B, 1, 1, 1], is drop-path's for the branch."""
+        out: Tensor = self.branch(x)
+        if factor is not None:
+            out = out * factor
+        return x + out if self.shortcut else out
+
+
 def darts_operation(name: str, width: int, stride: int, affine: bool, pool_bn: bool) -> nn.Module:
     """An operation of the DARTS space, `none` excepted."""
     match name:
@@ -128,4 +175,16 @@ def nasbench201_operation(name: str, width: int, affine: bool) -> nn.Module:
             return ReluConvBn(width, width, int(name[-1]), affine=affine)
         case "avg_pool_3x3":
             return Pool("avg", width, 1, with_bn=False, affine=affine)
+    raise AssertionError(name)
+
+
+def nasbench_macro_operation(name: str, inputs: int, outputs: int, stride: int) -> nn.Module:
+    """An operation of NAS-Bench-Macro; an identity that has to halve the side is a 1x1 convolution with batch norm."""
+    match name:
+        case "identity" if stride == 1:
+            return nn.Identity()
+        case "identity":
+            return nn.Sequential(StridedPointwise(inputs, outputs), nn.BatchNorm2d(outputs))
+        case "mbconv_k3_e3" | "mbconv_k5_e6":
+            return MBConv(inputs, outputs, int(name[8]), int(name[-1]), stride)
     raise AssertionError(name)

@@ -1,9 +1,12 @@
 """Text forms of architectures by what they look like; no torch needed."""
 
+import re
+
 from genas.errors import GenotypeError
 from genas.space.architecture import Architecture
 from genas.space.darts import encoding as darts
 from genas.space.nasbench201 import encoding as nasbench201
+from genas.space.nasbench_macro import encoding as nasbench_macro
 
 
 def recognise(genotype: str) -> Architecture | None:
@@ -13,6 +16,8 @@ def recognise(genotype: str) -> Architecture | None:
             return darts.parse(genotype)
         if genotype.startswith("|"):
             return nasbench201.parse(genotype)
+        if re.fullmatch(r"[012]{8}", genotype):
+            return nasbench_macro.parse(genotype)
     except GenotypeError:
         return None
     return None

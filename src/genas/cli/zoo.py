@@ -1,0 +1,39 @@
+"""``genas zoo``."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from genas.cli import options
+
+
+def zoo(
+    name: Annotated[str | None, typer.Argument(help="One architecture, in detail.", show_default=False)] = None,
+    max_macs: Annotated[
+        str | None,
+        typer.Option(
+            "--max-macs", help="Take the largest even width within this limit, such as 600M, not the published one."
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Published architectures: where they come from, our parameters and MACs, and the published figures.
+
+    The ImageNet networks have 14 cells and see 224x224 pictures, the CIFAR networks have 20 cells and 36 channels.
+    Papers count differently what they call FLOPs, so three counts are shown.
+    """
+    from genas.zoo.costs import rows
+    from genas.zoo.entry import load, names
+
+    limit = None if max_macs is None else options.parse_count(max_macs, "--max-macs")
+    found = rows(names() if name is None else (name,), limit)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    from genas.cli.show_zoo import print_entry, print_zoo
+
+    if name is None:
+        print_zoo(found)
+    else:
+        print_entry(load(name), found)

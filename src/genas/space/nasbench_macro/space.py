@@ -1,0 +1,140 @@
+"""The NAS-Bench-Macro space: sampling, mutation, crossover, networks, the angle's terms (methods.md 14)."""
+
+import random
+from typing import Any
+
+from pydantic import Field
+
+from genas.errors import ConfigError
+from genas.settings import Settings
+from genas.space.base import AngleTerms, Architecture, Network, Space
+from genas.space.names import NASBENCH_MACRO_OPERATIONS
+from genas.space.nasbench_macro.encoding import LAYERS, NasBenchMacroArchitecture, canonical, parse
+from genas.space.nasbench_macro.network import NasBenchMacroNetwork
+from genas.space.options import validated
+
+ATTEMPTS = 20
+
+
+class NasBenchMacroConfig(Settings):
+    """Sizes of the NAS-Bench-Macro networks."""
+
+    channels: int = Field(32, ge=2)
+    """Width of the stem; the stages have two, four and eight times as many (methods.md 14: 32)."""
+    tail_channels: int = Field(1280, ge=2)
+    """Width of the last 1x1 convolution (14: 1280)."""
+
+
+class NasBenchMacroSpace(Space):
+    """6,561 chains of eight layers with three operations."""
+
+    name = "nasbench-macro"
+
+    def __init__(self, config: NasBenchMacroConfig | None = None) -> None:
+        self.config = config or NasBenchMacroConfig()
+
+    def describe(self) -> dict[str, Any]:
+        """Name and options."""
+        return {"name": self.name, **self.config.model_dump(mode="json")}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NasBenchMacroSpace) and self.config == other.config
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.config))
+
+    def size(self) -> int:
+        """Number of architectures: 3^8."""
+        return int(len(NASBENCH_MACRO_OPERATIONS) ** LAYERS)
+
+    def sample(self, rng: random.Random) -> NasBenchMacroArchitecture:
+        """A uniform operation in every layer."""
+        return NasBenchMacroArchitecture(tuple(rng.randrange(len(NASBENCH_MACRO_OPERATIONS)) for _ in range(LAYERS)))
+
+    def mutate(
+        self, architecture: Architecture, rng: random.Random, probability: float = 0.1
+    ) -> NasBenchMacroArchitecture:
+        """Each layer gets, with `probability`, a uniform operation; drawn again until the child differs."""
+        parent = _own(architecture)
+        count = len(NASBENCH_MACRO_OPERATIONS)
+        for _ in range(ATTEMPTS):
+            child = NasBenchMacroArchitecture(
+                tuple(rng.randrange(count) if rng.random() < probability else number for number in parent.operations)
+            )
+            if child != parent:
+                return child
+        numbers = list(parent.operations)
+        layer = rng.randrange(LAYERS)
+        numbers[layer] = rng.choice([number for number in range(count) if number != numbers[layer]])
+        return NasBenchMacroArchitecture(tuple(numbers))
+
+    def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> NasBenchMacroArchitecture:
+        """Each layer from either parent with probability 1/2."""
+        pairs = zip(_own(first).operations, _own(second).operations, strict=True)
+        return NasBenchMacroArchitecture(tuple(rng.choice(pair) for pair in pairs))
+
+    def parse(self, text: str) -> NasBenchMacroArchitecture:
+        """Eight digits."""
+        return parse(text)
+
+    def network_key(self, architecture: Architecture) -> str:
+        """The same text for architectures whose stand-alone networks are the same: 3,969 for 6,561 architectures.
+
+        Not `function_key`: two of them run different weights of a supernet.
+        """
+        return canonical(_own(architecture)).genotype
+
+    def network(
+        self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
+    ) -> NasBenchMacroNetwork:
+        """The supernet or a stand-alone network."""
+        return NasBenchMacroNetwork(
+            num_classes,
+            None if architecture is None else _own(architecture),
+            channels=self.config.channels,
+            tail_channels=self.config.tail_channels,
+            image_channels=image_channels,
+        )
+
+    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "NasBenchMacroSpace":
+        """The space of networks to retrain.
+
+        Args:
+            cells: eight, or None: the genotype fixes the depth.
+            channels: width of the stem; None keeps it.
+            options: further fields of `NasBenchMacroConfig`.
+
+        Raises:
+            ConfigError: another depth, an unknown option or an impossible value.
+        """
+        if cells not in (None, LAYERS):
+            raise ConfigError(f"cells is {cells}; a network of the space {self.name!r} has {LAYERS} layers.")
+        changes = options if channels is None else {"channels": channels, **options}
+        return NasBenchMacroSpace(validated(self.name, NasBenchMacroConfig, {**self.config.model_dump(), **changes}))
+
+    def angle_terms(
+        self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False
+    ) -> AngleTerms:
+        """Every parameter of the path once: a chain has one path.
+
+        Nothing is published for this space. As in variants D and E of methods.md section 8, an identity adds nothing;
+        as in variants B and C, the batch norms of the operations count (there are no dilated convolutions).
+        """
+        if not isinstance(network, NasBenchMacroNetwork):
+            raise ConfigError("the angle of NAS-Bench-Macro needs a network of the space 'nasbench-macro'.")
+        chosen = {
+            f"layers.{layer}.{NASBENCH_MACRO_OPERATIONS[number]}."
+            for layer, number in enumerate(_own(architecture).operations)
+        }
+        terms = tuple(
+            (name, 1)
+            for name, _ in network.named_parameters()
+            if not name.startswith("layers.") or name.startswith(tuple(chosen))
+        )
+        return AngleTerms(terms, 0, 0.0, has_path=True)
+
+
+def _own(architecture: Architecture) -> NasBenchMacroArchitecture:
+    if not isinstance(architecture, NasBenchMacroArchitecture):
+        raise ConfigError(f"{architecture} is not an architecture of the space 'nasbench-macro'.")
+    return architecture

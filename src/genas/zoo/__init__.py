@@ -1,0 +1,33 @@
+"""Published architectures of the DARTS space, with their published figures and our own counts.
+
+Names are imported at first use: nothing here needs torch or timm before it is called.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genas.zoo.costs import Costs as Costs
+    from genas.zoo.costs import costs as costs
+    from genas.zoo.entry import Published as Published
+    from genas.zoo.entry import ZooEntry as ZooEntry
+    from genas.zoo.entry import load as load
+    from genas.zoo.entry import names as names
+    from genas.zoo.hook import register_timm as register_timm
+
+_HOMES = {
+    "Costs": "costs",
+    "costs": "costs",
+    "Published": "entry",
+    "ZooEntry": "entry",
+    "load": "entry",
+    "names": "entry",
+    "register_timm": "hook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genas.zoo' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"genas.zoo.{_HOMES[name]}"), name)
