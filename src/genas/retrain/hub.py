@@ -22,14 +22,14 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="genas", pipeline_t
     """A network with its description; ``from_pretrained``, ``save_pretrained`` and ``push_to_hub`` are the mixin's.
 
     Args:
-        config: what ``config.json`` of an exported folder holds; weights are random until they are loaded.
+        description: what ``config.json`` of an exported folder holds; weights are random until they are loaded.
     """
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, **description: Any) -> None:
         super().__init__()
-        if config.get("format") != EXPORT_FORMAT:
+        if description.get("format") != EXPORT_FORMAT:
             raise CheckpointError("this is no network that genas exported: its config.json lacks the format's name.")
-        self.config = dict(config)
+        self.config = dict(description)
         self.facts = ModelFacts.model_validate(self.config)
         space = self.facts.open_space()
         self.network = space.network(self.facts.classes, space.parse(self.facts.genotype), self.facts.image_shape[0])
