@@ -142,7 +142,13 @@ def load_model(weights: Path) -> TrainedModel:
         network = space.network(facts.classes, space.parse(facts.genotype), facts.image_shape[0])
     except GenasError as error:
         raise CheckpointError(f"The description beside {weights} cannot be built: {error}") from error
-    fit_weights(network, read_weights(weights, facts), weights)
+    own, extra = network.state_dict(), tuple(f"{name}." for name in network.training_only)
+    tensors = {
+        name: value  # the state of a training has an auxiliary head that the described network lacks
+        for name, value in read_weights(weights, facts).items()
+        if name in own or not (extra and name.startswith(extra))
+    }
+    fit_weights(network, tensors, weights)
     network.eval()
     return TrainedModel(network, facts, weights)
 
