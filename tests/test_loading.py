@@ -1,6 +1,7 @@
 """Trained networks are found where they may lie, and whatever does not fit is refused in one sentence."""
 
 import json
+import random
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ import genas
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import CheckpointError
 from genas.loading import find_models, load_model
+from genas.space import open_space
 
 
 @pytest.fixture
@@ -40,6 +42,19 @@ def test_the_state_of_a_training_loads_as_well(copied):
         genas.load(copied / "checkpoint.safetensors")(torch.ones(1, 1, 16, 16)),
         genas.load(copied)(torch.ones(1, 1, 16, 16)),
     )
+
+
+def test_an_auxiliary_head_of_a_training_is_left_aside(tmp_path):
+    space = open_space("darts", cells=3, channels=4).final(auxiliary=True)
+    architecture = space.sample(random.Random(1))
+    identity = {"space": space.final(auxiliary=False).describe(), "classes": 3, "genotype": architecture.genotype}
+    network = space.network(3, architecture, 1).eval()
+    state = {f"model.{name}": value for name, value in network.state_dict().items()}
+    save_checkpoint(tmp_path / "checkpoint.safetensors", state, {"identity": identity})
+    more = {"image_shape": [1, 16, 16], "class_names": list("abc"), "mean": [0.5], "std": [0.5]}
+    (tmp_path / "model.json").write_text(json.dumps({**identity, **more}))
+    images = torch.rand(2, 1, 16, 16)
+    assert torch.equal(genas.load(tmp_path / "checkpoint.safetensors")(images), network(images))
 
 
 def test_seeds_are_found_in_their_order_and_one_must_be_named(copied, tmp_path):

@@ -42,7 +42,7 @@ def evaluate(
         settings: what to measure, `EvaluateSettings` or a mapping of its fields.
         out: where ``evaluation.json``, ``evaluation.html`` and the tables go; None for `path` itself.
         device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``32``, ``bf16``, ``16`` or ``64``.
+        precision: ``32``, ``bf16`` or ``16``; flatness is measured in 32 in any case.
         quiet: no progress.
 
     Returns:
@@ -55,6 +55,8 @@ def evaluate(
     asked = settings if isinstance(settings, EvaluateSettings) else read_settings([settings or {}])
     path = Path(path)
     weights = find_models(path)
+    if precision.startswith("64"):
+        raise ConfigError("precision is 64; a trained network is measured in 32, bf16 or 16.")
     fabric = open_fabric(device, precision)
     first = load_model(weights[0])
     check_shifts(asked, first.facts.image_shape[0])

@@ -64,6 +64,7 @@ def test_bad_input_is_one_sentence(run, tmp_path, capsys):
     assert "unknown shift 'fog'" in refused(capsys, "evaluate", run, "--shift", "fog")
     assert "There is no folder" in refused(capsys, "evaluate", run, "--shift", f"folder:{tmp_path / 'no'}")
     assert "must be one of auto" in refused(capsys, "evaluate", run, "--device", "tpu")
+    assert "measured in 32, bf16 or 16" in refused(capsys, "evaluate", run, "--precision", "64")
     assert "unknown data set 'digit'" in refused(capsys, "evaluate", run, "--data", "digit")
     assert "unknown key 'draws'" in refused(capsys, "evaluate", run, "--set", "draws=3")
     assert "classes is 'any'" in refused(capsys, "evaluate", run, "--classes", "any")

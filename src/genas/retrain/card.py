@@ -7,6 +7,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genas.loading import ModelFacts
+from genas.retrain.recipe import RetrainSettings
 
 SET_LICENCES = {
     "digits": "The data set: optical recognition of handwritten digits (UCI machine learning repository, CC BY 4.0).",
@@ -15,6 +16,7 @@ SET_LICENCES = {
     "imagenet": "The data set: ImageNet's terms allow non-commercial research and education only.",
     "imagenet16-120": "The data set: made from ImageNet, whose terms allow non-commercial research and education only.",
 }
+_ALWAYS = ("epochs", "batch_size", "learning_rate", "weight_decay")
 _NO_RECIPE = ("name", "checkpoint_seconds", "limit_batches")
 CODE_LICENCE = "The code (`modeling.py`): Apache License 2.0, as genas itself."
 
@@ -44,7 +46,7 @@ def model_card(config: Mapping[str, Any], licence: str = "other") -> str:
         else [
             EvalResult(
                 task_type="image-classification",
-                dataset_type=data.replace(" ", "-"),
+                dataset_type=data.replace(" ", "-").replace(":", "-"),
                 dataset_name=data,
                 dataset_split="test",
                 metric_type="accuracy",
@@ -117,7 +119,8 @@ def _figures(training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list
 
 def _remark(training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     if not evaluation:
-        return "Measured at the end of the training, on the test set of the data set above."
+        dry = f" Not a result but a dry run: {training['dry_run']}." if training.get("dry_run") else ""
+        return f"Measured at the end of the training, on the test set of the data set above.{dry}"
     text = f"Measured by `genas evaluate` on the test set of {evaluation['data']}"
     text += ". The calibration error has 15 bins." if evaluation.get("bins") == 15 else "."
     if "mean_corruption_accuracy" in evaluation:
@@ -128,8 +131,11 @@ def _remark(training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
 def _recipe(recipe: Any, epochs: Any) -> str:
     if isinstance(recipe, Mapping):
         name = recipe.get("name")
+        usual = RetrainSettings().model_dump(mode="json")
         shown = ", ".join(
-            f"{key} {value}" for key, value in recipe.items() if value is not None and key not in _NO_RECIPE
+            f"{key} {value}"
+            for key, value in recipe.items()
+            if key in _ALWAYS or (value is not None and key not in _NO_RECIPE and value != usual.get(key))
         )
         return f"{name}: {shown}" if name else shown
     if recipe:

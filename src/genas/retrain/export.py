@@ -268,7 +268,8 @@ def _training(model: TrainedModel, path: Path, source: DataSource | None) -> dic
         "seed": extra.get("seed", result.get("seed", config.get("seed"))),
         "recipe": extra.get("recipe", config.get("retrain")),
         "epochs": result.get("epochs"),
-        "test": result.get("test") if model.weights.name == WEIGHTS else None,
+        "test": (result if model.weights.name == WEIGHTS else result.get("best") or {}).get("test"),
+        **({"dry_run": result["dry_run"]} if "dry_run" in result else {}),
     }
 
 
