@@ -8,6 +8,7 @@ from typing import Any
 from genas.progress import duration
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
+from genas.report.evaluation import collect_evaluation
 from genas.report.page import charts, render
 from genas.runs import read_config, write_atomically
 from genas.space.text import short
@@ -86,6 +87,7 @@ def collect(run: Path) -> ReportData:
         retrain_curve=_curve("Retraining", run / "retrain" / "metrics.csv"),
         test=test or None,
         next_steps=_next_steps(run, best[0].genotype if best else None, bool(test)),
+        evaluation=collect_evaluation(run),
     )
 
 
@@ -135,6 +137,8 @@ def _next_steps(run: Path, genotype: str | None, retrained: bool) -> tuple[tuple
                 f'import genas\n\nnetwork = genas.load("{run}")  # wants normalised images; see retrain/model.json',
             )
         )
+        steps.append(("Measure its calibration and robustness", f"genas evaluate {run} --shift corruptions"))
+        steps.append(("Export it, to be loaded without genas", f"genas export {run} --out exported"))
     steps.append(
         ("Score another architecture with the same supernet", f'genas score {run} "GENOTYPE" --proxy accuracy')
     )
