@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from genas.proxy import Scoring as Scoring
     from genas.retrain.export import export as export
     from genas.retrain.hub import HubModel as HubModel
+    from genas.retraining import Retrained as Retrained
+    from genas.retraining import retrain_architecture as retrain_architecture
     from genas.space import Architecture as Architecture
     from genas.space import Network as Network
     from genas.space import Space as Space
@@ -52,6 +54,8 @@ _HOMES = {
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",
     "search": "genas.pipeline",
+    "Retrained": "genas.retraining",
+    "retrain_architecture": "genas.retraining",
     "Proxy": "genas.proxy",
     "Score": "genas.proxy",
     "Scoring": "genas.proxy",

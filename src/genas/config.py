@@ -8,10 +8,10 @@ import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from genas.errors import ConfigError
 from genas.proxy import ProxySettings
@@ -46,6 +46,49 @@ class SpaceSettings(BaseModel):
     def options(self) -> dict[str, Any]:
         """The options without the name."""
         return dict(self.model_extra or {})
+
+
+class RetrainConfig(Settings):
+    """All settings of a run of ``genas retrain``."""
+
+    kind: Literal["retrain"] = "retrain"
+    """What tells such a run from a search."""
+    origin: str
+    """What was named on the command line: a genotype, a published architecture or a run."""
+    genotype: str
+    """The architecture to train."""
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    """One training each."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    precision: str = "32"
+    """``32``, ``bf16``, ``16`` or ``64``."""
+    max_macs: int | None = Field(None, ge=1)
+    """Take the widest network within so many multiply-accumulates per picture, in place of a width."""
+    from_supernet: str | None = None
+    """Run folder whose supernet gives the first weights."""
+    from_checkpoint: str | None = None
+    """File that gives the first weights."""
+    recipe: str
+    """Where the settings under `retrain` came from before they were changed by hand."""
+    data: DataSettings
+    space: SpaceSettings
+    retrain: RetrainSettings
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be different and not negative")
+        return seeds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.from_supernet and self.from_checkpoint:
+            raise ValueError("first weights come from a supernet or from a checkpoint; give one of them")
+        if self.data.limit is not None:
+            raise ValueError("data.limit is for searches; use --limit-batches for a dry run")
+        return self
 
 
 class Config(Settings):
@@ -183,11 +226,24 @@ def build_config(overrides: Sequence[Mapping[str, Any]] = (), *, as_published: b
     try:
         return Config.model_validate(merge(base, given))
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(_explain(error, list(flatten(Config().model_dump())))) from error
 
 
-def _explain(error: ValidationError) -> str:
-    known = list(flatten(Config().model_dump()))
+def build_retrain_config(content: Mapping[str, Any]) -> RetrainConfig:
+    """The configuration of a retraining.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
+    """
+    try:
+        return RetrainConfig.model_validate(dict(content))
+    except ValidationError as error:
+        known = [f"data.{name}" for name in DataSettings.model_fields]
+        known += [f"retrain.{name}" for name in RetrainSettings.model_fields]
+        raise ConfigError(_explain(error, [*known, *RetrainConfig.model_fields, "space.name"])) from error
+
+
+def _explain(error: ValidationError, known: Sequence[str]) -> str:
     faults = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
@@ -198,5 +254,7 @@ def _explain(error: ValidationError) -> str:
             faults.append(f"unknown key {key!r} ({hint})")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            faults.append(f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}")
+            # a fault of several settings together has the whole section as its input
+            given = "" if isinstance(fault["input"], Mapping) else f" is {fault['input']!r}"
+            faults.append(f"{key}{given}: {message[0].lower()}{message[1:]}".lstrip(": "))
     return f"the configuration is wrong: {'; '.join(faults)}."

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -12,10 +13,15 @@ class StopRequest:
     """While open, the first Ctrl-C (or SIGTERM) sets `requested`; a second one interrupts at once.
 
     Outside the main thread, where Python allows no signal handlers, it does nothing.
+
+    Args:
+        patience: seconds within which further signals count as the first: ``torchrun`` passes Ctrl-C on several times.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
         self.requested = False
+        self.patience = patience
+        self._first = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -25,8 +31,10 @@ class StopRequest:
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and time.monotonic() - self._first >= self.patience:
             raise KeyboardInterrupt
+        if not self.requested:
+            self._first = time.monotonic()
         self.requested = True
 
     def check(self) -> None:

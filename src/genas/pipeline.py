@@ -21,6 +21,7 @@ from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_express
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
+from genas.retrain.network import sized
 from genas.runs import RunFolder, environment, read_config, write_atomically, write_json
 from genas.seeding import python_rng
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
@@ -168,7 +169,10 @@ def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
 
 def load_config(run: Path) -> Config:
     """The configuration that a run was begun with."""
-    return Config.model_validate(read_config(run))
+    content = read_config(run)
+    if content.get("kind") == "retrain":
+        raise RunError(f"{run} is a run of genas retrain, not of a search; continue it with: genas retrain --run {run}")
+    return Config.model_validate(content)
 
 
 def begin(config: Config, run: Path) -> tuple[Session, AbstractContextManager[RunFolder]]:
@@ -285,7 +289,7 @@ def run_pipeline(
         scoring.forget()
         test: dict[str, float] = {}
         if with_retrain:
-            size = session.space.final(cells=config.retrain.cells, channels=config.retrain.channels)
+            size = sized(session.space, config.retrain)
             with watch.phase("retrain") if watch else nullcontext():
                 test = retrain(
                     run / "retrain",

@@ -18,12 +18,15 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
 
     Returns:
         ``run``, ``phase`` (supernet, search, retrain, done), ``active`` (the process that works on it, or None),
-        epochs and architectures done and wanted, failures, and ``best``: objects with genotype, score, params, macs.
+        epochs and architectures done and wanted, failures, and ``best``: objects with genotype, score, params, macs. Of
+        a run of ``genas retrain``: ``run``, ``phase``, ``active``, ``genotype``, and epochs done and wanted by seed.
 
     Raises:
         RunError: no run folder.
     """
     config = read_config(run)
+    if config.get("kind") == "retrain":
+        return _retrain_status(run, config)
     supernet = len(read_rows(run / "supernet" / "metrics.csv"))
     retrained = len(read_rows(run / "retrain" / "metrics.csv"))
     best: list[Record] = []
@@ -57,6 +60,22 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
             }
             for record in best
         ],
+    }
+
+
+def _retrain_status(run: Path, config: dict[str, Any]) -> dict[str, Any]:
+    seeds = config["seeds"]
+    folders = {seed: run if len(seeds) == 1 else run / f"seed-{seed}" for seed in seeds}
+    finished = all((folder / "result.json").exists() for folder in folders.values())
+    return {
+        "run": str(run),
+        "phase": "done" if finished else "retrain",
+        "active": holder(run),
+        "genotype": config["genotype"],
+        "retrain_epochs": {
+            f"seed {seed}": [len(read_rows(folder / "metrics.csv")), config["retrain"]["epochs"]]
+            for seed, folder in folders.items()
+        },
     }
 
 

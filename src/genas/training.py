@@ -2,22 +2,28 @@
 
 One epoch is a walk through batches whose order, augmentation and path are functions of (seed, epoch, step), so a
 checkpoint of weights, momentum and the running sums is enough to continue bit-identically from any step.
+
+Several processes train as one (`genas.processes`): each computes its rows of every batch, the gradients are summed, and
+every process takes the same step. Only the first writes.
 """
 
 import math
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.optim.swa_utils import AveragedModel
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import CheckpointError, GenasError
 from genas.interrupt import StopRequest
+from genas.processes import on_first, share_of, sum_gradients
 from genas.progress import Bar
 from genas.runs import write_csv
 
@@ -34,6 +40,8 @@ def cosine(epoch: int, epochs: int, first: float, last: float, shifted: bool = F
 
 StepFunction = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
 
+STOP_PATIENCE = 10.0  # seconds in which torchrun may repeat a signal
+
 
 class Trainer:
     """Trains a network epoch by epoch, with atomic checkpoints and exact resume.
@@ -47,6 +55,8 @@ class Trainer:
         identity: facts that must agree with those of a checkpoint found in the folder.
         checkpoint_seconds: least time between two checkpoints inside an epoch.
         quiet: no progress.
+        pieces: pieces in which a batch is computed one after the other (gradient accumulation).
+        average: moving average of the weights, updated after every step; None for none.
     """
 
     def __init__(
@@ -59,8 +69,14 @@ class Trainer:
         identity: Mapping[str, Any],
         checkpoint_seconds: float = 300.0,
         quiet: bool = False,
+        pieces: int = 1,
+        average: AveragedModel | None = None,
     ) -> None:
-        self.folder, self.fabric, self.title, self.quiet = folder, fabric, title, quiet
+        self.folder, self.fabric, self.title = folder, fabric, title
+        self.share = share_of(fabric, pieces)
+        self.quiet = quiet or self.share.process > 0
+        self.average = average
+        self.place = (0, 0)  # first row of the piece at work within the whole batch, and the batch's size
         self.identity = dict(identity)
         self.checkpoint_seconds = checkpoint_seconds
         self.raw = network
@@ -71,6 +87,7 @@ class Trainer:
         self._names = {id(parameter): name for name, parameter in network.named_parameters()}
         # loss sum, right answers, pictures, clipped steps: float64 so that the sums are exact enough to resume
         self._sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
+        self._signals: deque[Tensor] = deque(maxlen=2)  # of the last two steps: above 0 where a process is to stop
 
     @property
     def checkpoint(self) -> Path:
@@ -83,17 +100,19 @@ class Trainer:
         Raises:
             CheckpointError: the checkpoint is damaged or of another network.
         """
-        if not self.checkpoint.exists():
+        found = on_first(self.fabric, lambda: load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None)
+        if found is None:
             return False
-        tensors, facts = load_checkpoint(self.checkpoint)
+        tensors, facts = found
         if facts.get("identity") != self.identity:
             raise CheckpointError(
                 f"{self.checkpoint} belongs to another network or configuration "
                 f"({facts.get('identity')}, wanted {self.identity}); delete it to start again."
             )
-        state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
         try:
-            self.raw.load_state_dict(state)
+            self.raw.load_state_dict(_part(tensors, "model."))
+            if self.average is not None:
+                self.average.load_state_dict(_part(tensors, "average."))
         except RuntimeError as error:
             raise CheckpointError(
                 f"{self.checkpoint} does not fit the network ({str(error).splitlines()[0]}); delete it to start again."
@@ -104,18 +123,25 @@ class Trainer:
                 if key in tensors:
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(tensors[key])
         self._sums = tensors["sums"].to(self._sums)
+        self.fabric.strategy.precision.load_state_dict(facts.get("precision", {}))
         self.epoch, self.step, self.rows = facts["epoch"], facts["step"], facts["rows"]
         return True
 
     def save(self, path: Path | None = None) -> None:
-        """Saves the whole state."""
+        """Saves the whole state; the first process alone does."""
+        if self.share.process > 0:
+            return
         tensors = {f"model.{name}": value for name, value in self.raw.state_dict().items()}
         for parameter, state in self.optimizer.state.items():
             buffer = state.get("momentum_buffer")
             if buffer is not None:
                 tensors[f"momentum.{self._names[id(parameter)]}"] = buffer
+        if self.average is not None:
+            tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         tensors["sums"] = self._sums
         facts = {"identity": self.identity, "epoch": self.epoch, "step": self.step, "rows": self.rows}
+        if scaling := self.fabric.strategy.precision.state_dict():
+            facts["precision"] = scaling
         save_checkpoint(path or self.checkpoint, tensors, facts)
 
     def run(
@@ -127,30 +153,34 @@ class Trainer:
         step: StepFunction,
         clip: float | None,
         zero_unused: bool = False,
-        after_epoch: Callable[[int], None] | None = None,
+        after_epoch: Callable[[int], Mapping[str, Any] | None] | None = None,
         keep_every: int = 0,
+        pictures: Callable[[int], int] | None = None,
     ) -> None:
         """Trains to the end.
 
         Args:
             epochs: number of epochs in all.
             steps: batches per epoch.
-            batches: (epoch, first step) to the batches of that epoch from that step on.
+            batches: (epoch, first step) to the batches of that epoch from that step on; with several processes, this
+                one's rows of them.
             learning_rate: epoch to learning rate.
-            step: (images, labels, epoch, step) to (loss, logits).
+            step: (images, labels, epoch, step) to (loss, logits), the loss being the mean over the images.
             clip: greatest norm of the gradient; None for no limit.
             zero_unused: give parameters without a gradient a zero gradient, so that decay and momentum move them (T6).
-            after_epoch: called when an epoch is over, before it is saved.
+            after_epoch: called when an epoch is over, before it is saved; what it returns joins the epoch's metrics.
             keep_every: also keep the weights after every that many epochs; 0 keeps none.
+            pictures: step to the pictures of its whole batch; needed with several processes.
 
         Raises:
             Interrupted: Ctrl-C; the state is saved.
             GenasError: the loss is no longer a finite number.
         """
-        writer = _tensorboard(self.folder / "tensorboard", self.epoch)
+        first = self.share.process == 0
+        writer = _tensorboard(self.folder / "tensorboard", self.epoch) if first else None
         begun = saved = time.monotonic()
         with (
-            StopRequest() as stop,
+            StopRequest(STOP_PATIENCE if self.share.processes > 1 else 0.0) as stop,
             Bar(self.title, epochs * steps, self.epoch * steps + self.step, quiet=self.quiet) as bar,
         ):
             while self.epoch < epochs:
@@ -159,54 +189,109 @@ class Trainer:
                     group["lr"] = rate
                 self.raw.train()
                 for images, labels in batches(self.epoch, self.step):
-                    self._one(images, labels, step, clip, zero_unused)
+                    count = len(labels) if pictures is None else pictures(self.step)
+                    self._one(images, labels, count, step, clip, zero_unused, stop)
                     self.step += 1
                     bar.step(note=self._note(epochs))
-                    if stop.requested or time.monotonic() - saved > self.checkpoint_seconds:
+                    if self._stopping(stop) or time.monotonic() - saved > self.checkpoint_seconds:
                         self.save()
                         saved = time.monotonic()
-                        stop.check()
+                        self._obey(stop)
                 row = self._row(rate, time.monotonic() - begun)
                 begun = time.monotonic()
                 self.rows.append(row)
-                if after_epoch is not None:
-                    after_epoch(self.epoch)
+                row.update((after_epoch(self.epoch) if after_epoch is not None else None) or {})
                 self.epoch, self.step = self.epoch + 1, 0
                 self._sums.zero_()
                 self.save()
                 saved = time.monotonic()
                 if keep_every and self.epoch % keep_every == 0:
                     self.save(self.folder / f"epoch-{self.epoch}.safetensors")
-                write_csv(self.folder / "metrics.csv", self.rows)
-                for key, value in row.items():
-                    if key != "epoch":
-                        writer.add_scalar(key, value, self.epoch)
-                stop.check()
-        writer.close()
+                if writer is not None:
+                    write_csv(self.folder / "metrics.csv", self.rows)
+                    for key, value in row.items():
+                        if key != "epoch":
+                            writer.add_scalar(key, value, self.epoch)
+                self._obey(stop, last=True)
+        if writer is not None:
+            writer.close()
+
+    def _stopping(self, stop: StopRequest, last: bool = False) -> bool:
+        """Whether to stop here; several processes do it together, at the step after a signal came to one of them.
+
+        The signals of the step before are looked at (`last`: of this one), so that a GPU need not be waited for.
+        """
+        if self.share.processes > 1:
+            agreed = len(self._signals) > 1 and self._signals[0].item() > 0
+            agreed = agreed or (last and len(self._signals) > 0 and self._signals[-1].item() > 0)
+            stop.requested = stop.requested or agreed
+            return agreed
+        return stop.requested
+
+    def _obey(self, stop: StopRequest, last: bool = False) -> None:
+        """Raises `Interrupted` where all processes stop; call it where the state is saved."""
+        if self.share.processes == 1 or self._stopping(stop, last):
+            stop.check()
 
     def _note(self, epochs: int) -> str:
         note = f"epoch {self.epoch + 1}/{epochs}"
         return note + (f", last loss {self.rows[-1]['loss']:.3f}" if self.rows else "")
 
-    def _one(self, images: Tensor, labels: Tensor, step: StepFunction, clip: float | None, zero_unused: bool) -> None:
+    def _one(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        count: int,
+        step: StepFunction,
+        clip: float | None,
+        zero_unused: bool,
+        stop: StopRequest,
+    ) -> None:
+        """One step with this process's rows of a batch of `count` pictures."""
         self.optimizer.zero_grad(set_to_none=True)
-        with self.fabric.autocast():
-            loss, logits = step(images, labels, self.epoch, self.step)
-        self.fabric.backward(loss)
+        sums = self._forward_backward(images, labels, count, step)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        if self.share.processes > 1:
+            sum_gradients(parameters)
         if zero_unused:
             for parameter in parameters:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
+        precision = self.fabric.strategy.precision
         if clip is not None:
+            precision.unscale_gradients(self.optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, clip)
-        self.optimizer.step()
-        with torch.no_grad():
-            right = (logits.argmax(1) == labels).sum()
-            self._sums += torch.stack([loss.detach() * len(labels), right, right.new_tensor(len(labels))])
+        precision.optimizer_step(self.optimizer)
+        if self.average is not None:
+            self.average.update_parameters(self.raw)
+        if self.share.processes > 1:
+            sums = torch.cat([sums.double(), sums.new_tensor([stop.requested], dtype=torch.float64)])
+            distributed.all_reduce(sums)
+            self._signals.append(sums[3])
+            sums = sums[:3]
+        self._sums += sums
+
+    def _forward_backward(self, images: Tensor, labels: Tensor, count: int, step: StepFunction) -> Tensor:
+        """Adds up the gradients of the pieces; returns loss sum, right answers and pictures ([3])."""
+        sums: Tensor | None = None
+        done = 0
+        for part in self.share.parts(count):
+            here = slice(done, done + len(part))
+            done += len(part)
+            self.place = (part.start, count)
+            own, targets = (images, labels) if len(part) == len(labels) else (images[here], labels[here])
+            with self.fabric.autocast():
+                loss, logits = step(own, targets, self.epoch, self.step)
+            self.fabric.backward(loss if len(part) == count else loss * (len(part) / count))
+            with torch.no_grad():
+                right = (logits.argmax(1) == targets).sum()
+                piece = torch.stack([loss.detach() * len(targets), right, right.new_tensor(len(targets))])
+                sums = piece if sums is None else sums + piece
+        assert sums is not None
+        return sums
 
     def _row(self, rate: float, seconds: float) -> dict[str, Any]:
-        loss_sum, right, count = self._sums.tolist()
+        loss_sum, right, pictures = self._sums.tolist()
         if not math.isfinite(loss_sum):
             raise GenasError(
                 f"{self.title}: the loss is no longer finite in epoch {self.epoch + 1}; "
@@ -215,10 +300,14 @@ class Trainer:
         return {
             "epoch": self.epoch + 1,
             "learning_rate": rate,
-            "loss": loss_sum / count,
-            "accuracy": right / count,
+            "loss": loss_sum / pictures,
+            "accuracy": right / pictures,
             "seconds": round(seconds, 2),
         }
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _tensorboard(folder: Path, epoch: int) -> Any:

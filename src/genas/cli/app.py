@@ -6,8 +6,8 @@ import sys
 import click
 import typer
 
-from genas.cli import evaluate, export, report, score, search, status, supernet, zoo
-from genas.errors import GenasError
+from genas.cli import evaluate, export, options, report, retrain, score, search, status, supernet, zoo
+from genas.errors import DataError, GenasError
 
 app = typer.Typer(
     name="genas",
@@ -35,6 +35,7 @@ app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("status")(status.status)
+app.command("retrain")(retrain.retrain)
 app.command("report")(report.report)
 app.command("zoo")(zoo.zoo)
 
@@ -49,7 +50,8 @@ def main() -> None:
     except GenasError as error:
         if debug:
             raise
-        _complain(str(error))
+        if _speaks(error):
+            _complain(str(error))
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -65,6 +67,17 @@ def main() -> None:
         _complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _speaks(error: GenasError) -> bool:
+    """Whether this process reports the error: of several that torchrun started, the first one speaks for all.
+
+    The others report what may be theirs alone: a picture that they could not read once training has begun.
+    """
+    if options.is_first_process():
+        return True
+    torch = sys.modules.get("torch")
+    return isinstance(error, DataError) and torch is not None and torch.distributed.is_initialized()
 
 
 def _complain(sentence: str) -> None:

@@ -1,5 +1,6 @@
 """Options that several commands share, and what they mean for the configuration."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,6 +61,15 @@ MaxParams = Annotated[
         "--max-params", help="Hard limit on parameters at the supernet's size, such as 1.5M.", rich_help_panel=METHOD
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="racing: stop scoring an architecture once it can hardly be among the best that the search keeps; exact: "
+        "score every architecture on all validation pictures. [default: racing]",
+        rich_help_panel=METHOD,
+    ),
+]
 AsPublished = Annotated[
     bool,
     typer.Option(
@@ -108,6 +118,22 @@ def parse_count(text: str, option: str) -> int:
     if match is None or float(match.group(1)) <= 0:
         raise ConfigError(f"{option} is {text!r}; a number above 0 such as 600M, 1.5M or 30000 was wanted.")
     return round(float(match.group(1)) * _UNITS[match.group(2).upper()])
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Reads ``0,1,2``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
+        raise ConfigError(f"--seeds is {text!r}; whole numbers with commas between them, such as 0,1,2, were wanted.")
+    return [int(part) for part in text.split(",")]
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks: of several that torchrun started, the first alone does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def overrides(

@@ -5,13 +5,28 @@ probability one half; then, after normalisation, set a random square to zero (cu
 arXiv:1708.04552). Crop and flip run on raw pixels, so that the padding is black and not the mean colour; cutout runs on
 normalised pictures, so that the square carries the mean colour.
 
+The ImageNet recipes cut a window of random area and resize it, change colours (`per_picture`, through torchvision), and
+add colour noise along the principal components of ImageNet's colours (Krizhevsky et al. 2012).
+
 Random numbers are drawn on the generator's device and carried over, so a CPU generator gives the same transforms on
 every device.
 """
 
+from collections.abc import Callable
+from typing import Any, Literal
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+
+from genas.errors import DataError
+
+Part = tuple[Tensor, int]
+"""Rows [B] of a larger batch, and that batch's size: random numbers are drawn for the larger batch."""
+
+# Standard deviations along, and directions of, the principal components of ImageNet's colours, for pixels in [0, 1]
+_LIGHTING_STD = (0.2175, 0.0188, 0.0045)
+_LIGHTING_AXES = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
 
 class Augmentation(BaseModel):
@@ -20,7 +35,11 @@ class Augmentation(BaseModel):
     Args:
         crop_padding: black pixels added on each side before a window of the old size is cut; 0 for no crop. Pictures
             that are streamed from disk take a random resized crop instead wherever this is above 0.
+        crop: ``padded`` is the above. ``resized`` takes a window of 8 to 100 % of the area and of aspect 3/4 to 4/3 and
+            resizes it to the old size; ``square`` the same without a change of aspect.
         flip: mirror left to right with probability 0.5.
+        colour_jitter: how much brightness, contrast, saturation and hue may change; None for not at all.
+        lighting: standard deviation of the colour noise along ImageNet's principal components; 0 for none.
         cutout: side in pixels of the square that is set to zero; its centre is uniform over the picture, and what
             sticks out is lost; 0 for none.
     """
@@ -28,7 +47,10 @@ class Augmentation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop_padding: int = Field(default=0, ge=0)
+    crop: Literal["padded", "resized", "square"] = "padded"
     flip: bool = False
+    colour_jitter: tuple[float, float, float, float] | None = None
+    lighting: float = Field(default=0, ge=0)
     cutout: int = Field(default=0, ge=0)
 
     def apply(self, images: Tensor, rng: torch.Generator) -> Tensor:
@@ -43,19 +65,74 @@ class Augmentation(BaseModel):
         """
         return self.erase(self.geometry(images, rng), rng)
 
-    def geometry(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Random crop and flip, meant for raw pixels.
+    @property
+    def one_by_one(self) -> bool:
+        """Whether crop, flip and colours are those of `per_picture`, not `geometry`."""
+        return self.crop != "padded" or self.colour_jitter is not None
+
+    def per_picture(self, size: int) -> Callable[[Any], Any]:
+        """Crop to [`size`, `size`] pixels, flip and colour jitter of one picture, as a torchvision transform.
+
+        A padded crop has no place here: the pictures come in sizes of their own. It becomes a resized one where
+        `crop_padding` is above 0, else the centre (`centre_crop`).
+        """
+        from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
+
+        steps: list[Any] = []
+        if self.crop == "square":
+            steps.append(v2.RandomResizedCrop(size, ratio=(1.0, 1.0), antialias=True))
+        elif self.crop == "resized" or self.crop_padding:
+            steps.append(v2.RandomResizedCrop(size, antialias=True))
+        else:
+            steps.append(centre_crop(size))
+        if self.flip:
+            steps.append(v2.RandomHorizontalFlip())
+        if self.colour_jitter is not None:
+            steps.append(v2.ColorJitter(*self.colour_jitter))
+        both: Callable[[Any], Any] = v2.Compose(steps) if len(steps) > 1 else steps[0]
+        return both
+
+    def lighten(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:
+        """Adds the colour noise: one colour for the whole picture.
+
+        Args:
+            images: [B, 3, H, W] float32 raw pixels (0 to 255), any device.
+            rng: where the random numbers come from.
+            part: the rows that `images` are of a larger batch; None where they are all.
+
+        Returns:
+            A tensor of the same shape; the very same one where `lighting` is 0.
+
+        Raises:
+            DataError: the pictures are not in colour.
+        """
+        if not self.lighting:
+            return images
+        if images.shape[1] != 3:
+            raise DataError(
+                f"The recipe's lighting noise is along colours, and the pictures have {images.shape[1]} channel(s); "
+                "set retrain.lighting=0 for them."
+            )
+        rows, total = part or (torch.arange(len(images)), len(images))
+        drawn = self.lighting * torch.randn((total, 3), generator=rng, device=rng.device)[rows.to(rng.device)]
+        colour = (drawn.cpu() * torch.tensor(_LIGHTING_STD)) @ torch.tensor(_LIGHTING_AXES).T
+        return images + (255 * colour).to(images.device)[:, :, None, None]
+
+    def geometry(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:
+        """Random padded crop and flip, meant for raw pixels.
 
         Args:
             images: [B, C, H, W], any type, any device.
             rng: where the random numbers come from.
+            part: the rows that `images` are of a larger batch; None where they are all.
 
         Returns:
             A tensor of the same shape; the very same one where neither step is asked for.
         """
         if not self.crop_padding and not self.flip:
             return images
-        count, channels, height, width = images.shape
+        _, channels, height, width = images.shape
+        count = len(images) if part is None else part[1]
         pad = self.crop_padding
         draws = torch.stack(
             [
@@ -63,7 +140,9 @@ class Augmentation(BaseModel):
                 torch.randint(0, 2 * pad + 1, (count,), generator=rng, device=rng.device),
                 torch.randint(0, 2, (count,), generator=rng, device=rng.device),
             ]
-        ).to(images.device, non_blocking=True)
+        )
+        draws = _own(draws, part).to(images.device, non_blocking=True)
+        count = len(images)
         top, left, mirrored = draws[0, :, None], draws[1, :, None], draws[2, :, None]
         rows = top + torch.arange(height, device=images.device)
         columns = torch.arange(width, device=images.device).expand(count, -1)
@@ -75,25 +154,28 @@ class Augmentation(BaseModel):
         window = padded.flatten(2).gather(2, places.expand(-1, channels, -1))
         return window.view(count, channels, height, width)
 
-    def erase(self, images: Tensor, rng: torch.Generator) -> Tensor:
+    def erase(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:
         """Cutout, meant for normalised pictures.
 
         Args:
             images: [B, C, H, W], any type, any device.
             rng: where the random numbers come from.
+            part: the rows that `images` are of a larger batch; None where they are all.
 
         Returns:
             A tensor of the same shape; the very same one where cutout is 0.
         """
         if not self.cutout:
             return images
-        count, _, height, width = images.shape
+        _, _, height, width = images.shape
+        count = len(images) if part is None else part[1]
         centres = torch.stack(
             [
                 torch.randint(0, height, (count,), generator=rng, device=rng.device),
                 torch.randint(0, width, (count,), generator=rng, device=rng.device),
             ]
-        ).to(images.device, non_blocking=True)
+        )
+        centres = _own(centres, part).to(images.device, non_blocking=True)
         first = centres[:, :, None] - self.cutout // 2
         rows = torch.arange(height, device=images.device)
         columns = torch.arange(width, device=images.device)
@@ -101,3 +183,16 @@ class Augmentation(BaseModel):
         in_columns = (columns >= first[1]) & (columns < first[1] + self.cutout)
         square = in_rows[:, None, :, None] & in_columns[:, None, None, :]
         return images.masked_fill(square, 0)
+
+
+def centre_crop(size: int) -> Callable[[Any], Any]:
+    """Resizes the shorter side to `size` * 256 / 224 (antialiased) and cuts the centre, [`size`, `size`] pixels."""
+    from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
+
+    both: Callable[[Any], Any] = v2.Compose([v2.Resize(round(size * 256 / 224), antialias=True), v2.CenterCrop(size)])
+    return both
+
+
+def _own(draws: Tensor, part: Part | None) -> Tensor:
+    """The columns of `draws` [K, whole batch] that belong to the rows of `part`."""
+    return draws if part is None else draws[:, part[0].to(draws.device)]

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from genas.errors import DataError
+from genas.processes import Share
+
 if TYPE_CHECKING:
     from genas.data.augment import Augmentation
 
@@ -48,6 +51,14 @@ class LabelledImages(ABC):
     def with_labels(self, labels: Tensor) -> "LabelledImages":
         """The same pictures with other labels ([N] int64), for random-label training."""
 
+    def with_normalisation(self, normalisation: Normalisation) -> "LabelledImages":
+        """The same pictures with another normalisation.
+
+        Raises:
+            DataError: this kind of pictures has no other one.
+        """
+        raise DataError(f"{type(self).__name__} cannot change its normalisation; retrain with retrain.normalise=true.")
+
     @abstractmethod
     def batches(
         self,
@@ -59,6 +70,7 @@ class LabelledImages(ABC):
         augmentation: "Augmentation | None" = None,
         start: int = 0,
         limit: int | None = None,
+        share: Share | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Walks through the pictures once.
 
@@ -73,6 +85,8 @@ class LabelledImages(ABC):
             augmentation: random transforms of the training pictures; None for none.
             start: number of batches to skip at the start.
             limit: stop after that many pictures of the walk (counted from its beginning, not from `start`).
+            share: give this process's rows of every batch only, with the very transforms that they have in the whole
+                batch; None for all rows.
 
         Yields:
             images [B, C, H, W] float32, normalised; labels [B] int64.

@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from genas.data.augment import Augmentation
+from genas.data.augment import Augmentation, centre_crop
 from genas.data.base import LabelledImages, Normalisation
 from genas.data.pictures import PictureSource, to_rgb, worker_count
 from genas.errors import DataError
+from genas.processes import Share
 from genas.seeding import derive, torch_rng
 
 Transform = Callable[[Any], Any]
@@ -80,6 +81,10 @@ class ResidentImages(LabelledImages):
         """The same pictures with other labels ([N] int64); the pixels are shared."""
         return ResidentImages(self.store, labels, self.normalisation, self.indices)
 
+    def with_normalisation(self, normalisation: Normalisation) -> "ResidentImages":
+        """The same pictures with another normalisation; the pixels are shared."""
+        return ResidentImages(self.store, self.labels, normalisation, self.indices)
+
     def batches(
         self,
         batch_size: int,
@@ -90,10 +95,11 @@ class ResidentImages(LabelledImages):
         augmentation: Augmentation | None = None,
         start: int = 0,
         limit: int | None = None,
+        share: Share | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Walks through the pictures once; see `LabelledImages.batches`."""
         order = _order(len(self), batch_size, seed, shuffle, augmentation, limit)
-        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start)
+        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start, share)
 
     def _walk(
         self,
@@ -103,28 +109,38 @@ class ResidentImages(LabelledImages):
         seed: int | None,
         augmentation: Augmentation | None,
         start: int,
+        share: Share | None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         store = self.store.on(device)
         # One copy of order and labels per walk, so that no batch waits for the host.
         places, labels = self.indices[order].to(device), self.labels[order].to(device)
         mean, std = _constants(self.normalisation, self.image_shape[0], device)
+        alone = augmentation.per_picture(self.image_shape[1]) if augmentation and augmentation.one_by_one else None
         for first in range(start * batch_size, len(order), batch_size):
-            here = slice(first, first + batch_size)
+            here: slice | Tensor = slice(first, first + batch_size)
+            part = None
+            if share is not None:
+                part = (share.rows(min(batch_size, len(order) - first)), min(batch_size, len(order) - first))
+                here = (part[0] + first).to(device)
             pixels = store[places[here]]
             if augmentation is None or seed is None:
                 yield pixels.float().sub_(mean).div_(std), labels[here]
                 continue
             rng = torch_rng(seed, "data.augment", first // batch_size)
-            pixels = augmentation.geometry(pixels, rng)
-            yield augmentation.erase(pixels.float().sub_(mean).div_(std), rng), labels[here]
+            if alone is not None:
+                rows = range(first, first + len(pixels)) if part is None else (part[0] + first).tolist()
+                pixels = _transformed(pixels, alone, seed, rows)
+            else:
+                pixels = augmentation.geometry(pixels, rng, part)
+            images = augmentation.lighten(pixels.float(), rng, part).sub_(mean).div_(std)
+            yield augmentation.erase(images, rng, part), labels[here]
 
 
 class StreamedImages(LabelledImages):
     """Pictures decoded from disk as they are needed.
 
-    Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation, a random
-    resized crop replaces that (where its `crop_padding` is above 0) and the picture is mirrored at random (where its
-    `flip` is set); the numbers are those of the usual ImageNet recipe.
+    Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation,
+    `Augmentation.per_picture` replaces that; the numbers are those of the usual ImageNet recipe.
 
     Args:
         pictures: gives the pictures; must be picklable where processes are not forked.
@@ -161,8 +177,14 @@ class StreamedImages(LabelledImages):
         """The same pictures with other labels ([N] int64)."""
         return self._like(labels, self.indices)
 
-    def _like(self, labels: Tensor, indices: Tensor) -> "StreamedImages":
-        return StreamedImages(self.pictures, labels, self.normalisation, self.size, indices, self.workers)
+    def with_normalisation(self, normalisation: Normalisation) -> "StreamedImages":
+        """The same pictures with another normalisation."""
+        return self._like(self.labels, self.indices, normalisation)
+
+    def _like(self, labels: Tensor, indices: Tensor, normalisation: Normalisation | None = None) -> "StreamedImages":
+        return StreamedImages(
+            self.pictures, labels, normalisation or self.normalisation, self.size, indices, self.workers
+        )
 
     def batches(
         self,
@@ -174,6 +196,7 @@ class StreamedImages(LabelledImages):
         augmentation: Augmentation | None = None,
         start: int = 0,
         limit: int | None = None,
+        share: Share | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Walks through the pictures once; see `LabelledImages.batches`.
 
@@ -181,7 +204,7 @@ class StreamedImages(LabelledImages):
             DataError: a picture cannot be read; the error names it.
         """
         order = _order(len(self), batch_size, seed, shuffle, augmentation, limit)
-        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start)
+        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start, share)
 
     def _walk(
         self,
@@ -191,8 +214,9 @@ class StreamedImages(LabelledImages):
         seed: int | None,
         augmentation: Augmentation | None,
         start: int,
+        share: Share | None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        transform = centre_crop(self.size) if augmentation is None else random_crop(self.size, augmentation)
+        transform = centre_crop(self.size) if augmentation is None else augmentation.per_picture(self.size)
         labels = self.labels[order].to(device)
         mean, std = _constants(self.normalisation, 3, device)
         walk = stream_pixels(
@@ -204,32 +228,24 @@ class StreamedImages(LabelledImages):
             start=start,
             workers=self.workers,
             pin_memory=device.type == "cuda",
+            share=share,
         )
         for number, pixels in enumerate(walk, start):
-            here = slice(number * batch_size, (number + 1) * batch_size)
-            images = pixels.to(device, non_blocking=True).float().sub_(mean).div_(std)
+            first = number * batch_size
+            here: slice | Tensor = slice(first, first + batch_size)
+            part = None
+            if share is not None:
+                part = (share.rows(min(batch_size, len(order) - first)), min(batch_size, len(order) - first))
+                here = (part[0] + first).to(device)
+            if not len(pixels):
+                pixels = pixels.expand(0, 3, self.size, self.size)
+            images = pixels.to(device, non_blocking=True).float()
             if augmentation is not None and seed is not None:
-                images = augmentation.erase(images, torch_rng(seed, "data.cutout", number))
+                images = augmentation.lighten(images, torch_rng(seed, "data.lighting", number), part)
+            images = images.sub_(mean).div_(std)
+            if augmentation is not None and seed is not None:
+                images = augmentation.erase(images, torch_rng(seed, "data.cutout", number), part)
             yield images, labels[here]
-
-
-def centre_crop(size: int) -> Transform:
-    """Resizes the shorter side to `size` * 256 / 224 (antialiased) and cuts the centre, [`size`, `size`] pixels."""
-    from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
-
-    both: Transform = v2.Compose([v2.Resize(round(size * 256 / 224), antialias=True), v2.CenterCrop(size)])
-    return both
-
-
-def random_crop(size: int, augmentation: Augmentation) -> Transform:
-    """The random crop and flip of streamed training pictures, down to [`size`, `size`] pixels."""
-    from torchvision.transforms import v2
-
-    crop: Transform = v2.RandomResizedCrop(size, antialias=True) if augmentation.crop_padding else centre_crop(size)
-    if not augmentation.flip:
-        return crop
-    both: Transform = v2.Compose([crop, v2.RandomHorizontalFlip()])
-    return both
 
 
 def stream_pixels(
@@ -242,6 +258,7 @@ def stream_pixels(
     start: int = 0,
     workers: int | None = None,
     pin_memory: bool = False,
+    share: Share | None = None,
 ) -> Iterator[Tensor]:
     """Decodes pictures in worker processes.
 
@@ -254,6 +271,7 @@ def stream_pixels(
         start: number of batches to skip.
         workers: number of processes; None for one per processor, at most 8.
         pin_memory: whether the batches lie in page-locked memory.
+        share: decode this process's rows of every batch only; None for all.
 
     Yields:
         [B, 3, S, S] uint8 on the CPU.
@@ -264,6 +282,8 @@ def stream_pixels(
     groups = [
         list(range(i, min(i + batch_size, len(order)))) for i in range(start * batch_size, len(order), batch_size)
     ]
+    if share is not None:
+        groups = [[group[row] for row in share.rows(len(group)).tolist()] for group in groups]
     if not groups:
         return
     wanted = worker_count() if workers is None else workers
@@ -312,10 +332,24 @@ class _Items(TorchDataset[Any]):
             picture = to_rgb(picture)
         if self.seed is None:
             return _as_pixels(self.transform(picture))
-        # The CPU generator alone: torch.manual_seed would reseed the accelerator's as well, and it is not restored.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive(self.seed, "data.augment", place))
-            return _as_pixels(self.transform(picture))
+        return _as_pixels(_seeded(self.transform, picture, self.seed, place))
+
+
+def _seeded(transform: Transform, picture: Any, seed: int, place: int) -> Any:
+    """A random transform of the picture at `place` of a walk, under the stream of that place."""
+    # The CPU generator alone: torch.manual_seed would reseed the accelerator's as well, and it is not restored.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive(seed, "data.augment", place))
+        return transform(picture)
+
+
+def _transformed(pixels: Tensor, transform: Transform, seed: int, places: Sequence[int]) -> Tensor:
+    """[B, C, S, S] uint8, each picture transformed for itself."""
+    if not len(pixels):
+        return pixels
+    return torch.stack(
+        [_seeded(transform, picture, seed, place) for picture, place in zip(pixels, places, strict=True)]
+    )
 
 
 def _as_pixels(picture: Any) -> Tensor:
@@ -331,6 +365,8 @@ def _collate(items: list[Tensor | _Unreadable]) -> Tensor | _Unreadable:
         if isinstance(item, _Unreadable):
             return item
         pictures.append(item)
+    if not pictures:  # a process without a row of this batch; the batch's size is not known here, nor needed
+        return torch.empty((0, 3, 1, 1), dtype=torch.uint8)
     return torch.stack(pictures)
 
 

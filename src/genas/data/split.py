@@ -105,6 +105,32 @@ def hold_out_test(labels: Tensor, num_classes: int, class_names: Sequence[str]) 
     return torch.cat(train).sort().values, torch.cat(test).sort().values
 
 
+def class_balanced_part(
+    labels: Tensor, num_classes: int, share: float, class_names: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """Takes a share of every class apart, at least one picture of each; the same for every run, whatever its seed.
+
+    Args:
+        labels: [N] int64.
+        num_classes: number of classes.
+        share: of each class, above 0 and below 1.
+        class_names: one name per class, for errors.
+
+    Returns:
+        Picture numbers of the rest and of the part, each ascending, int64.
+
+    Raises:
+        DataError: see `check_labels`.
+    """
+    check_labels(labels, num_classes, class_names)
+    rest, part = [], []
+    for members in _shuffled_classes(labels, num_classes, torch_rng(0, "data.part")):
+        cut = min(max(1, round(len(members) * share)), len(members) - 1)
+        part.append(members[:cut])
+        rest.append(members[cut:])
+    return torch.cat(rest).sort().values, torch.cat(part).sort().values
+
+
 def make_splits(
     train: LabelledImages,
     test: LabelledImages | None,

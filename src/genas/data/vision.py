@@ -17,9 +17,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from genas.data.augment import Augmentation
+from genas.data.augment import Augmentation, centre_crop
 from genas.data.base import Dataset, LabelledImages, Normalisation, Splits
-from genas.data.loader import PixelStore, ResidentImages, StreamedImages, centre_crop, stream_pixels
+from genas.data.loader import PixelStore, ResidentImages, StreamedImages, stream_pixels
 from genas.data.normalisation import CIFAR10, CIFAR100, IMAGENET, compute
 from genas.data.pictures import RESIDENT_BYTES, PictureSource, decode, load_all, sample_numbers
 from genas.data.split import check_labels, hold_out_test, make_splits

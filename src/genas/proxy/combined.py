@@ -158,7 +158,8 @@ class Combined(Proxy):
         total = torch.zeros(len(means), dtype=torch.float64)
         for (weight, proxy), part in zip(self.parts, torch.split(means, self._widths, 1), strict=True):
             values = proxy.values_of_means(architecture, part)
-            total += weight * torch.tensor([proxy.normalised(Score(value)) for value in values.tolist()])
+            normalised = [proxy.normalised(Score(value)) for value in values.tolist()]
+            total += weight * torch.tensor(normalised, dtype=torch.float64)
         return total
 
     def _sum(self, scores: list[tuple[float, Proxy, Score]]) -> Score:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from genas.errors import RunError
 from genas.progress import duration
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
@@ -42,6 +43,10 @@ def build_report(run: Path) -> Path:
 def collect(run: Path) -> ReportData:
     """What the report shows."""
     config = read_config(run)
+    if config.get("kind") == "retrain":
+        raise RunError(
+            f"{run} is a run of genas retrain; the report page is of searches. Its results: {run}/result.json"
+        )
     records: list[Record] = []
     if (run / "history.sqlite").exists():
         with History(run / "history.sqlite", readonly=True) as history:

@@ -1,0 +1,155 @@
+"""Recipes, plans and results of ``genas retrain`` on the terminal."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from genas.retrain import RetrainSettings
+    from genas.retrain.plan import Plan
+    from genas.retrain.weights import Match
+    from genas.retraining import Retrained
+
+_WRAP = 4  # recipes side by side
+
+
+def print_recipes(as_json: bool) -> None:
+    """The recipes that come with genas: what they set, side by side, or everything as JSON."""
+    from genas.retrain.recipe import ALIASES, read_recipe, recipe_names, recipe_title, validated_settings
+
+    recipes = {name: read_recipe(name) for name in recipe_names()}
+    if as_json:
+        whole = {
+            name: {
+                "title": recipe_title(name),
+                "short": [short for short, full in ALIASES.items() if full == name],
+                "settings": validated_settings(fields, name).model_dump(mode="json"),
+            }
+            for name, fields in recipes.items()
+        }
+        print(json.dumps(whole, indent=2))
+        return
+    console = Console(highlight=False)
+    for name in recipes:
+        short = "".join(f" = {alias}" for alias, full in ALIASES.items() if full == name)
+        console.print(f"[bold]{name}[/bold]{short}: {recipe_title(name)}", soft_wrap=True)
+    rows = list(dict.fromkeys(key for fields in recipes.values() for key in fields))
+    names = list(recipes)
+    for first in range(0, len(names), _WRAP):
+        shown = names[first : first + _WRAP]
+        table = Table(box=None, pad_edge=False)
+        table.add_column("", no_wrap=True)
+        for name in shown:
+            table.add_column(name, overflow="fold")
+        for key in rows:
+            if any(key in recipes[name] for name in shown):
+                table.add_row(key, *[_value(recipes[name].get(key, "")) for name in shown])
+        console.print()
+        console.print(table)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(str(entry) for entry in value)
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def print_plan(plan: "Plan", settings: "RetrainSettings") -> None:
+    """What a training is going to need, on the error stream, before it begins."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    auxiliary = f" (and {plan.auxiliary_params / 1e6:.3f} M of the auxiliary head)" if plan.auxiliary_params else ""
+    width = f", first width {plan.channels}" if plan.channels else ""
+    console.print(f"Network   {plan.params / 1e6:.3f} M parameters{auxiliary}, {plan.macs / 1e6:.1f} M MACs{width}")
+    held = f", {plan.held_out:,} held out to choose the best epoch" if plan.held_out else ""
+    console.print(f"Pictures  {plan.train:,} to train on{held}, {plan.test:,} to test")
+    several = f" over {plan.processes} processes" if plan.processes > 1 else ""
+    console.print(f"Steps     {plan.epochs} epochs of {plan.steps} batches of {settings.batch_size}{several}")
+    console.print(
+        f"Memory    at least {_size(plan.memory_bytes)} per process: weights and momentum {_size(plan.weight_bytes)}, "
+        f"backward pass {_size(plan.activation_bytes)}; convolution workspace and pictures in memory come on top"
+    )
+    if settings.limit_batches is not None:
+        console.print(f"Dry run   at most {settings.limit_batches} batches per epoch and evaluation: not a result")
+
+
+def print_match(match: "Match") -> None:
+    """What of the first weights was taken, on the error stream."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(match.sentence(), markup=False)
+
+
+def print_retrained(result: "Retrained") -> None:
+    """Accuracies by seed, their mean and spread, and where the networks lie."""
+    console = Console(highlight=False)
+    kind = "Dry run, not a result" if result.settings.limit_batches is not None else "Test accuracy"
+    table = Table(title=f"{kind}, %", title_justify="left", box=None, pad_edge=False)
+    table.add_column("Seed")
+    top5 = any("top5" in one.test for one in result.runs)
+    chosen = any(one.best for one in result.runs)
+    for head in ["Last top-1", *(["top-5"] if top5 else [])]:
+        table.add_column(head, justify="right")
+    if chosen:
+        for head in ["Best epoch", "top-1", *(["top-5"] if top5 else [])]:
+            table.add_column(head, justify="right")
+    for one in result.runs:
+        table.add_row(str(one.seed), *_accuracies(one.test, top5), *(_best(one.best, top5) if chosen else []))
+    if len(result.runs) > 1 and "last" in result.summary:
+        last = _means(result.summary["last"], top5)
+        best = ["", *_means(result.summary["best"], top5)] if chosen and "best" in result.summary else []
+        table.add_row("mean ± sd", *last, *best)
+    console.print(table)
+    if chosen:
+        console.print(_chosen_by(result.settings.best), soft_wrap=True)
+    if not result.runs[0].test:
+        console.print("The data set has no test set: nothing was measured.", soft_wrap=True)
+    console.print(
+        f"[bold]Network[/bold]  {result.plan.params / 1e6:.3f} M parameters, {result.plan.macs / 1e6:.1f} M MACs, "
+        f"recipe {result.recipe}",
+        soft_wrap=True,
+    )
+    console.print(f"[bold]Folder[/bold]   {result.run}", soft_wrap=True)
+
+
+def print_retrain_status(state: dict[str, Any]) -> None:
+    """How far a retraining is."""
+    console = Console(highlight=False)
+    active = f"process {state['active']} is working on it" if state["active"] else "no process is working on it"
+    console.print(f"[bold]{state['run']}[/bold]: {state['phase']}; {active}", soft_wrap=True)
+    for seed, (done, wanted) in state["retrain_epochs"].items():
+        console.print(f"{seed:>16}  {done} of {wanted} epochs")
+    console.print(state["genotype"], markup=False, soft_wrap=True)
+
+
+def _chosen_by(best: str) -> str:
+    if best == "test":
+        return (
+            "Best: the epoch of the best test accuracy, as the published code reports it. That figure is optimistic: "
+            "the test set chose it."
+        )
+    return "Best: the epoch that was best on the held-out part of the training set; the test set chose nothing."
+
+
+def _accuracies(test: dict[str, float], top5: bool) -> list[str]:
+    return [f"{100 * test[key]:.2f}" if key in test else "-" for key in ["top1", *(["top5"] if top5 else [])]]
+
+
+def _best(best: dict[str, Any], top5: bool) -> list[str]:
+    return [str(best.get("epoch", "-")), *_accuracies(best.get("test", {}), top5)]
+
+
+def _means(summary: dict[str, dict[str, float | None]], top5: bool) -> list[str]:
+    cells = []
+    for key in ["top1", *(["top5"] if top5 else [])]:
+        mean, spread = summary[key]["mean"], summary[key]["std"]
+        cells.append(f"{100 * (mean or 0.0):.2f} ± {100 * (spread or 0.0):.2f}")
+    return cells
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1000:.0f} kB"

@@ -1,0 +1,75 @@
+"""The network to train: its space at the recipe's size, and the widest one within a limit of MACs."""
+
+from typing import Any
+
+from genas.errors import ConfigError
+from genas.retrain.recipe import RetrainSettings
+from genas.space.base import Architecture, Space
+from genas.space.cost import architecture_cost
+from genas.space.named import open_space
+from genas.space.width import largest_even
+
+
+def sized(space: Space, settings: RetrainSettings) -> Space:
+    """The space at the size and with the options that the recipe wants.
+
+    Args:
+        space: the space, at any size.
+        settings: the recipe; what it leaves at None stays as the space has it.
+
+    Raises:
+        ConfigError: an option that the space does not have.
+    """
+    options: dict[str, Any] = {}
+    if settings.auxiliary_weight:
+        options["auxiliary"] = True
+    if settings.stem is not None:
+        options["stem"] = settings.stem
+    if settings.pool_bn is not None:
+        options["pool_bn"] = settings.pool_bn
+    try:
+        return space.final(cells=settings.cells, channels=settings.channels, **options)
+    except ConfigError as error:
+        if not options or space.name == "darts":
+            raise
+        raise ConfigError(
+            f"the recipe asks for {', '.join(options)}, which the space {space.name!r} does not have: recipes of CIFAR "
+            f"and ImageNet networks are for the space 'darts'. Name another with --recipe."
+        ) from error
+
+
+def without_auxiliary(space: Space) -> Space:
+    """The space of the network that is kept: without an auxiliary head, which only training uses."""
+    options = space.describe()
+    if not options.get("auxiliary"):
+        return space
+    return open_space(options.pop("name"), **{**options, "auxiliary": False})
+
+
+def widest(
+    space: Space,
+    architecture: Architecture,
+    settings: RetrainSettings,
+    classes: int,
+    image_shape: tuple[int, int, int],
+    max_macs: int,
+) -> int:
+    """The largest even first width whose network keeps within `max_macs` multiply-accumulates per picture.
+
+    Args:
+        space: the space, at any size.
+        architecture: one of it.
+        settings: the recipe; its own width is not looked at.
+        classes: outputs.
+        image_shape: channels, height, width of the pictures.
+        max_macs: the limit.
+
+    Raises:
+        ConfigError: not even the narrowest network does, or the width cannot be chosen.
+    """
+
+    def macs(channels: int) -> int:
+        own = sized(space, settings.model_copy(update={"channels": channels}))
+        return architecture_cost(own, architecture, classes, image_shape).macs
+
+    return largest_even(macs, max_macs)

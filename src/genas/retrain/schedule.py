@@ -1,0 +1,46 @@
+"""Learning rates of retraining: three schedules, three warm-ups (methods.md 2.3).
+
+With E epochs, first rate lr0, last rate lr1, and e = 0 .. E-1:
+
+* cosine: ``lr1 + (lr0 - lr1) (1 + cos(pi e / E)) / 2``;
+* exponential: ``lr0 d^e``, d = 0.97 for DARTS on ImageNet;
+* linear, with a tail of t = 5 epochs: ``lr0 (E-t-e) / (E-t)`` while ``E-e > t``, then ``lr0 (E-e) / (t (E-t))``. For
+  E = 250 the epochs 244 and 245 have the same value, lr0/245, as published by P-DARTS, PC-DARTS and RLNAS.
+
+Warm-up over w epochs multiplies by ``(e+1)/w``: the schedule's own value (RLNAS and GeNAS always, P-DARTS where the
+batch is larger than 256), or lr0 (PC-DARTS, where the batch is larger than 256).
+
+The published scripts step the scheduler before the epoch, which since PyTorch 1.1 gives epoch e the cosine or
+exponential of e + 1 (T1): `shifted_schedule`. The linear schedule sets the rate itself and is not affected.
+"""
+
+from genas.retrain.recipe import RetrainSettings
+from genas.training import cosine
+
+
+def learning_rate(settings: RetrainSettings, epoch: int) -> float:
+    """The learning rate of an epoch.
+
+    Args:
+        settings: the recipe.
+        epoch: from 0.
+    """
+    rate = _scheduled(settings, epoch)
+    if epoch < settings.warmup_epochs and settings.batch_size > settings.warmup_above_batch:
+        base = settings.learning_rate if settings.warmup_from == "first" else rate
+        return base * (epoch + 1) / settings.warmup_epochs
+    return rate
+
+
+def _scheduled(settings: RetrainSettings, epoch: int) -> float:
+    first, epochs = settings.learning_rate, settings.epochs
+    match settings.schedule:
+        case "cosine":
+            return cosine(epoch, epochs, first, settings.final_learning_rate, settings.shifted_schedule)
+        case "exponential":
+            return float(first * settings.decay ** (epoch + settings.shifted_schedule))
+        case "linear":
+            tail = settings.tail_epochs
+            if epochs - epoch > tail:
+                return first * (epochs - tail - epoch) / (epochs - tail)
+            return first * (epochs - epoch) / (tail * (epochs - tail))

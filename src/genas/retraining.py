@@ -1,0 +1,382 @@
+"""From a genotype, a published architecture or a run to trained networks: what ``genas retrain`` does."""
+
+import hashlib
+import json
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from genas.config import RetrainConfig, build_retrain_config, merge
+from genas.data import Dataset, Splits, open_dataset
+from genas.device import describe_machine, open_fabric
+from genas.errors import ConfigError, RunError
+from genas.processes import agree, on_first
+from genas.retrain import RetrainSettings, retrain
+from genas.retrain.data import Parts, parts_of
+from genas.retrain.network import sized, widest
+from genas.retrain.plan import Plan, plan_of
+from genas.retrain.recipe import is_published, read_recipe
+from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
+from genas.runs import RunFolder, environment, read_config, write_json
+from genas.space import Architecture, Space, open_space
+from genas.subject import Subject, find_subject
+
+#: What every retraining begins with; the recipe and the user change it.
+BASE = {"best": "held-out", "layout": "channels-last"}
+RUN_RECIPE = "the run's own"
+_SPACE_RECIPES = {"nasbench201": "nasbench201", "nasbench_macro": "nasbench-macro", "nasbench-macro": "nasbench-macro"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one seed came to.
+
+    Args:
+        seed: the seed.
+        folder: where its network lies.
+        test: test loss and accuracies of the last epoch; empty without a test set.
+        best: epoch, accuracy that chose it, and test figures of the best epoch; empty where none is chosen.
+    """
+
+    seed: int
+    folder: Path
+    test: dict[str, float]
+    best: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What a retraining came to.
+
+    Args:
+        run: the run folder.
+        genotype: the architecture.
+        recipe: the recipe's name.
+        settings: the recipe with all changes.
+        plan: parameters, MACs, memory.
+        runs: one per seed.
+        summary: ``last`` and, where one is chosen, ``best``: top-1 and top-5 as mean and standard deviation (n - 1)
+            over the seeds; no deviation for one seed.
+    """
+
+    run: Path
+    genotype: str
+    recipe: str
+    settings: RetrainSettings
+    plan: Plan
+    runs: tuple[Trained, ...]
+    summary: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``result.json`` and ``--json``."""
+        return {
+            "run": str(self.run),
+            "genotype": self.genotype,
+            "recipe": self.recipe,
+            "params": self.plan.params,
+            "macs": self.plan.macs,
+            "best_by": self.settings.best,
+            **({"dry_run": True} if self.settings.limit_batches is not None else {}),
+            "seeds": [
+                {"seed": one.seed, "folder": str(one.folder), "test": one.test, "best": one.best} for one in self.runs
+            ],
+            "summary": self.summary,
+        }
+
+
+def configure(
+    subject: str,
+    *,
+    space: str | None = None,
+    recipe: str | None = None,
+    from_supernet: str | None = None,
+    overrides: Sequence[Mapping[str, Any]] = (),
+) -> RetrainConfig:
+    """The configuration of a retraining.
+
+    Args:
+        subject: a run folder, a published architecture's name or a genotype.
+        space: the space of a genotype; None to find it out.
+        recipe: a recipe's name or file. None: a run's own settings, else ``cifar`` or ``imagenet`` in the DARTS space,
+            and the benchmark's own recipe in another one. ImageNet recipes that come with genas give a published
+            architecture its published width.
+        from_supernet: run folder whose supernet gives the first weights; its sizes are then those of the network.
+        overrides: nested mappings such as ``{"data": {"name": "cifar10"}, "retrain": {"epochs": 10}}``, later ones
+            winning; settings of the recipe may stand without their section.
+
+    Raises:
+        GenasError: an unknown name, a malformed genotype, a wrong setting.
+    """
+    found = find_subject(subject, space)
+    given: dict[str, Any] = {}
+    for override in overrides:
+        given = merge(given, _sectioned(override))
+    for section in ("data", "space", "retrain"):
+        if not isinstance(given.get(section, {}), Mapping):
+            raise ConfigError(f"{section} is {given[section]!r}; a setting of it was wanted, as {section}.key=value.")
+    data = merge(found.data, given.get("data", {}))
+    if "name" not in data:
+        raise ConfigError("name the data to train on, such as --data cifar10 or --data folder:my-pictures.")
+    if recipe is None and found.retrain:
+        name, fields = RUN_RECIPE, {**found.retrain, "limit_batches": None}
+    else:
+        name = recipe or _default_recipe(found, str(data["name"]))
+        fields = read_recipe(name)
+        if found.imagenet_channels and fields.get("stem") == "imagenet" and is_published(name):
+            fields = {**fields, "channels": found.imagenet_channels[0]}
+    own = found.space
+    if from_supernet is not None and not found.data:
+        own = _supernet_space(Path(from_supernet), own)
+    content = {
+        "origin": subject,
+        "genotype": found.architecture.genotype,
+        "recipe": name,
+        "from_supernet": from_supernet,
+        "space": own,
+        "retrain": merge({**fields, **BASE}, {}) if name == RUN_RECIPE else merge(BASE, fields),
+    }
+    content = merge(content, {**given, "data": data})
+    if content.get("max_macs") is not None and "channels" in given.get("retrain", {}):
+        raise ConfigError("--max-macs finds the width, so --channels has no place beside it; give one of them.")
+    return build_retrain_config(content)
+
+
+def _sectioned(override: Mapping[str, Any]) -> dict[str, Any]:
+    """An override in which settings of the recipe may stand without their section."""
+    bare = {key: value for key, value in override.items() if key not in RetrainConfig.model_fields}
+    rest = {key: value for key, value in override.items() if key not in bare}
+    return merge(rest, {"retrain": bare}) if bare else rest
+
+
+def continued(run: Path | None, changed: bool) -> RetrainConfig:
+    """The configuration of a run that is continued without naming its subject again.
+
+    Args:
+        run: its folder.
+        changed: other settings were given too.
+
+    Raises:
+        ConfigError: no folder was given, or settings with it.
+    """
+    if run is None:
+        raise ConfigError("name what to train: a genotype, a published architecture (genas zoo) or a run folder.")
+    if changed:
+        raise ConfigError(
+            f"a run is continued with its own settings: give --run {run} alone, or name what to train with the others."
+        )
+    return load_retrain_config(run)
+
+
+def default_run(config: RetrainConfig) -> Path:
+    """The run folder when none is named: ``runs/retrain-WHAT-DATA-RECIPE``."""
+    what = Path(config.origin).name if len(config.origin) < 40 else config.space.name
+    digest = hashlib.blake2b(config.genotype.encode(), digest_size=3).hexdigest()
+    recipe = "own" if config.recipe == RUN_RECIPE else Path(config.recipe).stem
+    text = f"retrain-{what}-{digest}-{config.data.name}-{recipe}"
+    return Path("runs") / re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
+
+
+def _default_recipe(subject: Subject, data: str) -> str:
+    if (name := subject.space["name"]) == "darts":
+        return "imagenet" if data == "imagenet" else "cifar"
+    if name in _SPACE_RECIPES:
+        return _SPACE_RECIPES[name]
+    raise ConfigError(f"there is no published recipe for the space {name!r}; name one with --recipe.")
+
+
+def _supernet_space(run: Path, own: dict[str, Any]) -> dict[str, Any]:
+    """The space at the supernet's size, which the network has to share."""
+    theirs = dict(read_config(run)["space"])
+    if theirs["name"] != own["name"]:
+        raise ConfigError(
+            f"the supernet of {run} is of the space {theirs['name']!r}, the architecture of {own['name']!r}."
+        )
+    return theirs
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """The components of a retraining."""
+
+    space: Space
+    architecture: Architecture
+    splits: Splits
+    parts: Parts
+    settings: RetrainSettings
+    initial: InitialWeights | None
+
+
+def _open(config: RetrainConfig) -> _Opened:
+    base = open_space(config.space.name, **config.space.options)
+    architecture = base.parse(config.genotype)
+    settings = config.retrain
+    sized(base, settings)  # faults of size show before the data are read
+    initial = None
+    if config.from_supernet is not None:
+        initial = supernet_weights(Path(config.from_supernet))
+    elif config.from_checkpoint is not None:
+        initial = checkpoint_weights(Path(config.from_checkpoint))
+    root = Path(config.data.root) if config.data.root else None
+    splits = open_dataset(config.data.name, root=root, image_size=config.data.image_size).splits(0)
+    if config.max_macs is not None:
+        channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
+        settings = settings.model_copy(update={"channels": channels})
+    own = sized(base, settings)
+    if initial is not None:
+        with torch.random.fork_rng(devices=[]):
+            network = own.network(splits.num_classes, architecture, splits.image_shape[0])
+        take_over(initial, network, own, architecture)  # weights that do not fit show before a folder is made
+    return _Opened(own, architecture, splits, parts_of(splits, settings), settings, initial)
+
+
+def retrain_run(
+    config: RetrainConfig,
+    run: Path,
+    *,
+    quiet: bool = False,
+    on_plan: Callable[[Plan, RetrainSettings], None] | None = None,
+    on_match: Callable[[Match], None] | None = None,
+) -> Retrained:
+    """Trains, or continues; one network per seed.
+
+    Args:
+        config: all settings, from `configure`.
+        run: the run folder. One seed: its network lies there; several: in ``seed-N/``, and ``result.json`` sums up.
+        quiet: no progress.
+        on_plan: told what is going to be needed, before training.
+        on_match: told what of the initial weights was taken.
+
+    Returns:
+        Accuracies by seed, and their mean and spread.
+
+    Raises:
+        GenasError: see the steps.
+    """
+    fabric = open_fabric(config.device, config.precision, many=True)
+    opened = agree(fabric, lambda: _open(config))
+    folder = RunFolder(run)
+    try:
+        on_first(fabric, lambda: _begin(folder, config, fabric))
+        if fabric.device.type == "cuda":
+            torch.backends.cudnn.benchmark = False
+        plan = plan_of(opened.space, opened.architecture, opened.splits, opened.parts, opened.settings, fabric)
+        if fabric.global_rank == 0:
+            write_json(run / "plan.json", plan.as_dict())
+            if on_plan is not None:
+                on_plan(plan, opened.settings)
+        trained = []
+        for seed in config.seeds:
+            own = run if len(config.seeds) == 1 else run / f"seed-{seed}"
+            retrain(
+                own,
+                opened.space,
+                opened.architecture,
+                opened.splits,
+                opened.settings,
+                fabric,
+                seed,
+                quiet,
+                opened.initial,
+                on_match,
+            )
+            trained.append(on_first(fabric, partial(_read, own, seed)))
+        result = Retrained(
+            run, config.genotype, config.recipe, opened.settings, plan, tuple(trained), summarise(trained)
+        )
+        if len(config.seeds) > 1 and fabric.global_rank == 0:
+            write_json(run / "result.json", result.as_dict())
+    finally:
+        folder.__exit__(None, None, None)
+    return result
+
+
+def _begin(folder: RunFolder, config: RetrainConfig, fabric: Fabric) -> None:
+    """Locks and freezes the run folder; the first process alone does."""
+    folder.__enter__()
+    folder.freeze({**config.model_dump(mode="json"), "device": fabric.device.type})
+    path = folder.path / "environment.json"
+    if not path.exists():
+        write_json(path, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))
+
+
+def _read(folder: Path, seed: int) -> Trained:
+    content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return Trained(seed, folder, content["test"], content.get("best", {}))
+
+
+def summarise(trained: Sequence[Trained]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Mean and standard deviation (n - 1) of the accuracies over the seeds, of the last and of the best epoch."""
+    kinds = {"last": [one.test for one in trained], "best": [one.best.get("test", {}) for one in trained]}
+    summary: dict[str, dict[str, dict[str, float | None]]] = {}
+    for kind, rows in kinds.items():
+        for figure in ("top1", "top5"):
+            values = [row[figure] for row in rows if figure in row]
+            if values and len(values) == len(trained):
+                spread = statistics.stdev(values) if len(values) > 1 else None
+                summary.setdefault(kind, {})[figure] = {"mean": statistics.fmean(values), "std": spread}
+    return summary
+
+
+def load_retrain_config(run: Path) -> RetrainConfig:
+    """The configuration that a run of ``genas retrain`` was begun with.
+
+    Raises:
+        RunError: no run folder, or that of a search.
+    """
+    content = read_config(run)
+    if content.get("kind") != "retrain":
+        raise RunError(
+            f"{run} is the run folder of a search; to train its winner anew: genas retrain {run} --run OTHER"
+        )
+    return build_retrain_config(content)
+
+
+def retrain_architecture(
+    subject: str,
+    data: str | type[Dataset] | None = None,
+    recipe: str | None = None,
+    run: str | Path = "runs/retrain",
+    *,
+    seeds: Sequence[int] = (0,),
+    space: str | None = None,
+    from_supernet: str | Path | None = None,
+    from_checkpoint: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+) -> Retrained:
+    """Trains an architecture from Python: what ``genas retrain`` does.
+
+    Args:
+        subject: a run folder, a published architecture's name or a genotype.
+        data: a data set's name or your own `Dataset` class; None for that of the run.
+        recipe: a recipe's name or file; None for the usual one.
+        run: the run folder; the same call continues an interrupted training.
+        seeds: one training each.
+        space: the space of a genotype; None to find it out.
+        from_supernet: run folder whose supernet gives the first weights.
+        from_checkpoint: file that gives the first weights.
+        settings: everything else, nested as in the run folder's ``config.yaml``: ``{"retrain": {"epochs": 10}}``.
+        quiet: no progress.
+
+    Returns:
+        Accuracies by seed, and their mean and spread.
+
+    Raises:
+        GenasError: one sentence that says what is wrong.
+    """
+    named: dict[str, Any] = {"seeds": list(seeds)}
+    if data is not None:
+        name = data if isinstance(data, str) else f"{data.__module__}:{data.__qualname__}"
+        named["data"] = {"name": name}
+    if from_checkpoint is not None:
+        named["from_checkpoint"] = str(from_checkpoint)
+    supernet = None if from_supernet is None else str(from_supernet)
+    config = configure(subject, space=space, recipe=recipe, from_supernet=supernet, overrides=[settings or {}, named])
+    return retrain_run(config, Path(run), quiet=quiet)

@@ -1,0 +1,96 @@
+"""What a command is told to work on: a run folder, the name of a published architecture, or a genotype."""
+
+import difflib
+import json
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from genas.errors import ConfigError, GenotypeError, RunError
+from genas.runs import read_config
+from genas.space.base import Architecture
+from genas.space.named import open_space, spaces
+from genas.zoo import load, names
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An architecture and where it came from.
+
+    Args:
+        architecture: the architecture.
+        space: name and options of its space.
+        data: settings of the data set that a run was begun with; empty for other subjects.
+        retrain: settings of the retraining of that run; empty for other subjects.
+        imagenet_channels: first widths that a published architecture was trained with on ImageNet.
+    """
+
+    architecture: Architecture
+    space: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
+    retrain: dict[str, Any] = field(default_factory=dict)
+    imagenet_channels: tuple[int, ...] = ()
+
+
+def find_subject(text: str, space: str | None = None) -> Subject:
+    """Finds out what `text` names.
+
+    Args:
+        text: a run folder, a published architecture's name or a genotype.
+        space: the space of a genotype; None to find it out.
+
+    Raises:
+        GenotypeError: no space takes the genotype, or several do.
+        RunError: the run has no best architecture yet.
+        ConfigError: nothing has that name.
+    """
+    folder = Path(text)
+    if os.path.isfile(folder / "config.yaml"):  # a genotype may be too long for a path, which Path.is_file refuses
+        return _of_run(folder, space)
+    if text in names():
+        entry = load(text)
+        return replace(_of_genotype(entry.genotype, space), imagenet_channels=tuple(entry.imagenet_channels))
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
+        close = difflib.get_close_matches(text, names(), 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(
+            f"{text!r} is neither a run folder, nor a published architecture, nor a genotype.{hint} "
+            "Published architectures: genas zoo."
+        )
+    if re.fullmatch(r"[^\s|()\[\]]*/[^\s|()\[\]]*", text):
+        raise RunError(f"{text} is not a run folder: it has no config.yaml.")
+    return _of_genotype(text, space)
+
+
+def _of_run(folder: Path, space: str | None) -> Subject:
+    config = read_config(folder)
+    own = dict(config["space"])
+    if space is not None and space != own["name"]:
+        raise ConfigError(f"{folder} is a run in the space {own['name']!r}, not in {space!r}; leave --space out.")
+    genotype = config.get("genotype")
+    if genotype is None:
+        if not (folder / "best.json").is_file():
+            raise RunError(f"the search of {folder} is not finished: continue it with: genas search --run {folder}")
+        genotype = json.loads((folder / "best.json").read_text(encoding="utf-8"))["genotype"]
+    options = {key: value for key, value in own.items() if key != "name"}
+    architecture = open_space(own["name"], **options).parse(genotype)
+    data = {key: value for key, value in config["data"].items() if key != "limit"}
+    return Subject(architecture, own, data, dict(config["retrain"]))
+
+
+def _of_genotype(text: str, space: str | None) -> Subject:
+    found, faults = [], []
+    for name in [space] if space else spaces():
+        try:
+            opened = open_space(name)
+            found.append(Subject(opened.parse(text), opened.describe()))
+        except GenotypeError as error:
+            faults.append(f"{name}: {str(error).rstrip('.')}")
+    if not found:
+        raise GenotypeError(f"{text!r} is no genotype of {'this' if space else 'any'} space ({'; '.join(faults)}).")
+    if len(found) > 1:
+        names = ", ".join(subject.space["name"] for subject in found)
+        raise GenotypeError(f"the genotype {text!r} is one of several spaces ({names}); name one with --space.")
+    return found[0]
