@@ -1,8 +1,8 @@
 """One side of a comparison in a process of its own: ``python worker.py SIDE SPACE PICTURES DEVICE``.
 
 SIDE is ``reference`` or ``genas``. Reads lines such as ``pass 3`` (work, number of an architecture) and answers each
-with the seconds it took; at the end of input it prints its peak memory in GB. Both sides hold the same supernet, the same
-architectures and the same pictures; apart, neither side's memory or thread settings touch the other.
+with the seconds it took; at the end of input it prints its peak memory in GB. Both sides hold the same supernet, the
+same architectures and the same pictures; apart, neither side's memory or thread settings touch the other.
 """
 
 import random
