@@ -52,7 +52,8 @@ def collect(run: Path) -> ReportData:
         with History(run / "history.sqlite", readonly=True) as history:
             records = list(history)
     scored = [record for record in records if record.failed is None]
-    best = sorted(scored, key=lambda record: (-(record.score or 0.0), record.number))[:10]
+    whole = [record for record in scored if record.pictures is None]  # a race's estimates are not ranked
+    best = sorted(whole, key=lambda record: (-(record.score or 0.0), record.number))[:10]
     data = _json(run / "data.json") or {}
     test = (_json(run / "retrain" / "result.json") or {}).get("test")
     return ReportData(
@@ -99,6 +100,7 @@ def collect(run: Path) -> ReportData:
 def _summary(config: dict[str, Any], data: dict[str, Any], records: list[Record]) -> tuple[tuple[str, str], ...]:
     shape = " x ".join(str(side) for side in data.get("image_shape", []))
     seconds = sum(record.seconds for record in records)
+    stopped = sum(record.pictures is not None for record in records)
     limits = [f"{key} {config['search'][key]:,}" for key in ("max_macs", "max_params") if config["search"].get(key)]
     options = ", ".join(f"{key} {value}" for key, value in config["space"].items() if key != "name")
     pictures = (
@@ -114,6 +116,7 @@ def _summary(config: dict[str, Any], data: dict[str, Any], records: list[Record]
         (
             "Search",
             f"{config['search']['algorithm']}: {len(records):,} architectures scored in {duration(seconds)}"
+            + (f", {stopped:,} of them stopped early by races" if stopped else "")
             + (f"; limits: {', '.join(limits)}" if limits else ""),
         ),
         ("Seed", str(config["seed"])),
