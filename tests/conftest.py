@@ -1,9 +1,13 @@
 """Shared fixtures: a small data set, small spaces, a small trained supernet, a trained network on disk."""
 
 import json
+import multiprocessing
 import os
+import socket
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -167,3 +171,43 @@ def trained_folder(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def make_trained() -> Callable[..., Path]:
     return write_trained
+
+
+@pytest.fixture
+def in_processes() -> Callable[..., list[Any]]:
+    """Runs ``work(rank)`` in several processes that are numbered as torchrun does; gives the results by rank.
+
+    They are forks of this one, which takes no time, where a process of its own takes seconds to import torch.
+    """
+    if torch.cuda.is_available():
+        pytest.skip("autograd cannot go on in a fork where it has begun threads for a GPU")
+
+    def run(count: int, work: Callable[[int], Any]) -> list[Any]:
+        context = multiprocessing.get_context("fork")
+        results = context.SimpleQueue()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+
+        def one(rank: int) -> None:
+            names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "GROUP_RANK": 0}
+            names |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+            os.environ.update({name: str(value) for name, value in names.items()})
+            try:
+                outcome = (rank, True, work(rank))
+            except BaseException:
+                outcome = (rank, False, traceback.format_exc())
+            results.put(outcome)
+
+        processes = [context.Process(target=one, args=(rank,)) for rank in range(count)]
+        for process in processes:
+            process.start()
+        found = [results.get() for _ in processes]
+        for process in processes:
+            process.join(20)
+            process.kill()
+        failed = [text for _, well, text in found if not well]
+        assert not failed, failed[0]
+        return [result for _, _, result in sorted(found)]
+
+    return run

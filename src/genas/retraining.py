@@ -213,7 +213,7 @@ class _Opened:
     initial: InitialWeights | None
 
 
-def _open(config: RetrainConfig) -> _Opened:
+def _open(config: RetrainConfig, processes: int) -> _Opened:
     base = open_space(config.space.name, **config.space.options)
     architecture = base.parse(config.genotype)
     settings = config.retrain
@@ -233,7 +233,7 @@ def _open(config: RetrainConfig) -> _Opened:
         with torch.random.fork_rng(devices=[]):
             network = own.network(splits.num_classes, architecture, splits.image_shape[0])
         take_over(initial, network, own, architecture)  # weights that do not fit show before a folder is made
-    return _Opened(own, architecture, splits, parts_of(splits, settings), settings, initial)
+    return _Opened(own, architecture, splits, parts_of(splits, settings, processes), settings, initial)
 
 
 def retrain_run(
@@ -260,7 +260,7 @@ def retrain_run(
         GenasError: see the steps.
     """
     fabric = open_fabric(config.device, config.precision, many=True)
-    opened = agree(fabric, lambda: _open(config))
+    opened = agree(fabric, lambda: _open(config, fabric.world_size))
     folder = RunFolder(run)
     try:
         on_first(fabric, lambda: _begin(folder, config, fabric))

@@ -1,8 +1,5 @@
 """Batch norm over processes equals plain batch norm over the whole batch."""
 
-import multiprocessing
-import traceback
-
 import pytest
 import torch
 from torch import distributed, nn
@@ -10,33 +7,8 @@ from torch import distributed, nn
 from genas.retrain.batchnorm import SharedBatchNorm2d, share_batch_norm
 
 
-def in_processes(tmp_path, count, work):
-    """Runs ``work(rank)`` in `count` processes joined by gloo and returns the results by rank."""
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-
-    def run(rank):
-        try:
-            torch.set_num_threads(1)
-            distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/join", rank=rank, world_size=count)
-            results.put((rank, work(rank)))
-            distributed.barrier()
-        except BaseException:
-            results.put((rank, traceback.format_exc()))
-
-    processes = [context.Process(target=run, args=(rank,)) for rank in range(count)]
-    for process in processes:
-        process.start()
-    found = dict(results.get() for _ in processes)
-    for process in processes:
-        process.join(20)
-    failed = [one for one in found.values() if isinstance(one, str)]
-    assert not failed, failed[0]
-    return [found[rank] for rank in range(count)]
-
-
 @pytest.mark.parametrize("affine", [True, False])
-def test_it_equals_plain_batch_norm_over_all_rows(tmp_path, affine):
+def test_it_equals_plain_batch_norm_over_all_rows(in_processes, affine):
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(7, 3, 4, 5, generator=generator, dtype=torch.float64) * 3 + 100
     weights = torch.randn(7, 3, 4, 5, generator=generator, dtype=torch.float64)
@@ -64,7 +36,12 @@ def test_it_equals_plain_batch_norm_over_all_rows(tmp_path, affine):
         ]
 
     out, gradient, affine_gradients, state = outcome(make(nn.BatchNorm2d), x, weights)
-    parts = in_processes(tmp_path, 3, lambda rank: outcome(make(SharedBatchNorm2d), x[rows[rank]], weights[rows[rank]]))
+
+    def share(rank):
+        distributed.init_process_group("gloo")
+        return outcome(make(SharedBatchNorm2d), x[rows[rank]], weights[rows[rank]])
+
+    parts = in_processes(3, share)
     approximately = {"rel": 1e-9, "abs": 1e-11}
     assert torch.tensor([row for part in parts for row in part[0]]).numpy() == pytest.approx(
         torch.tensor(out).numpy(), **approximately

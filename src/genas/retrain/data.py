@@ -28,15 +28,26 @@ class Parts:
     normalisation: Normalisation
 
 
-def parts_of(splits: Splits, settings: RetrainSettings) -> Parts:
+def parts_of(splits: Splits, settings: RetrainSettings, processes: int = 1) -> Parts:
     """Divides and prepares a data set for a recipe.
 
     The held-out part is the same for every seed of the training, so that seeds differ in the training alone.
 
+    Args:
+        splits: the data set.
+        settings: the recipe.
+        processes: processes that are to divide each batch.
+
     Raises:
         DataError: fewer pictures than a batch, or too few of a class to hold some out.
-        ConfigError: the best epoch is to be chosen by a test set that the data do not have.
+        ConfigError: more processes than pictures in a piece of a batch; or the best epoch is to be chosen by a test set
+            that the data do not have.
     """
+    if processes > settings.batch_size // settings.accumulate:
+        raise ConfigError(
+            f"{processes} process(es) cannot divide a batch of {settings.batch_size} pictures in {settings.accumulate} "
+            "piece(s): each needs at least one picture of every piece; set accumulate lower or batch_size higher."
+        )
     train, test, judge = splits.train, splits.test, None
     normalisation = splits.normalisation
     if not settings.normalise:

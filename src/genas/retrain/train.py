@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import LabelledImages, Splits
-from genas.errors import ConfigError, GenasError
+from genas.errors import GenasError
 from genas.processes import Share, on_first, share_of
 from genas.retrain.batchnorm import share_batch_norm
 from genas.retrain.data import Parts, parts_of
@@ -67,12 +67,7 @@ def retrain(
         CheckpointError: `initial` or a checkpoint in the folder is of another network.
         Interrupted: Ctrl-C; the state is saved.
     """
-    parts = parts_of(splits, settings)
-    if fabric.world_size > settings.batch_size // settings.accumulate:
-        raise ConfigError(
-            f"{fabric.world_size} processes cannot divide a batch of {settings.batch_size} pictures in "
-            f"{settings.accumulate} piece(s): each needs at least one picture of every piece."
-        )
+    parts = parts_of(splits, settings, fabric.world_size)
     done = folder / "result.json"
     finished = on_first(fabric, lambda: json.loads(done.read_text(encoding="utf-8")) if done.exists() else None)
     if finished is None:
