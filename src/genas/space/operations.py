@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from genas.space import kernels
+from genas.space.kernels import average_pool, dilated_depthwise, max_pool, shifted_pair, suits
 
 Folds = tuple[tuple[tuple[str, ...], str], ...]  # see genas.proxy.folding
 
@@ -46,10 +46,8 @@ class _Separable(nn.Module):
         if not rectified:
             x = torch.relu(x)
         # the dilated forward pass is fast enough; it is the gradient that is slow
-        slow = self.depthwise.dilation[0] == 2 and torch.is_grad_enabled() and kernels.suits(x)
-        out: Tensor = self.bn(
-            self.pointwise(kernels.dilated_depthwise(x, self.depthwise) if slow else self.depthwise(x))
-        )
+        slow = self.depthwise.dilation[0] == 2 and torch.is_grad_enabled() and suits(x)
+        out: Tensor = self.bn(self.pointwise(dilated_depthwise(x, self.depthwise) if slow else self.depthwise(x)))
         return out
 
 
@@ -111,8 +109,8 @@ class FactorizedReduce(nn.Module):
         x = x if rectified else torch.relu(x)
         if x.shape[2] % 2 or x.shape[3] % 2:
             x = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-        if torch.is_grad_enabled() and kernels.suits(x):
-            both = kernels.shifted_pair(x, self.even.weight, self.odd.weight)
+        if torch.is_grad_enabled() and suits(x):
+            both = shifted_pair(x, self.even.weight, self.odd.weight)
         else:
             both = torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1)
         out: Tensor = self.bn(both)
@@ -132,14 +130,14 @@ class Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, H/stride, W/stride]."""
-        if not kernels.suits(x):
+        if not suits(x):
             pooled = self.pool(x)
         elif isinstance(self.pool, nn.AvgPool2d):
-            pooled = kernels.average_pool(x, self.stride)
+            pooled = average_pool(x, self.stride)
         elif torch.is_grad_enabled():  # where values tie, the gradient of the other form would be shared
             pooled = self.pool(x)
         else:
-            pooled = kernels.max_pool(x, self.stride)
+            pooled = max_pool(x, self.stride)
         out: Tensor = self.bn(pooled)
         return out
 
