@@ -1,12 +1,14 @@
 """Measures genas against the plain reference, interleaved, and prints a table; run it with ``make bench``.
 
-Every comparison alternates reference and genas on the same architecture and pictures, after one unmeasured round; the
-figures are medians over the rounds with the range, and the median of the ratios. The roofline column is the share of
+Reference and genas run in processes of their own (`worker.py`) and are asked in turn, on the same architecture and
+pictures, after one unmeasured round; the figures are medians over the rounds with the range, and the median of the
+ratios. Rows marked "derived" multiply a measured one. The roofline column is the share of
 the machine's own peak, measured by a large matrix product in the same process.
 """
 
 import argparse
 import json
+import os
 import platform
 import random
 import resource
@@ -18,22 +20,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import reference
 import torch
+from made import SIGMAS, pictures, scoring_of
 from rich.console import Console
 from rich.table import Table
 
-from genas.data import Splits
-from genas.data.augment import Augmentation
-from genas.data.base import Normalisation
-from genas.data.loader import ResidentImages
 from genas.device import open_fabric
-from genas.proxy import BatchNormSettings, EvaluationSettings, Flatness, FlatnessSettings, Scoring
 from genas.space import architecture_cost, open_space
 from genas.strategy import History, Record, SearchSettings, open_search
-from genas.supernet import initialise
 
-SIGMAS = (0.001, 0.003, 0.006)
+HERE = Path(__file__).resolve().parent
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
@@ -44,17 +40,6 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - begun
 
 
-def pictures(count: int, classes: int = 10) -> Splits:
-    """Random pixels: the time does not depend on what they show."""
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(count) % classes
-    normalisation = Normalisation((0.5,) * 3, (0.25,) * 3, "made")
-    whole = ResidentImages(pixels, labels, normalisation)
-    names = tuple(str(number) for number in range(classes))
-    return Splits(whole, whole, whole, None, normalisation, names, Augmentation(crop_padding=4, flip=True))
-
-
 def peak(device: torch.device) -> float:
     """FLOP/s of a 2048 x 2048 matrix product in float32, the best of ten."""
     left = torch.randn(2048, 2048, device=device)
@@ -62,109 +47,81 @@ def peak(device: torch.device) -> float:
     return 2 * 2048**3 / min(timed(lambda: left @ left, device) for _ in range(10))
 
 
-def compare(name, unit, count, slow, fast, rounds, device, flop=None, top=None) -> dict:
-    slow(), fast()
-    rows = [(timed(slow, device) / count, timed(fast, device) / count) for _ in range(rounds)]
-    first, second = [row[0] for row in rows], [row[1] for row in rows]
-    return {
-        "name": name,
-        "unit": unit,
-        "reference": statistics.median(first),
-        "reference_range": [min(first), max(first)],
-        "genas": statistics.median(second),
-        "genas_range": [min(second), max(second)],
-        "ratio": statistics.median(a / b for a, b in rows),
-        "share_of_peak": flop / statistics.median(second) / top if flop else None,
-    }
+class Side:
+    """A worker process, see `worker.py`."""
+
+    def __init__(self, side: str, space: str, count: int, device: str) -> None:
+        environment = dict(os.environ)
+        if side == "reference":
+            environment["GENAS_ALLOCATOR"] = "system"  # as a plain script would run
+        command = [sys.executable, "-W", "ignore", str(HERE / "worker.py"), side, space, str(count), device]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.process.stdout.readline().strip() == "ready"
+
+    def seconds(self, work: str, number: int) -> float:
+        self.process.stdin.write(f"{work} {number}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> float:
+        """Ends it; gives its peak memory in GB."""
+        self.process.stdin.close()
+        return float(self.process.stdout.readline())
 
 
-def scoring_of(space, splits, fabric, engine="fast", count=None) -> Scoring:
-    supernet = initialise(space, splits.num_classes, 3, 0).to(fabric.device).eval()
-    return Scoring(
-        space,
-        supernet,
-        {},
-        splits,
-        fabric,
-        0,
-        BatchNormSettings(),
-        EvaluationSettings(engine=engine, pictures=count),
-    )
-
-
-def main_rows(space, rounds: int, count: int, fabric, top: float) -> list[dict]:
-    device = fabric.device
-    splits = pictures(count)
-    scoring = scoring_of(space, splits, fabric)
-    images, labels = next(iter(splits.validation.batches(count, device)))
-    recalibration = images[:896]
-    rng = random.Random(0)
-    chosen = [space.sample(rng) for _ in range(rounds + 1)]
-    macs = statistics.mean(architecture_cost(space, one, 10, (3, 32, 32)).macs for one in chosen[1:])
+def main_rows(name: str, rounds: int, count: int, device: str, top: float) -> list[dict]:
+    space = open_space(name)
+    costs = [architecture_cost(space, space.sample(random.Random(n)), 10, (3, 32, 32)).macs for n in range(rounds)]
+    macs = statistics.mean(costs)
+    sides = [Side(side, name, count, device) for side in ("reference", "genas")]
     rows = []
-
-    networks = {one: scoring.extract(one) for one in chosen}
-    at = iter([one for one in chosen for _ in (0, 1)])
-    passes = compare(
-        "picture pass",
-        "s/picture",
-        count,
-        lambda: reference.evaluate(scoring.supernet, next(at), images, labels),
-        lambda: scoring.evaluate(networks[next(at)]),
-        rounds,
-        device,
-        2 * macs,
-        top,
-    )
-    rows.append(passes)
-
-    at_score = iter([one for one in chosen for _ in (0, 1)])
-
-    def ours() -> None:
-        scoring.forget()
-        Flatness(scoring, FlatnessSettings(sigmas=SIGMAS)).score(next(at_score))
-
-    rows.append(
-        compare(
+    kinds = (
+        ("pass", "picture pass", "s/picture", count, rounds, 2 * macs),
+        (
+            "score",
             f"architecture score on {count} pictures (896 for batch norm)",
             "s/architecture",
             1,
-            lambda: reference.losses(scoring.supernet, next(at_score), images, labels, recalibration, SIGMAS),
-            ours,
-            max(rounds // 2, 3),
-            device,
-        )
+            rounds // 2,
+            None,
+        ),
+        ("step", "supernet step (batch 64)", "s/step", 1, rounds, 2 * 3 * macs * 64),
     )
+    for work, title, unit, per, times, flop in kinds:
+        for side in sides:
+            side.seconds(work, 0)
+        pairs = [[side.seconds(work, number) / per for side in sides] for number in range(times)]
+        first, second = zip(*pairs, strict=True)
+        rows.append(
+            {
+                "name": title,
+                "unit": unit,
+                "reference": statistics.median(first),
+                "reference_range": [min(first), max(first)],
+                "genas": statistics.median(second),
+                "genas_range": [min(second), max(second)],
+                "ratio": statistics.median(a / b for a, b in pairs),
+                "share_of_peak": flop / statistics.median(second) / top if flop else None,
+            }
+        )
+    passes, score = rows[0], rows[1]
+    for title, factor, of in (
+        ("architecture score at published fidelity, 75,896 picture passes (derived)", 75896, passes),
+        (f"search of 100 architectures on {count} pictures each, exact budget (derived)", 100, score),
+    ):
+        derived = {"name": title, "unit": "s", "ratio": of["ratio"]}
+        rows.append({**derived, "reference": of["reference"] * factor, "genas": of["genas"] * factor})
+    memory = [side.close() for side in sides]
     rows.append(
         {
-            "name": "architecture score at published fidelity (25,000 pictures), from the picture pass",
-            "unit": "s/architecture",
-            "reference": passes["reference"] * 75896,
-            "genas": passes["genas"] * 75896,
-            "ratio": passes["ratio"],
+            "name": "peak memory",
+            "unit": "GB",
+            "reference": memory[0],
+            "genas": memory[1],
+            "ratio": memory[0] / memory[1],
         }
-    )
-
-    nets, optimizers = [], []
-    for layout in (torch.contiguous_format, torch.channels_last):
-        net = initialise(space, 10, 3, 0).to(device).to(memory_format=layout).train()
-        nets.append(net)
-        optimizers.append(torch.optim.SGD(net.parameters(), 0.025, momentum=0.9, weight_decay=3e-4))
-    batch, targets = images[:64], labels[:64]
-    wide = batch.contiguous(memory_format=torch.channels_last)
-    at_step = iter([one for one in chosen for _ in (0, 1)])
-    rows.append(
-        compare(
-            "supernet step (batch 64)",
-            "s/step",
-            1,
-            lambda: reference.step(nets[0], optimizers[0], next(at_step), batch, targets),
-            lambda: reference.step(nets[1], optimizers[1], next(at_step), wide, targets),
-            rounds,
-            device,
-            2 * 3 * macs * 64,
-            top,
-        )
     )
     return rows
 
@@ -252,10 +209,10 @@ def main() -> None:
         "spaces": {},
     }
     for label, space in (
-        ("DARTS, 8 cells x 16 channels", open_space("darts", cells=8, channels=16)),
-        ("NAS-Bench-201, 5 cells per stage x 16 channels", open_space("nasbench201")),
+        ("DARTS, 8 cells x 16 channels", "darts"),
+        ("NAS-Bench-201, 5 cells per stage x 16 channels", "nasbench201"),
     ):
-        result["spaces"][label] = main_rows(space, given.rounds, given.pictures, fabric, top)
+        result["spaces"][label] = main_rows(space, given.rounds, given.pictures, given.device, top)
     result["growth"] = growth(fabric)
     result["start_up_s"] = start_up(5)
     result["history"] = {"architectures": given.history, "median_ms": history_times(given.history)}

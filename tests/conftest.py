@@ -1,5 +1,6 @@
-"""Shared fixtures: a small data set, small spaces, a small trained supernet."""
+"""Shared fixtures: a small data set, small spaces, a small trained supernet, a trained network on disk."""
 
+import json
 import multiprocessing
 import os
 import socket
@@ -12,10 +13,12 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
+from genas.checkpoint import save_checkpoint
 from genas.data import Splits, open_dataset
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
 from genas.data.loader import ResidentImages
+from genas.data.pictures import decode, square
 from genas.proxy import BatchNormSettings, EvaluationSettings, Scoring
 from genas.space import Space, open_space
 from genas.supernet import SupernetSettings, initial_weights, train_supernet
@@ -40,6 +43,14 @@ def real_data() -> Path:
 @pytest.fixture
 def shared_data() -> Path:
     return real_data()
+
+
+@pytest.fixture(scope="session")
+def photographs() -> torch.Tensor:
+    """Twelve real photographs, [12, 3, 96, 96] in [0, 1]."""
+    paths = sorted((real_data() / "photos" / "val").glob("*/*.jpg"))[::40][:12]
+    assert len(paths) == 12
+    return torch.stack([torch.from_numpy(square(decode(path, str(path)), 96).copy()) for path in paths]).float() / 255
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +124,53 @@ def trained(space: Space, tiny: Splits, fabric: Fabric, folder: Path) -> Scoring
         batchnorm=BatchNormSettings(pictures=16, batch_size=8),
         evaluation=EvaluationSettings(batch_size=8),
     )
+
+
+def write_trained(folder: Path, splits: Splits, space: Space, genotype: str, seed: int = 0, steps: int = 60) -> Path:
+    """A folder as retraining leaves it, with a network that has learnt a little."""
+    architecture = space.parse(genotype)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = space.network(splits.num_classes, architecture, splits.image_shape[0])
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    done = 0
+    while done < steps:
+        for images, labels in splits.train.batches(64, torch.device("cpu"), seed=done, shuffle=True):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+            done += 1
+            if done == steps:
+                break
+    identity = {
+        "kind": "stand-alone",
+        "space": space.describe(),
+        "classes": splits.num_classes,
+        "genotype": architecture.genotype,
+    }
+    save_checkpoint(folder / "model.safetensors", network.eval().state_dict(), {"identity": identity})
+    described = {
+        **identity,
+        "image_shape": list(splits.image_shape),
+        "class_names": list(splits.class_names),
+        "mean": list(splits.normalisation.mean),
+        "std": list(splits.normalisation.std),
+        "seed": seed,
+    }
+    (folder / "model.json").write_text(json.dumps(described))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_folder(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network for the digits, trained for some steps."""
+    space = open_space("nasbench201", **SMALL_SPACES["nasbench201"]).final()
+    return write_trained(tmp_path_factory.mktemp("trained"), digits, space, "333103")
+
+
+@pytest.fixture(scope="session")
+def make_trained() -> Callable[..., Path]:
+    return write_trained
 
 
 @pytest.fixture

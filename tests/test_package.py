@@ -27,6 +27,7 @@ def test_the_wheel_holds_code_template_and_types(tmp_path):
         "genas/zoo/published.json",
         "genas/cli/app.py",
     } <= names
+    assert {"genas/report/templates/style.css", "genas/retrain/templates/model_card.md.j2"} <= names
     files = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src" / "genas").rglob("*.py")}
     assert files <= names
     entry = next(name for name in names if name.endswith("entry_points.txt"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genas.data import Splits as Splits
     from genas.data import open_dataset as open_dataset
     from genas.errors import GenasError as GenasError
+    from genas.evaluation import evaluate as evaluate
     from genas.loading import load as load
     from genas.pipeline import Result as Result
     from genas.pipeline import run_pipeline as run_pipeline
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from genas.proxy import Proxy as Proxy
     from genas.proxy import Score as Score
     from genas.proxy import Scoring as Scoring
+    from genas.retrain.export import export as export
+    from genas.retrain.hub import HubModel as HubModel
     from genas.retraining import Retrained as Retrained
     from genas.retraining import retrain_architecture as retrain_architecture
     from genas.space import Architecture as Architecture
@@ -44,6 +47,9 @@ _HOMES = {
     "Splits": "genas.data",
     "open_dataset": "genas.data",
     "GenasError": "genas.errors",
+    "evaluate": "genas.evaluation",
+    "export": "genas.retrain.export",
+    "HubModel": "genas.retrain.hub",
     "load": "genas.loading",
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",

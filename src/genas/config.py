@@ -136,11 +136,12 @@ SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
 # methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)
 AS_PUBLISHED: dict[str, Any] = {
     "supernet": {"shifted_schedule": True, "unused_gradients": "zero"},  # T1, T6
+    "search": {"budget": "exact"},
     "proxy": {
         "flatness": {"noise": "nominal-increments", "common_noise": False, "alpha": 1.0, "draws": 1},  # G4, G5, G6
         "angle": {"dil_shift": "scale"},  # G2
         "batchnorm": {"averaging": "momentum"},  # G3, T7
-        "evaluation": {"weighting": "batches"},  # G7
+        "evaluation": {"weighting": "batches", "batch_size": 64},  # G7
     },
 }
 AS_PUBLISHED_SPACE: dict[str, dict[str, Any]] = {"darts": {"mutation": "as-published"}}  # G1

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
+from genas.allocator import keep_freed_memory
 from genas.errors import ConfigError
 
 PRECISIONS = {
@@ -51,6 +52,7 @@ def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = Fal
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     if chosen == "cpu" and PRECISIONS[precision] == "16-mixed":
         raise ConfigError("precision 16 needs a CUDA GPU; on the CPU use 32 or bf16.")
+    keep_freed_memory()
     mode: Any = PRECISIONS[precision]
     if processes == 1:
         return Fabric(accelerator=chosen, devices=1, precision=mode)

@@ -1,34 +1,237 @@
-"""Loads the retrained network of a run."""
+"""Finds and loads trained networks: of a search's run folder, of a retraining, of an exported folder, or one file.
+
+A trained network is a file of weights beside a description: ``model.json`` (written by retraining) or ``config.json``
+(written by ``genas export``). Several seeds of one retraining lie in ``seed-N/`` folders.
+"""
 
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from genas.checkpoint import load_checkpoint
-from genas.errors import CheckpointError
-from genas.space import Network, open_space
+from genas.errors import CheckpointError, GenasError
+from genas.space import Network, Space, open_space
+
+EXPORT_FORMAT = "genas-model-1"
+WEIGHTS = "model.safetensors"
+DESCRIPTIONS = ("model.json", "config.json")
 
 
-def load(run: str | Path) -> Network:
-    """The retrained network of a run folder, on the CPU and in evaluation mode.
+class ModelFacts(BaseModel):
+    """What a trained network is: enough to build it and to feed it. Further entries are kept as they came."""
 
-    It wants images [B, C, H, W] float32, normalised with ``mean`` and ``std`` of ``retrain/model.json``.
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True, protected_namespaces=())
+
+    space: dict[str, Any]
+    """Name and options of the space, as `Space.describe` gives them."""
+    genotype: str
+    """The architecture."""
+    classes: int
+    """Number of outputs."""
+    image_shape: tuple[int, int, int]
+    """Channels, height, width of the pictures it was trained on."""
+    class_names: tuple[str, ...]
+    """One name per class, in the order of the outputs."""
+    mean: tuple[float, ...]
+    """Subtracted from pixel values in [0, 1], per channel."""
+    std: tuple[float, ...]
+    """Divided by afterwards, per channel."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(self.class_names) != self.classes:
+            raise ValueError(f"{len(self.class_names)} class names came for {self.classes} classes")
+        if not len(self.mean) == len(self.std) == self.image_shape[0]:
+            raise ValueError(f"mean and std must have one value for each of {self.image_shape[0]} channels")
+        return self
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What else the description says, such as ``seed`` and ``recipe``."""
+        return dict(self.model_extra or {})
+
+    def open_space(self) -> Space:
+        """The space at the network's size."""
+        options = dict(self.space)
+        return open_space(str(options.pop("name")), **options)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained network and what is known about it.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        facts: its description.
+        weights: the file that the weights came from.
+    """
+
+    network: Network
+    facts: ModelFacts
+    weights: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the file of weights lies."""
+        return self.weights.parent
+
+
+def load(path: str | Path) -> Network:
+    """A trained network, on the CPU and in evaluation mode.
+
+    It wants images [B, C, H, W] float32, normalised with ``mean`` and ``std`` of the description beside the weights.
+
+    Args:
+        path: a run folder of ``genas search``, a folder of ``genas retrain``, an exported folder, or a file of weights
+            beside its ``model.json``.
 
     Raises:
-        CheckpointError: no retrained network there, or a damaged one.
+        CheckpointError: no trained network there, several, or a damaged one.
     """
-    folder = Path(run) / "retrain"
-    if not (folder / "model.json").is_file():
-        raise CheckpointError(f"{run} has no retrained network; run genas search --run {run} without --no-retrain.")
-    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    options = dict(facts["space"])
-    space = open_space(options.pop("name"), **options)
-    network = space.network(facts["classes"], space.parse(facts["genotype"]), facts["image_shape"][0])
-    tensors, _ = load_checkpoint(folder / "model.safetensors")
+    found = find_models(Path(path))
+    if len(found) > 1:
+        names = ", ".join(str(weights.parent) for weights in found)
+        raise CheckpointError(f"{path} holds {len(found)} trained networks; name one of {names}.")
+    return load_model(found[0]).network
+
+
+def find_models(path: Path) -> list[Path]:
+    """The files of weights that `path` stands for: one, or one per seed in the order of the seeds.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if path.is_file():
+        return [path]
+    for folder in (path, path / "retrain"):
+        if _described(folder):
+            return [folder / WEIGHTS]
+        seeds = [child for child in folder.glob("seed-*") if re.fullmatch(r"seed-\d+", child.name)]
+        seeds = [child for child in seeds if _described(child)]
+        if seeds:
+            return [child / WEIGHTS for child in sorted(seeds, key=lambda child: int(child.name.partition("-")[2]))]
+    if not path.exists():
+        raise CheckpointError(f"There is no {path}; give a run folder, an exported folder or a file of weights.")
+    if (path / "config.yaml").is_file():
+        raise CheckpointError(f"{path} has no retrained network; run genas search --run {path} without --no-retrain.")
+    raise CheckpointError(
+        f"{path} holds no trained network: neither model.json nor a config.json that genas export wrote is there."
+    )
+
+
+def load_model(weights: Path) -> TrainedModel:
+    """Loads one network with its description.
+
+    Args:
+        weights: a file that `find_models` gave.
+
+    Raises:
+        CheckpointError: the description or the weights are missing, damaged, or of two different networks.
+    """
+    facts = read_facts(weights.parent)
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{folder / 'model.safetensors'} does not fit {facts['genotype']} ({str(error).splitlines()[0]})."
-        ) from error
+        space = facts.open_space()
+        network = space.network(facts.classes, space.parse(facts.genotype), facts.image_shape[0])
+    except GenasError as error:
+        raise CheckpointError(f"The description beside {weights} cannot be built: {error}") from error
+    own, extra = network.state_dict(), tuple(f"{name}." for name in network.training_only)
+    tensors = {
+        name: value  # the state of a training has an auxiliary head that the described network lacks
+        for name, value in read_weights(weights, facts).items()
+        if name in own or not (extra and name.startswith(extra))
+    }
+    fit_weights(network, tensors, weights)
     network.eval()
-    return network
+    return TrainedModel(network, facts, weights)
+
+
+def read_facts(folder: Path) -> ModelFacts:
+    """The description in `folder`.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    file = next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
+    if file is None:
+        raise CheckpointError(f"{folder} has no model.json: weights alone do not tell which network they belong to.")
+    try:
+        return ModelFacts.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        raise CheckpointError(f"{file} is damaged: {where + ': ' if where else ''}{message}.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file} is damaged: it is not JSON ({error}).") from error
+
+
+def read_weights(file: Path, facts: ModelFacts) -> dict[str, Tensor]:
+    """The network's tensors in `file`: a checkpoint that genas wrote, or plain safetensors of an export.
+
+    Raises:
+        CheckpointError: missing, damaged, or of another architecture than `facts` describe.
+    """
+    if not file.is_file():
+        raise CheckpointError(f"There is no checkpoint at {file}.")
+    if facts.extra.get("format") == EXPORT_FORMAT:
+        try:
+            return dict(load_file(file))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise CheckpointError(f"{file} is truncated or no safetensors file ({error}).") from error
+    tensors, written = load_checkpoint(file)
+    identity: Mapping[str, Any] = written.get("identity") or {}
+    for key, wanted in (("genotype", facts.genotype), ("classes", facts.classes)):
+        if key in identity and identity[key] != wanted:
+            raise CheckpointError(
+                f"{file} is of another network: its {key} is {identity[key]}, the description says {wanted}."
+            )
+    if any(name.startswith("model.") for name in tensors):  # a training's whole state
+        return {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    return tensors
+
+
+def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Loads `tensors` into `network`, all of them.
+
+    Raises:
+        CheckpointError: names or shapes differ; the first difference is named.
+    """
+    own = network.state_dict()
+    for name, value in own.items():
+        if name not in tensors:
+            raise CheckpointError(
+                f"{file} does not fit the network: it holds no {name}; it is of another architecture."
+            )
+        if tensors[name].shape != value.shape:
+            raise CheckpointError(
+                f"{file} does not fit the network: {name} is {list(tensors[name].shape)} in the file and "
+                f"{list(value.shape)} in the network; the architecture, its width or the number of classes differs."
+            )
+    further = [name for name in tensors if name not in own]
+    if further:
+        raise CheckpointError(
+            f"{file} does not fit the network: it also holds {further[0]}"
+            f"{f' and {len(further) - 1} more' if len(further) > 1 else ''}; it is of another architecture."
+        )
+    network.load_state_dict(dict(tensors))
+
+
+def _described(folder: Path) -> bool:
+    if (folder / "model.json").is_file():
+        return True
+    file = folder / "config.json"
+    if not file.is_file():
+        return False
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.get("format") == EXPORT_FORMAT

@@ -282,7 +282,7 @@ def run_pipeline(
         search = open_search(session.space, config.search, session.within_limits)
         with History(run / "history.sqlite") as history:
             with watch.phase("search") if watch else nullcontext():
-                best = run_search(search, proxy, history, session.cost, config.seed, quiet)
+                best = run_search(search, proxy, history, session.cost, config.seed, quiet, run / "race")
             write_best(run, best, len(history))
             write_noise_curves(run, history, scoring, config)
         del network
@@ -335,7 +335,7 @@ def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Co
     path = run / "noise_curves.json"
     ranked = [record for record in history if record.failed is None]
     ranked.sort(key=lambda record: (-(record.score or 0.0), record.number))
-    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    chosen = {"best": history.best(1)[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     wanted = [record.genotype for record in chosen.values()]
     if path.exists() and [curve["genotype"] for curve in json.loads(path.read_text())] == wanted:
         return

@@ -1,6 +1,6 @@
 """Learning rates at the epochs that the publications fix, and against torch's own schedulers."""
 
-import itertools
+from itertools import pairwise
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_linear_repeats_its_value_at_the_switch():
     assert rate[245] == pytest.approx(0.5 / 245)
     assert rate[246] == pytest.approx(0.5 * 4 / (5 * 245))
     assert rate[249] == pytest.approx(0.5 / (5 * 245))
-    falls = [before - after for before, after in itertools.pairwise(rate)]
+    falls = [before - after for before, after in pairwise(rate)]
     assert sum(fall == pytest.approx(0, abs=1e-15) for fall in falls) == 1
     assert min(falls) > -1e-15
 

@@ -112,16 +112,24 @@ def test_a_supernet_has_no_auxiliary_head():
         open_space("darts", auxiliary=True).network(10)
 
 
-def test_batch_norm_after_pools_is_an_option_of_final_networks():
-    """methods.md 17: 576 parameters more in the ImageNet network of DropNAS's CIFAR-10 cell."""
-    cell = open_space("darts").parse("3,4,4,4,0,4,4,0,0,0,6,0,0,7,1,5,0,5,7,0,0,7,7,0,0,0,7,7")
-    sizes = [
+@pytest.mark.parametrize(
+    ("edges", "sizes"),
+    [
+        ("3,4,4,4,0,4,4,0,0,0,6,0,0,7,1,5,0,5,7,0,0,7,7,0,0,0,7,7", [5_433_280, 5_433_856]),
+        ("3,4,0,4,1,0,4,5,0,5,5,0,0,0,1,5,0,5,7,0,0,7,7,0,0,7,0,7", [5_540_800, 5_544_064]),
+    ],
+    ids=["dropnas_c10", "dropnas_c100"],
+)
+def test_batch_norm_after_pools_is_an_option_of_final_networks(edges, sizes):
+    """methods.md 17: 576 and 3,264 parameters more in the ImageNet networks of DropNAS's cells."""
+    space = open_space("darts")
+    found = [
         architecture_cost(
-            open_space("darts").final(cells=14, channels=48, stem="imagenet", pool_bn=pool_bn), cell, 1000, (3, 64, 64)
+            space.final(cells=14, channels=48, stem="imagenet", pool_bn=pool_bn), space.parse(edges), 1000, (3, 64, 64)
         ).params
         for pool_bn in (False, True)
     ]
-    assert sizes == [5_433_280, 5_433_856]
+    assert found == sizes
 
 
 def test_unknown_options_of_final_networks_are_refused():

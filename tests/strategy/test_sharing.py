@@ -57,7 +57,9 @@ def test_search_scores_each_function_once_and_records_all(nas_scoring):
     proxy.score = counted  # type: ignore[method-assign]
     for share in (True, False):
         calls.clear()
-        settings = SearchSettings(algorithm="random", generations=2, population=40, share_functions=share)
+        settings = SearchSettings(
+            algorithm="random", generations=2, population=40, share_functions=share, budget="exact"
+        )
         search = open_search(nas_scoring.space, settings, lambda architecture: True)
         with History(":memory:") as history:
             run_search(search, proxy, history, lambda architecture: Cost(1, 1), 0, quiet=True)

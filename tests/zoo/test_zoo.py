@@ -73,10 +73,22 @@ def test_published_flops_agree_with_the_count_that_they_are_said_to_be():
             else:
                 assert ours[record.counted_as] / 1e6 == pytest.approx(record.flops_m, abs=precision(record) + 0.5)
                 seen += 1
-            if record.params_m is not None:
-                digits = len(str(record.params_m).split(".")[1])
-                assert ours["params"] / 1e6 == pytest.approx(record.params_m, abs=0.6 * 10**-digits)
     assert seen == 18
+
+
+def test_published_parameters_agree_with_ours_to_their_last_digit():
+    apart = set()
+    for name in genas.zoo.names():
+        for record in genas.zoo.load(name).published:
+            if record.params_m is None:
+                continue
+            # tables give one size for both CIFAR data sets: that of the network with ten classes
+            kind = "imagenet" if record.dataset == "imagenet" else "cifar"
+            ours = costs(name, kind, record.channels).params / 1e6
+            digits = len(str(record.params_m).split(".")[1])
+            if abs(ours - record.params_m) > 0.6 * 10**-digits:
+                apart.add(name)
+    assert apart == {"darts_v1_c10"}  # methods.md 17: 3.17 M, not the 3.3 M of the tables
 
 
 def test_every_record_names_its_source_and_says_something():

@@ -61,6 +61,15 @@ MaxParams = Annotated[
         "--max-params", help="Hard limit on parameters at the supernet's size, such as 1.5M.", rich_help_panel=METHOD
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="racing: stop scoring an architecture once it can hardly be among the best that the search keeps; exact: "
+        "score every architecture on all validation pictures. [default: racing]",
+        rich_help_panel=METHOD,
+    ),
+]
 AsPublished = Annotated[
     bool,
     typer.Option(

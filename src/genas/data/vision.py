@@ -235,6 +235,28 @@ def build_sets(
     return streamed[0], streamed[1], normalisation
 
 
+def undivided(root: Path) -> tuple[FolderPictures, Tensor, tuple[str, ...]]:
+    """All pictures of a folder, for evaluation: nothing is held out.
+
+    Args:
+        root: with one folder per class, or with pictures that lie loose in it.
+
+    Returns:
+        The pictures; labels [N] int64; class names in label order, none for loose pictures (all labels are 0).
+
+    Raises:
+        DataError: the folder is missing or holds no pictures.
+    """
+    root = root.expanduser()
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root.absolute()}: give the path of a folder with one folder per class.")
+    names = tuple(_class_folders(root))
+    paths, labels = _files(root, names or ("",))
+    if not paths:
+        raise DataError(f"No pictures in {root.absolute()}: put the pictures of each class into its own folder.")
+    return FolderPictures(paths), torch.tensor(labels, dtype=torch.int64), names
+
+
 @dataclass(frozen=True)
 class _Found:
     """The files of a picture folder: their paths, labels [N], and the numbers of the training and test pictures."""

@@ -14,6 +14,7 @@ Deviations from the published code: float64 and a clamped cosine (T8); the dilat
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from genas.proxy.base import Proxy, Score, Scoring
@@ -57,6 +58,20 @@ class Angle(Proxy):
             length += multiplicity * count
         cosine = max(-1.0, min(1.0, dot / math.sqrt(before * after)))
         return Score(math.acos(cosine), {"cosine": cosine, "length": length})
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """[pictures, 0]: no picture enters the angle."""
+        size = self.scoring.evaluation.batch_size
+        count = min(part.stop * size, self.scoring.validation_count) - part.start * size
+        return torch.empty(count, 0, dtype=torch.float64)
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """The angle itself."""
+        return self.score(architecture)
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """The angle, each time."""
+        return torch.full((len(means),), self.score(architecture).value, dtype=torch.float64)
 
     def normalised(self, score: Score) -> float:
         """Angle / pi (methods.md 4.3)."""

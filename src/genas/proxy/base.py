@@ -5,9 +5,11 @@ Proxies never touch the supernet. They work on a stand-alone network that takes 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning.fabric import Fabric
@@ -22,6 +24,8 @@ from genas.settings import Settings
 from genas.space import copy_path
 from genas.space.base import Architecture, Network, Space
 from genas.supernet.batchnorm import recalibrate
+
+KEPT_STATISTICS = 256  # architectures whose batch-norm statistics are kept: a race comes back to them
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,16 @@ class EvaluationSettings(Settings):
     pictures: int | None = Field(None, ge=1)
     """Validation pictures per evaluation, the same for all architectures; None for the whole half (4.3: 25,000)."""
     batch_size: int = Field(64, ge=1)
-    """Pictures per batch (4.3: 64)."""
+    """Pictures per batch (4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants more)."""
     weighting: Literal["pictures", "batches"] = "pictures"
     """``batches`` averages batch losses without weighting the short last one, as published (G7)."""
     engine: Literal["fast", "plain"] = "fast"
-    """``fast``: channels-last layout, batch norm folded into convolutions; equal to ``plain`` up to rounding."""
+    """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
+    threads; equal to ``plain`` up to rounding."""
+
+
+Item = TypeVar("Item")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ class Scoring:
         self.batchnorm = batchnorm or BatchNormSettings()
         self.evaluation = evaluation or EvaluationSettings()
         self._prepared: tuple[Architecture, Network] | None = None
+        self._recalibrated: OrderedDict[Architecture, dict[str, Tensor]] = OrderedDict()
         self._folded: Folded | None = None
 
     def extract(self, architecture: Architecture) -> Network:
@@ -112,6 +122,12 @@ class Scoring:
         if self._fast:
             network.to(memory_format=torch.channels_last)
         return network.eval()
+
+    @property
+    def validation_count(self) -> int:
+        """Number of validation pictures that scores are computed on."""
+        count = len(self.splits.validation)
+        return count if self.evaluation.pictures is None else min(count, self.evaluation.pictures)
 
     @property
     def _fast(self) -> bool:
@@ -132,14 +148,22 @@ class Scoring:
         """As `extract`, with batch norm recalibrated. Whoever changes its weights restores them."""
         if self._prepared is None or self._prepared[0] != architecture:
             network = self.extract(architecture)
-            with self.fabric.autocast():
-                recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
+            known = self._recalibrated.get(architecture)
+            if known is not None:
+                network.load_state_dict(known, strict=False)
+            else:
+                with self.fabric.autocast():
+                    recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
+                self._recalibrated[architecture] = {name: value.clone() for name, value in network.named_buffers()}
+                if len(self._recalibrated) > KEPT_STATISTICS:
+                    self._recalibrated.popitem(last=False)
             self._prepared = (architecture, network)
         return self._prepared[1]
 
     def forget(self) -> None:
         """Drops the prepared network: somebody failed to restore it, or memory is wanted."""
         self._prepared = self._folded = None
+        self._recalibrated.clear()
 
     def _recalibration_batches(self) -> Iterator[Tensor]:
         size = min(self.batchnorm.batch_size, len(self.splits.weights))
@@ -157,39 +181,80 @@ class Scoring:
 
     def evaluate(self, network: Network) -> LossAndAccuracy:
         """Loss and accuracy of `network` on the validation pictures, the same for all architectures."""
+        losses, right = self.picture_losses(network)
+        if self.evaluation.weighting == "batches":
+            size = self.evaluation.batch_size
+            starts = range(0, len(losses), size)
+            loss = torch.stack([losses[start : start + size].mean() for start in starts]).mean()
+        else:
+            loss = losses.mean()
+        return LossAndAccuracy(float(loss), float(right.double().mean()))
+
+    def picture_losses(self, network: Network, part: slice | None = None) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of every validation picture, and whether it was classified rightly.
+
+        Args:
+            network: what `prepared` gave.
+            part: these batches only; None for all.
+
+        Returns:
+            [N] float64 and [N] bool, on the CPU, in the order of `validation_batches`.
+        """
         with torch.no_grad():
             runner = self._runner(network)
-        with torch.inference_mode():
-            return self._evaluate(runner)
 
-    def _evaluate(self, network: nn.Module) -> LossAndAccuracy:
-        total = torch.zeros(4, dtype=torch.float64, device=self.fabric.device)
-        for images, labels in self.validation_batches():
-            with self.fabric.autocast():
-                logits = network(self._laid_out(images))
-            loss = functional.cross_entropy(logits.float() if logits.dtype != torch.float64 else logits, labels)
-            right = (logits.argmax(1) == labels).sum()
-            weight = len(labels) if self.evaluation.weighting == "pictures" else 1
-            total += torch.stack(
-                [
-                    loss.double() * weight,
-                    right.double(),
-                    loss.new_tensor(weight).double(),
-                    right.new_tensor(len(labels)),
-                ]
-            )
-        loss_sum, right_sum, weights, count = total.tolist()
-        return LossAndAccuracy(loss_sum / weights, right_sum / count)
+        def one(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            images, labels = batch
+            with torch.inference_mode():
+                with self.fabric.autocast():
+                    logits = runner(self._laid_out(images))
+                logits = logits.double()
+                return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
 
-    def validation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The validation pictures: all of them in stored order, or a fixed random part."""
-        part = self.evaluation.pictures is not None
+        done = list(self._side_by_side(one, self.validation_batches(part)))
+        return torch.cat([losses for losses, _ in done]).cpu(), torch.cat([right for _, right in done]).cpu()
+
+    def _side_by_side(self, work: Callable[[Item], Out], items: Iterable[Item]) -> Iterator[Out]:
+        """The results of `work` in the order of `items`; on a CPU with several threads, one item on each.
+
+        Small networks leave threads waiting for each other inside every operation; whole batches do not.
+        """
+        threads = torch.get_num_threads()
+        if threads == 1 or not self._fast or self.fabric.device.type != "cpu":
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                waiting: deque[Future[Out]] = deque()
+                for item in items:
+                    waiting.append(pool.submit(work, item))
+                    if len(waiting) > 2 * threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                torch.set_num_threads(threads)  # the workers' setting is also what threads to come begin with
+
+    def validation_batches(self, part: slice | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The validation pictures: all of them in stored order, or a fixed random part.
+
+        Args:
+            part: start and stop in batches of a walk in random order, always the same; None for a whole walk.
+        """
+        shuffled = part is not None or self.evaluation.pictures is not None
+        size = self.evaluation.batch_size
+        start, limit = 0, self.evaluation.pictures
+        if part is not None:
+            start = part.start or 0
+            if part.stop is not None:
+                limit = part.stop * size if limit is None else min(limit, part.stop * size)
         return self.splits.validation.batches(
-            self.evaluation.batch_size,
+            size,
             self.fabric.device,
-            seed=derive(self.seed, "proxy.validation") if part else None,
-            shuffle=part,
-            limit=self.evaluation.pictures,
+            seed=derive(self.seed, "proxy.validation") if shuffled else None,
+            shuffle=shuffled,
+            start=start,
+            limit=limit,
         )
 
 
@@ -214,6 +279,32 @@ class Proxy(ABC):
     def normalised(self, score: Score) -> float:
         """The score as it enters a weighted sum."""
         return score.value
+
+    @property
+    def raceable(self) -> bool:
+        """Whether the score is a function of means over pictures, so that `statistics` can be asked for a part."""
+        return False
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """What the score needs to know of each validation picture, for racing (`genas.strategy.racing`).
+
+        Args:
+            architecture: one of the space.
+            part: batches of the random walk, see `Scoring.validation_batches`.
+
+        Returns:
+            [pictures, K] float64 on the CPU.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """The score from the means over pictures of what `statistics` gives ([K] float64)."""
+        raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """Score values of many means at once: [R, K] to [R] float64. The default asks `score_of_means` for each."""
+        values = [self.score_of_means(architecture, row).value for row in means]
+        return torch.tensor(values, dtype=torch.float64)
 
 
 def as_score(value: Score | float) -> Score:

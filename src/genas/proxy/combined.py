@@ -11,7 +11,9 @@ import math
 import re
 from dataclasses import dataclass
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from genas.errors import ConfigError, GenasError
 from genas.proxy.accuracy import Accuracy, Loss
@@ -121,10 +123,46 @@ class Combined(Proxy):
         super().__init__(scoring)
         self.parts = parts
         self.by_function = all(proxy.by_function for _, proxy in parts)
+        self._widths: list[int] = []  # columns of each part, known from the first statistics on
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: per part its value, normalised value, weight, contribution, share and its own terms."""
-        scores = [(weight, proxy, as_score(proxy.score(architecture))) for weight, proxy in self.parts]
+        return self._sum([(weight, proxy, as_score(proxy.score(architecture))) for weight, proxy in self.parts])
+
+    @property
+    def raceable(self) -> bool:
+        """Where all parts are functions of means over pictures, or of no picture as the angle."""
+        proxies = [proxy for _, proxy in self.parts]
+        return any(proxy.raceable for proxy in proxies) and all(
+            proxy.raceable or isinstance(proxy, Angle) for proxy in proxies
+        )
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """The parts' columns side by side."""
+        columns = [proxy.statistics(architecture, part) for _, proxy in self.parts]
+        self._widths = [column.shape[1] for column in columns]
+        return torch.cat(columns, 1)
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """As `score`."""
+        split = torch.split(means, self._widths)
+        return self._sum(
+            [
+                (weight, proxy, as_score(proxy.score_of_means(architecture, part)))
+                for (weight, proxy), part in zip(self.parts, split, strict=True)
+            ]
+        )
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """The weighted sums of the parts' normalised values."""
+        total = torch.zeros(len(means), dtype=torch.float64)
+        for (weight, proxy), part in zip(self.parts, torch.split(means, self._widths, 1), strict=True):
+            values = proxy.values_of_means(architecture, part)
+            normalised = [proxy.normalised(Score(value)) for value in values.tolist()]
+            total += weight * torch.tensor(normalised, dtype=torch.float64)
+        return total
+
+    def _sum(self, scores: list[tuple[float, Proxy, Score]]) -> Score:
         contributions = [weight * proxy.normalised(score) for weight, proxy, score in scores]
         whole = sum(abs(value) for value in contributions)
         terms = {

@@ -13,11 +13,13 @@ batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field, field_validator
+from torch import Tensor
 
 from genas.errors import GenasError
 from genas.proxy.base import Proxy, Score, Scoring
@@ -26,6 +28,8 @@ from genas.seeding import derive
 from genas.settings import Settings
 from genas.space.base import Architecture, Network
 
+Measured = TypeVar("Measured")
+KEPT_NOISE = 256 << 20  # bytes of noise that are kept for the next architecture
 FLOOR = 1e-5  # published code: keeps the inverse finite
 
 
@@ -86,12 +90,33 @@ class Flatness(Proxy):
         super().__init__(scoring)
         self.settings = settings or FlatnessSettings()
         self.by_function = self.settings.common_noise
+        self._kept: dict[tuple[int, int, str], Tensor] = {}
+        self._kept_bytes = 0
 
     def score(self, architecture: Architecture) -> Score:
         """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term."""
+        rows = self.losses(architecture, self.settings.sigmas)
+        return self.score_of_means(architecture, torch.tensor(rows, dtype=torch.float64).flatten())
+
+    @property
+    def raceable(self) -> bool:
+        """A function of means over pictures, unless batches are averaged instead."""
+        return self.scoring.evaluation.weighting == "pictures"
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """[pictures, draws * sigmas]: cross-entropy under each draw of noise, sigma by sigma."""
+
+        def columns(network: Network) -> Tensor:
+            return self.scoring.picture_losses(network, part)[0]
+
+        rows = self._by_draw(architecture, self.settings.sigmas, columns)
+        return torch.stack([column for row in rows for column in row], 1)
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """As `score`, from [draws * sigmas] mean losses."""
         settings = self.settings
-        by_draw = self.losses(architecture, settings.sigmas)
-        losses = tuple(sum(column) / len(column) for column in zip(*by_draw, strict=True))
+        by_draw = means.view(settings.draws, len(settings.sigmas))
+        losses = tuple(by_draw.mean(0).tolist())
         if not all(math.isfinite(loss) for loss in losses):
             raise GenasError(f"the loss under noise is not finite: {losses}")
         value, slopes, depth = flatness_terms(settings.sigmas, losses, settings.alpha)
@@ -100,11 +125,20 @@ class Flatness(Proxy):
             {
                 "sigmas": list(settings.sigmas),
                 "losses": list(losses),
-                "losses_by_draw": [list(row) for row in by_draw],
+                "losses_by_draw": by_draw.tolist(),
                 "slopes": slopes,
                 "depth_term": depth,
             },
         )
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """`flatness_terms`, a row at a time."""
+        settings = self.settings
+        losses = means.view(len(means), settings.draws, len(settings.sigmas)).mean(1)
+        steps = torch.tensor(settings.sigmas, dtype=torch.float64).diff()
+        slopes = (losses.diff(dim=1) / steps).abs().sum(1)
+        depth = settings.alpha * (losses[:, 0] / settings.sigmas[0]).abs()
+        return 1.0 / (depth + slopes + FLOOR)
 
     def normalised(self, score: Score) -> float:
         """FBS / sigma_1, so that a weight w means gamma = w / sigma_1 (methods.md 4.3)."""
@@ -112,27 +146,48 @@ class Flatness(Proxy):
 
     def losses(self, architecture: Architecture, sigmas: tuple[float, ...]) -> list[list[float]]:
         """Validation loss at each sigma, per draw: [draws][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
+        return self._by_draw(architecture, sigmas, lambda network: self.scoring.evaluate(network).loss)
+
+    def _by_draw(
+        self, architecture: Architecture, sigmas: tuple[float, ...], measure: Callable[[Network], Measured]
+    ) -> list[list[Measured]]:
         network = self.scoring.prepared(architecture)
         seed = self.scoring.seed
         if not self.settings.common_noise:
             seed = derive(seed, "flatness.own", architecture.genotype)
-        rows = []
         try:
-            for draw in range(self.settings.draws):
-                rows.append(self._one_draw(network, sigmas, seed, draw))
+            return [self._one_draw(network, sigmas, seed, draw, measure) for draw in range(self.settings.draws)]
         except BaseException:
             self.scoring.forget()
             raise
-        return rows
 
-    def _one_draw(self, network: Network, sigmas: tuple[float, ...], seed: int, draw: int) -> list[float]:
+    def _noise(self, parameter: Tensor, seed: int, draw: int, position: int, name: str) -> Tensor:
+        """Common noise is drawn once and kept, as long as it fits: other architectures want the same."""
+        key = (draw, position, name)
+        if key in self._kept and self.settings.common_noise:
+            return self._kept[key]
+        noise = unit_noise(parameter, seed, "flatness", draw, position, name)
+        size = noise.numel() * noise.element_size()
+        if self.settings.common_noise and self._kept_bytes + size <= KEPT_NOISE:
+            self._kept[key] = noise
+            self._kept_bytes += size
+        return noise
+
+    def _one_draw(
+        self,
+        network: Network,
+        sigmas: tuple[float, ...],
+        seed: int,
+        draw: int,
+        measure: Callable[[Network], Measured],
+    ) -> list[Measured]:
         losses = []
         with kept(network) as original:
             previous = 0.0
             for position, sigma in enumerate(sigmas):
                 with torch.no_grad():
                     for name, parameter in network.named_parameters():
-                        noise = unit_noise(parameter, seed, "flatness", draw, position, name)
+                        noise = self._noise(parameter, seed, draw, position, name)
                         if self.settings.noise == "direct":
                             parameter.copy_(original[name] + sigma * noise)
                         elif self.settings.noise == "accumulated":
@@ -140,5 +195,5 @@ class Flatness(Proxy):
                         else:
                             parameter.add_((sigma - previous) * noise)
                 previous = sigma
-                losses.append(self.scoring.evaluate(network).loss)
+                losses.append(measure(network))
         return losses

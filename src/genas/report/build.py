@@ -9,6 +9,7 @@ from genas.errors import RunError
 from genas.progress import duration
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
+from genas.report.evaluation import collect_evaluation
 from genas.report.page import charts, render
 from genas.runs import read_config, write_atomically
 from genas.space.text import short
@@ -51,7 +52,8 @@ def collect(run: Path) -> ReportData:
         with History(run / "history.sqlite", readonly=True) as history:
             records = list(history)
     scored = [record for record in records if record.failed is None]
-    best = sorted(scored, key=lambda record: (-(record.score or 0.0), record.number))[:10]
+    whole = [record for record in scored if record.pictures is None]  # a race's estimates are not ranked
+    best = sorted(whole, key=lambda record: (-(record.score or 0.0), record.number))[:10]
     data = _json(run / "data.json") or {}
     test = (_json(run / "retrain" / "result.json") or {}).get("test")
     return ReportData(
@@ -91,12 +93,14 @@ def collect(run: Path) -> ReportData:
         retrain_curve=_curve("Retraining", run / "retrain" / "metrics.csv"),
         test=test or None,
         next_steps=_next_steps(run, best[0].genotype if best else None, bool(test)),
+        evaluation=collect_evaluation(run),
     )
 
 
 def _summary(config: dict[str, Any], data: dict[str, Any], records: list[Record]) -> tuple[tuple[str, str], ...]:
     shape = " x ".join(str(side) for side in data.get("image_shape", []))
     seconds = sum(record.seconds for record in records)
+    stopped = sum(record.pictures is not None for record in records)
     limits = [f"{key} {config['search'][key]:,}" for key in ("max_macs", "max_params") if config["search"].get(key)]
     options = ", ".join(f"{key} {value}" for key, value in config["space"].items() if key != "name")
     pictures = (
@@ -112,6 +116,7 @@ def _summary(config: dict[str, Any], data: dict[str, Any], records: list[Record]
         (
             "Search",
             f"{config['search']['algorithm']}: {len(records):,} architectures scored in {duration(seconds)}"
+            + (f", {stopped:,} of them stopped early by races" if stopped else "")
             + (f"; limits: {', '.join(limits)}" if limits else ""),
         ),
         ("Seed", str(config["seed"])),
@@ -140,6 +145,8 @@ def _next_steps(run: Path, genotype: str | None, retrained: bool) -> tuple[tuple
                 f'import genas\n\nnetwork = genas.load("{run}")  # wants normalised images; see retrain/model.json',
             )
         )
+        steps.append(("Measure its calibration and robustness", f"genas evaluate {run} --shift corruptions"))
+        steps.append(("Export it, to be loaded without genas", f"genas export {run} --out exported"))
     steps.append(
         ("Score another architecture with the same supernet", f'genas score {run} "GENOTYPE" --proxy accuracy')
     )

@@ -67,6 +67,49 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True)
+class CorruptionCurve:
+    """Accuracy of one corruption by severity, the clean accuracy first; means over the networks."""
+
+    name: str
+    group: str
+    accuracies: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """What was measured on a trained network, or on one per seed.
+
+    Args:
+        networks: names of the networks.
+        facts: what was measured, and on what.
+        cards: figures to show first, as texts.
+        bins: (confidence, accuracy, share of the pictures) of the bins that are not empty, pooled over the networks.
+        corruptions: empty where none was asked for.
+        noise: curves by scale (``absolute``, ``relative``), one per network.
+        tables: title, heads, rows of texts, and a remark.
+    """
+
+    networks: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    cards: tuple[tuple[str, str], ...]
+    bins: tuple[tuple[float, float, float], ...]
+    corruptions: tuple[CorruptionCurve, ...]
+    noise: dict[str, tuple[NoiseCurve, ...]]
+    tables: tuple["EvaluationTable", ...]
+
+
+@dataclass(frozen=True)
+class EvaluationTable:
+    """A table of texts; all columns but the first are numbers."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    remark: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything on the page."""
 
@@ -85,3 +128,4 @@ class ReportData:
     retrain_curve: TrainingCurve | None
     test: dict[str, float] | None
     next_steps: tuple[tuple[str, str], ...]
+    evaluation: EvaluationData | None = None

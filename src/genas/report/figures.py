@@ -4,9 +4,9 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from genas.report.data import Candidate, NoiseCurve, Progress, TrainingCurve
+from genas.report.data import Candidate, CorruptionCurve, NoiseCurve, Progress, TrainingCurve
 
-BLUE, ORANGE, GREEN, GREY = "#2763b8", "#c2701a", "#2b8a5a", "#8a93a3"
+BLUE, ORANGE, GREEN, GREY, PURPLE = "#2763b8", "#c2701a", "#2b8a5a", "#8a93a3", "#7b4bb7"
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "genas",
@@ -140,5 +140,64 @@ def training(curve: TrainingCurve) -> str:
             percent = [100 * value for value in curve.columns["accuracy"]]
             right.plot(curve.epochs, percent, marker, color=ORANGE, linewidth=1.8, markersize=4)
             right.set_ylabel("training accuracy, %", color=ORANGE)
+
+    return _draw(paint)
+
+
+def corruption(curves: tuple[CorruptionCurve, ...]) -> str:
+    """Accuracy by severity: thin lines for corruptions, bold ones for the means of their groups."""
+    groups = list(dict.fromkeys(curve.group for curve in curves))
+    colours = dict(zip(groups, (BLUE, ORANGE, GREEN, PURPLE), strict=False))
+
+    def paint(axes: Any) -> None:
+        for group in groups:
+            rows = [[100 * value for value in curve.accuracies] for curve in curves if curve.group == group]
+            colour, places = colours.get(group, GREY), range(len(rows[0]))
+            if len(rows) > 1:
+                for row in rows:
+                    axes.plot(places, row, "-", color=colour, linewidth=0.8, alpha=0.35)
+            means = [sum(column) / len(column) for column in zip(*rows, strict=True)]
+            axes.plot(places, means, "o-", color=colour, linewidth=2, markersize=4, label=group)
+        axes.set_xlabel("severity")
+        axes.set_ylabel("accuracy, %")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="lower left", fontsize=9)
+
+    return _draw(paint)
+
+
+def reliability(bins: tuple[tuple[float, float, float], ...]) -> str:
+    """Accuracy against confidence, with the share of the pictures in every bin."""
+
+    def paint(axes: Any) -> None:
+        confidence = [row[0] for row in bins]
+        axes.bar(confidence, [row[2] for row in bins], width=0.05, color="#d5dae2", label="share of pictures")
+        axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
+        axes.plot(confidence, [row[1] for row in bins], "o-", color=BLUE, linewidth=1.8, markersize=4, label="accuracy")
+        axes.set_xlabel("confidence")
+        axes.set_ylabel("accuracy, share")
+        axes.set_xlim(0, 1.03)
+        axes.set_ylim(0, 1.03)
+        axes.legend(loc="upper left", fontsize=9)
+
+    return _draw(paint)
+
+
+def trained_noise(curves: tuple[NoiseCurve, ...], scale: str) -> str:
+    """Loss of trained networks against the strength of the weight noise."""
+
+    def paint(axes: Any) -> None:
+        for number, curve in enumerate(curves):
+            colour = (BLUE, ORANGE, GREEN, PURPLE, GREY)[number % 5]
+            axes.plot(curve.sigmas, curve.losses, "o-", color=colour, markersize=4, linewidth=1.8, label=curve.label)
+            low = [loss - spread for loss, spread in zip(curve.losses, curve.spread, strict=True)]
+            high = [loss + spread for loss, spread in zip(curve.losses, curve.spread, strict=True)]
+            axes.fill_between(curve.sigmas, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xlabel(
+            "standard deviation of the noise" if scale == "absolute" else "norm of the noise / norm of the filter"
+        )
+        axes.set_ylabel("loss")
+        if len(curves) > 1:
+            axes.legend(loc="upper left", fontsize=9)
 
     return _draw(paint)

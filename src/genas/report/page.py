@@ -7,7 +7,7 @@ from typing import Any
 
 from genas.report import figures
 from genas.report.cell_drawing import draw_cell
-from genas.report.data import ReportData
+from genas.report.data import EvaluationData, ReportData
 
 
 def charts(report: ReportData) -> dict[str, str]:
@@ -23,26 +23,95 @@ def charts(report: ReportData) -> dict[str, str]:
     for name, curve in (("supernet-training", report.supernet_curve), ("retraining", report.retrain_curve)):
         if curve is not None:
             found[name] = figures.training(curve)
+    if report.evaluation is not None:
+        found |= evaluation_charts(report.evaluation)
     return found
+
+
+def evaluation_charts(evaluation: EvaluationData) -> dict[str, str]:
+    """The charts of an evaluation, by file name without suffix, as SVG."""
+    found = {}
+    if evaluation.corruptions:
+        found["accuracy-under-corruption"] = figures.corruption(evaluation.corruptions)
+    if evaluation.bins:
+        found["reliability"] = figures.reliability(evaluation.bins)
+    for scale, curves in evaluation.noise.items():
+        found[f"trained-loss-under-{scale}-noise"] = figures.trained_noise(curves, scale)
+    return found
+
+
+_TITLES = {
+    "accuracy-under-corruption": (
+        "Accuracy on corrupted pictures",
+        "Test accuracy by severity of the corruption",
+        "Severity 0 is the clean picture. Bold: mean of a group; thin: each corruption. The severities are genas's own "
+        "and not those of ImageNet-C.",
+    ),
+    "reliability": (
+        "Reliability",
+        "Accuracy by confidence of the prediction",
+        "Of a calibrated network the line lies on the diagonal. Grey: share of the pictures.",
+    ),
+    "trained-loss-under-absolute-noise": (
+        "Loss under weight noise",
+        "Loss of the trained network at growing weight noise",
+        "Noise of the same standard deviation on every weight. Band: one standard deviation over noise draws.",
+    ),
+    "trained-loss-under-relative-noise": (
+        "Loss under noise relative to the filters",
+        "Loss of the trained network at growing noise relative to the filters' norms",
+        "Noise in proportion to each filter's norm: comparable between networks of different scales. Band: one "
+        "standard deviation over noise draws.",
+    ),
+}
+
+
+def render_evaluation(title: str, created: str, evaluation: EvaluationData) -> str:
+    """The HTML of the page of an evaluation alone."""
+    charts = evaluation_charts(evaluation)
+    page = _environment().get_template("evaluation_page.html.j2")
+    html: str = page.render(title=title, created=created, **_evaluation_values(evaluation, charts))
+    return html
+
+
+def _evaluation_values(evaluation: EvaluationData, charts: dict[str, str]) -> dict[str, Any]:
+    return {
+        "evaluation": evaluation,
+        "evaluation_charts": [(name, *_TITLES[name]) for name in charts if name in _TITLES],
+        "charts": {name: _embedded(svg) for name, svg in charts.items()},
+    }
 
 
 def render(report: ReportData) -> str:
     """The HTML of the page."""
+    drawn = charts(report)
+    values: dict[str, Any] = {"evaluation": None, "charts": {name: _embedded(svg) for name, svg in drawn.items()}}
+    if report.evaluation is not None:
+        values = _evaluation_values(report.evaluation, drawn)
+    html: str = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            **values,
+            report=report,
+            best=report.best[0] if report.best else None,
+            cells=[(graph.title, _embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
+            config=json.dumps(report.config, indent=2),
+            environment=json.dumps(report.environment, indent=2),
+            parts=_parts(report.best[0].parts) if report.best else [],
+        )
+    )
+    return html
+
+
+def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("genas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(number=number, count=count, percent=percent)
-    return environment.get_template("page.html.j2").render(
-        report=report,
-        best=report.best[0] if report.best else None,
-        charts={name: _embedded(svg) for name, svg in charts(report).items()},
-        cells=[(graph.title, _embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
-        config=json.dumps(report.config, indent=2),
-        environment=json.dumps(report.environment, indent=2),
-        parts=_parts(report.best[0].parts) if report.best else [],
-    )
+    return environment
 
 
 def _alt(title: str) -> str:

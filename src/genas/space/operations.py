@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from genas.space.kernels import average_pool, dilated_depthwise, max_pool, shifted_pair, suits
+
 Folds = tuple[tuple[tuple[str, ...], str], ...]  # see genas.proxy.folding
 
 
@@ -39,9 +41,13 @@ class _Separable(nn.Module):
         self.pointwise = nn.Conv2d(width, width, 1, bias=False)
         self.bn = nn.BatchNorm2d(width, affine=affine)
 
-    def forward(self, x: Tensor, own: bool = False) -> Tensor:
-        # `own`: nobody else reads x, so it may be overwritten
-        out: Tensor = self.bn(self.pointwise(self.depthwise(torch.relu_(x) if own else torch.relu(x))))
+    def forward(self, x: Tensor, rectified: bool = False) -> Tensor:
+        """Applies the four in turn; `rectified` as in `ReluConvBn`."""
+        if not rectified:
+            x = torch.relu(x)
+        # the dilated forward pass is fast enough; it is the gradient that is slow
+        slow = self.depthwise.dilation[0] == 2 and torch.is_grad_enabled() and suits(x)
+        out: Tensor = self.bn(self.pointwise(dilated_depthwise(x, self.depthwise) if slow else self.depthwise(x)))
         return out
 
 
@@ -60,9 +66,9 @@ class SepConv(nn.Module):
         self.first = _Separable(width, kernel, stride, 1, affine)
         self.second = _Separable(width, kernel, 1, 1, affine)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] to [B, C, H/stride, W/stride]."""
-        out: Tensor = self.second(self.first(x), own=True)
+    def forward(self, x: Tensor, rectified: bool = False) -> Tensor:
+        """[B, C, H, W] to [B, C, H/stride, W/stride]; `rectified` as in `ReluConvBn`."""
+        out: Tensor = self.second(torch.relu_(self.first(x, rectified)), rectified=True)
         return out
 
 
@@ -103,7 +109,11 @@ class FactorizedReduce(nn.Module):
         x = x if rectified else torch.relu(x)
         if x.shape[2] % 2 or x.shape[3] % 2:
             x = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-        out: Tensor = self.bn(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))
+        if torch.is_grad_enabled() and suits(x):
+            both = shifted_pair(x, self.even.weight, self.odd.weight)
+        else:
+            both = torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1)
+        out: Tensor = self.bn(both)
         return out
 
 
@@ -112,6 +122,7 @@ class Pool(nn.Module):
 
     def __init__(self, kind: str, width: int, stride: int, with_bn: bool, affine: bool) -> None:
         super().__init__()
+        self.stride = stride
         self.pool: nn.Module = (
             nn.MaxPool2d(3, stride, 1) if kind == "max" else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
         )
@@ -119,7 +130,15 @@ class Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, H/stride, W/stride]."""
-        out: Tensor = self.bn(self.pool(x))
+        if not suits(x):
+            pooled = self.pool(x)
+        elif isinstance(self.pool, nn.AvgPool2d):
+            pooled = average_pool(x, self.stride)
+        elif torch.is_grad_enabled():  # where values tie, the gradient of the other form would be shared
+            pooled = self.pool(x)
+        else:
+            pooled = max_pool(x, self.stride)
+        out: Tensor = self.bn(pooled)
         return out
 
 

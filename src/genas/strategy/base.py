@@ -8,6 +8,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
@@ -38,6 +39,13 @@ class SearchSettings(Settings):
     """Chance of each position to be redrawn (4.4: 0.1)."""
     share_functions: bool = True
     """Score architectures that are one function of the supernet's weights only once (NAS-Bench-201 has many)."""
+    budget: Literal["racing", "exact"] = "racing"
+    """``racing``: stop scoring an architecture once it can hardly be among the `parents` best; ``exact``: score
+    every architecture on all validation pictures (4.4)."""
+    race_error: float = Field(0.05, gt=0, lt=0.5)
+    """Probability per generation that a race stops an architecture it should have kept (ours)."""
+    race_start: int = Field(256, ge=32)
+    """Validation pictures of a race's first round; every round doubles them (ours)."""
     max_macs: int | None = Field(None, ge=1)
     """Greatest number of MACs of an architecture at the supernet's size; None for no limit."""
     max_params: int | None = Field(None, ge=1)

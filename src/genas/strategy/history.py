@@ -27,13 +27,14 @@ CREATE TABLE IF NOT EXISTS architectures (
   parts TEXT NOT NULL,
   params INTEGER,
   macs INTEGER,
-  seconds REAL NOT NULL
+  seconds REAL NOT NULL,
+  pictures INTEGER
 );
-CREATE INDEX IF NOT EXISTS by_score ON architectures (score DESC, id) WHERE failed IS NULL;
+CREATE INDEX IF NOT EXISTS by_whole_score ON architectures (score DESC, id) WHERE failed IS NULL AND pictures IS NULL;
 CREATE INDEX IF NOT EXISTS by_generation ON architectures (generation);
 CREATE INDEX IF NOT EXISTS by_failure ON architectures (id) WHERE failed IS NOT NULL;
 """
-_COLUMNS = "id, genotype, generation, origin, parents, failed, score, parts, params, macs, seconds"
+_COLUMNS = "id, genotype, generation, origin, parents, failed, score, parts, params, macs, seconds, pictures"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Record:
     params: int | None
     macs: int | None
     seconds: float
+    pictures: int | None = None
+    """Validation pictures seen before a race stopped it, its score an estimate; None: scored whole."""
 
 
 class History:
@@ -84,9 +87,18 @@ class History:
                 self._db = sqlite3.connect(str(path), isolation_level=None)
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
+                self._migrate()
                 self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise RunError(f"{self.path} cannot be opened as a history ({error}).") from error
+        names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
+        self._columns = _COLUMNS if "pictures" in names else _COLUMNS.replace("pictures", "NULL AS pictures")
+        self._whole = "failed IS NULL AND pictures IS NULL" if "pictures" in names else "failed IS NULL"
+
+    def _migrate(self) -> None:
+        names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
+        if names and "pictures" not in names:  # a file from before races: everything in it was scored whole
+            self._db.execute("ALTER TABLE architectures ADD COLUMN pictures INTEGER")
 
     def add(self, record: Record) -> None:
         """Adds a record; its number is given by the file.
@@ -97,7 +109,7 @@ class History:
         try:
             self._db.execute(
                 "INSERT INTO architectures (genotype, generation, origin, parents, failed, score, parts, params, macs, "
-                "seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "seconds, pictures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     record.genotype,
                     record.generation,
@@ -109,6 +121,7 @@ class History:
                     record.params,
                     record.macs,
                     record.seconds,
+                    record.pictures,
                 ),
             )
         except sqlite3.IntegrityError as error:
@@ -132,20 +145,21 @@ class History:
         )  # nothing is deleted
 
     def __iter__(self) -> Iterator[Record]:
-        for row in self._db.execute(f"SELECT {_COLUMNS} FROM architectures ORDER BY id"):
+        for row in self._db.execute(f"SELECT {self._columns} FROM architectures ORDER BY id"):
             yield _record(row)
 
     def best(self, count: int = 10, before_generation: int | None = None) -> list[Record]:
-        """The best scored records, best first; ties in order of evaluation.
+        """The best records that were scored whole, best first; ties in order of evaluation.
 
         Args:
             count: at most that many.
             before_generation: only of earlier generations than this.
         """
         if before_generation is None:
-            return self._select("WHERE failed IS NULL ORDER BY score DESC, id LIMIT ?", (count,))
+            return self._select(f"WHERE {self._whole} ORDER BY score DESC, id LIMIT ?", (count,))
         return self._select(
-            "WHERE failed IS NULL AND generation < ? ORDER BY score DESC, id LIMIT ?", (before_generation, count)
+            f"WHERE {self._whole} AND generation < ? ORDER BY score DESC, id LIMIT ?",
+            (before_generation, count),
         )
 
     def generation(self, number: int) -> list[Record]:
@@ -161,7 +175,7 @@ class History:
         return self._select("WHERE failed IS NOT NULL ORDER BY id", ())
 
     def _select(self, where: str, values: tuple[Any, ...]) -> list[Record]:
-        return [_record(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM architectures {where}", values)]
+        return [_record(row) for row in self._db.execute(f"SELECT {self._columns} FROM architectures {where}", values)]
 
     def close(self) -> None:
         """Closes the file."""
@@ -189,4 +203,5 @@ def _record(row: tuple[Any, ...]) -> Record:
         params=row[8],
         macs=row[9],
         seconds=row[10],
+        pictures=row[11],
     )

@@ -7,8 +7,9 @@ ends with an error when more than half of a generation fails.
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from genas.errors import DataError, Interrupted, RunError, SearchError
+from genas.errors import SearchError
 from genas.interrupt import StopRequest
 from genas.progress import Bar
 from genas.proxy.base import Proxy
@@ -18,6 +19,7 @@ from genas.space.base import Architecture, Space
 from genas.space.cost import Cost
 from genas.strategy.base import Proposal, Search
 from genas.strategy.history import History, Record
+from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, Outcome, Race, describe
 
 
 def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]) -> Record:
@@ -29,11 +31,11 @@ def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[
     try:
         score = checked_score(proxy, architecture)
         value, parts = score.value, score.terms
-    except (MemoryError, Interrupted, DataError, RunError):
-        raise  # no fault of the architecture
+    except NOT_THE_ARCHITECTURES_FAULT:
+        raise
     except Exception as error:
         # Any fault of one architecture is that architecture's: recorded, shown in status and report, never retried.
-        failed = " ".join(f"{type(error).__name__}: {error}".split())
+        failed = describe(error)
     return Record(
         number=0,
         genotype=architecture.genotype,
@@ -56,6 +58,7 @@ def run_search(
     cost: Callable[[Architecture], Cost],
     seed: int,
     quiet: bool = False,
+    race_folder: Path | None = None,
 ) -> Record:
     """Runs or continues the search to its end.
 
@@ -66,6 +69,7 @@ def run_search(
         cost: parameters and MACs of an architecture.
         seed: the run's seed.
         quiet: no progress.
+        race_folder: where races keep what each picture gave until a generation is over; None for memory only.
 
     Returns:
         The best record.
@@ -75,29 +79,106 @@ def run_search(
         Interrupted: Ctrl-C; everything scored so far is in the history.
     """
     shared = SharedScores(search.space, history) if search.settings.share_functions and proxy.by_function else None
-    generations, population = search.settings.generations, search.settings.population
+    settings = search.settings
+    race = None
+    if settings.budget == "racing" and proxy.raceable:
+        key = shared.key if shared else None
+        race = Race(proxy, settings.parents, settings.race_error, settings.race_start, seed, race_folder, key)
+    generations, population = settings.generations, settings.population
     with StopRequest() as stop, Bar("search", generations * population, 0, "architecture", quiet) as bar:
+
+        def note(generation: int) -> str:
+            best = history.best(1)
+            return f"generation {generation + 1}/{generations}" + (f", best {best[0].score:.4g}" if best else "")
+
         for generation in range(generations):
             proposals = search.ask(history, python_rng(seed, "search", generation), generation)
             if not proposals:
                 break
-            for proposal in proposals:
-                known = history.find(proposal.architecture.genotype)
-                if known is None:
+            if race is not None:
+                _race_generation(race, proposals, generation, search, history, shared, cost, bar, note, stop)
+            for proposal in proposals if race is None else ():
+                if history.find(proposal.architecture.genotype) is None:
                     record = shared.find(proposal, generation, cost) if shared else None
                     if record is None:
                         record = evaluate(proposal, generation, proxy, cost)
                     history.add(record)
                     if shared:
                         shared.add(proposal.architecture, record)
-                best = history.best(1)
-                bar.step(note=f"generation {generation + 1}/{generations}, best {best[0].score:.4g}" if best else "")
+                bar.step(note=note(generation))
                 stop.check()
             _check_failures(history, generation)
     best = history.best(1)
     if not best:
         raise SearchError("the search ended without a single scored architecture.")
     return best[0]
+
+
+def _race_generation(
+    race: Race,
+    proposals: list[Proposal],
+    generation: int,
+    search: Search,
+    history: History,
+    shared: "SharedScores | None",
+    cost: Callable[[Architecture], Cost],
+    bar: Bar,
+    note: Callable[[int], str],
+    stop: StopRequest,
+) -> None:
+    """Races the proposals and adds them to the history; a generation that is in it already is passed over."""
+    if all(proposal.architecture.genotype in history for proposal in proposals):
+        bar.step(len(proposals), note(generation))
+        return
+    begun = time.perf_counter()
+    keys: dict[str, Proposal] = {}  # the first of each function races for all of them
+    for proposal in proposals:
+        if shared is None or shared.find(proposal, generation, cost, here=False) is None:
+            keys.setdefault(race.key(proposal.architecture), proposal)
+    space = search.space
+    holders = [space.parse(record.genotype) for record in history.best(race.keep, before_generation=generation)]
+    decided = 0
+
+    def tick(done: int) -> None:
+        nonlocal decided
+        bar.step(done - decided, note(generation))
+        decided = done
+        stop.check()
+
+    outcomes = race.run([proposal.architecture for proposal in keys.values()], holders, generation, tick)
+    seconds = round((time.perf_counter() - begun) / max(len(keys), 1), 3)
+    for proposal in proposals:
+        if proposal.architecture.genotype not in history:
+            record = shared.find(proposal, generation, cost) if shared else None
+            if record is None:
+                outcome = outcomes[keys[race.key(proposal.architecture)].architecture.genotype]
+                record = _record(proposal, generation, outcome, cost(proposal.architecture), seconds)
+            history.add(record)
+        else:
+            record = history.find(proposal.architecture.genotype)
+            assert record is not None
+        if shared:
+            shared.add(proposal.architecture, record)
+    race.statistics.keep_only([race.key(space.parse(record.genotype)) for record in history.best(race.keep)])
+    bar.step(len(proposals) - decided, note(generation))
+    stop.check()
+
+
+def _record(proposal: Proposal, generation: int, outcome: Outcome, price: Cost, seconds: float) -> Record:
+    return Record(
+        number=0,
+        genotype=proposal.architecture.genotype,
+        generation=generation,
+        origin=proposal.origin,
+        parents=proposal.parents,
+        failed=outcome.failed,
+        score=None if outcome.score is None else outcome.score.value,
+        parts={} if outcome.score is None else outcome.score.terms,
+        params=price.params,
+        macs=price.macs,
+        seconds=seconds,
+        pictures=outcome.pictures,
+    )
 
 
 class SharedScores:
@@ -115,15 +196,28 @@ class SharedScores:
             for record in history:
                 self.add(space.parse(record.genotype), record)
 
+    def key(self, architecture: Architecture) -> str:
+        """What architectures of one function have in common."""
+        return self.space.function_key(architecture)
+
     def add(self, architecture: Architecture, record: Record) -> None:
         """Remembers a scored record; failed ones are not shared."""
         if record.failed is None and type(self.space).function_key is not Space.function_key:
-            self._known.setdefault(self.space.function_key(architecture), record)
+            self._known.setdefault(self.key(architecture), record)
 
-    def find(self, proposal: Proposal, generation: int, cost: Callable[[Architecture], Cost]) -> Record | None:
-        """The record of `proposal` with another's score, which its parts name as ``shared_with``; None if new."""
-        first = self._known.get(self.space.function_key(proposal.architecture)) if self._known else None
-        if first is None:
+    def find(
+        self, proposal: Proposal, generation: int, cost: Callable[[Architecture], Cost], here: bool = True
+    ) -> Record | None:
+        """The record of `proposal` with another's score, which its parts name as ``shared_with``; None if new.
+
+        Args:
+            proposal: an architecture without a record.
+            generation: of the new record.
+            cost: parameters and MACs of an architecture.
+            here: records of this generation count too.
+        """
+        first = self._known.get(self.key(proposal.architecture)) if self._known else None
+        if first is None or (not here and first.generation == generation):
             return None
         price = cost(proposal.architecture)
         return replace(

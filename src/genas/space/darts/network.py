@@ -11,7 +11,7 @@ from genas.space.base import Architecture, FeatureInfo, Network
 from genas.space.darts.auxiliary import AuxiliaryHead
 from genas.space.darts.encoding import NODES, Cell, DartsArchitecture, edge_index
 from genas.space.names import DARTS_OPERATIONS
-from genas.space.operations import FactorizedReduce, ReluConvBn, darts_operation
+from genas.space.operations import DilConv, FactorizedReduce, ReluConvBn, SepConv, darts_operation
 
 
 class DartsCell(nn.Module):
@@ -71,11 +71,17 @@ class DartsCell(nn.Module):
         `factors`, [8, B, 1, 1, 1], are drop-path's for the cell's operations; see `Network.drop_path_factors`.
         """
         states = [self.preprocess0(before_last, rectified=True), self.preprocess1(last, rectified=True)]
+        rectified: dict[int, Tensor] = {}  # most operations begin with a ReLU: done once for all readers of a state
         for node, pairs in enumerate(cell, 2):
             outputs = []
             for place, (number, source) in enumerate(pairs):
                 operation = self.edges[str(edge_index(source, node))][DARTS_OPERATIONS[number]]  # type: ignore[index]
-                out = operation(states[source])
+                if isinstance(operation, (SepConv, DilConv, FactorizedReduce)):
+                    if source not in rectified:
+                        rectified[source] = torch.relu(states[source])
+                    out = operation(rectified[source], rectified=True)
+                else:
+                    out = operation(states[source])
                 if factors is not None and not isinstance(operation, nn.Identity):
                     out = out * factors[2 * (node - 2) + place].to(out.dtype)
                 outputs.append(out)

@@ -1,0 +1,174 @@
+"""Opens a trained network (or one per seed) and its data, measures, writes the results down: `genas evaluate`."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from genas.config import merge
+from genas.device import describe_machine, open_fabric
+from genas.errors import ConfigError
+from genas.loading import TrainedModel, find_models, load_model
+from genas.report.build import build_report
+from genas.report.evaluation import build_evaluation_page
+from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
+from genas.retrain.source import data_source
+from genas.runs import flatten, write_csv, write_json
+
+FORMAT = "genas-evaluation-1"
+
+
+def evaluate(
+    path: str | Path,
+    data: str | None = None,
+    *,
+    data_root: str | Path | None = None,
+    settings: EvaluateSettings | Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "32",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Measures a trained network: accuracy, calibration, robustness, latency, flatness.
+
+    Args:
+        path: a run folder of ``genas search``, a folder of ``genas retrain`` (also of several seeds), an exported
+            folder, or a file of weights beside its ``model.json``.
+        data: a data set's name; None for the one of the run.
+        data_root: folder that holds the files of a named data set.
+        settings: what to measure, `EvaluateSettings` or a mapping of its fields.
+        out: where ``evaluation.json``, ``evaluation.html`` and the tables go; None for `path` itself.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``32``, ``bf16`` or ``16``; flatness is measured in 32 in any case.
+        quiet: no progress.
+
+    Returns:
+        What ``evaluation.json`` holds: ``models``, one object per seed (see `evaluate_model`), and ``summary``, means
+        and standard deviations of the figures over them.
+
+    Raises:
+        GenasError: no such network, unfit data, unknown shifts, one sentence each.
+    """
+    asked = settings if isinstance(settings, EvaluateSettings) else read_settings([settings or {}])
+    path = Path(path)
+    weights = find_models(path)
+    if precision.startswith("64"):
+        raise ConfigError("precision is 64; a trained network is measured in 32, bf16 or 16.")
+    fabric = open_fabric(device, precision)
+    first = load_model(weights[0])
+    check_shifts(asked, first.facts.image_shape[0])
+    source = data_source(path, weights[0], data, Path(data_root) if data_root else None)
+    splits = source.splits(first.facts, asked.image_size)
+    if fabric.device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+    results = []
+    for number, file in enumerate(weights):
+        model: TrainedModel = first if number == 0 else load_model(file)
+        results.append({"name": _name(file), **evaluate_model(model, source.name, splits, asked, fabric, quiet)})
+    content = {
+        "format": FORMAT,
+        "models": results,
+        "summary": summarise(results),
+        "settings": asked.model_dump(mode="json"),
+        "machine": {**describe_machine(fabric.device), "precision": precision},
+    }
+    write(Path(out) if out is not None else (path.parent if path.is_file() else path), content)
+    return content
+
+
+def read_settings(layers: Sequence[Mapping[str, Any]]) -> EvaluateSettings:
+    """The settings from nested mappings, later ones winning.
+
+    Raises:
+        ConfigError: an unknown key or an impossible value; every fault is named.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = merge(merged, layer)
+    try:
+        return EvaluateSettings.model_validate(merged)
+    except ValidationError as error:
+        known = flatten(EvaluateSettings().model_dump())
+        faults = []
+        for fault in error.errors():
+            key = ".".join(str(part) for part in fault["loc"])
+            if fault["type"] == "extra_forbidden":
+                faults.append(f"unknown key {key!r} (known are {', '.join(known)})")
+            else:
+                message = fault["msg"].removeprefix("Value error, ")
+                faults.append(f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}")
+        raise ConfigError(f"the settings of the evaluation are wrong: {'; '.join(faults)}.") from error
+
+
+def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Means over the networks of every figure that all of them have.
+
+    Returns:
+        By dotted name: ``mean`` and, of several networks, ``std`` (of the sample).
+    """
+    columns = [
+        {
+            key: value
+            for key, value in flatten({part: one[part] for part in _SUMMED if part in one}).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        for one in results
+    ]
+    summary = {}
+    for key in columns[0]:
+        values = [float(column[key]) for column in columns if key in column]
+        if len(values) == len(columns):
+            summary[key] = {"mean": statistics.fmean(values)}
+            if len(values) > 1:
+                summary[key]["std"] = statistics.stdev(values)
+    return summary
+
+
+_SUMMED = ("clean", "corruptions", "flatness")
+
+
+def write(folder: Path, content: Mapping[str, Any]) -> None:
+    """Writes ``evaluation.json``, the tables as CSV, ``evaluation.html``, and a search's report anew."""
+    write_json(folder / "evaluation.json", content)
+    write_csv(folder / "evaluation-per-class.csv", per_class_rows(content["models"]))
+    rows = corruption_rows(content["models"])
+    if rows:
+        write_csv(folder / "evaluation-corruptions.csv", rows)
+    else:
+        (folder / "evaluation-corruptions.csv").unlink(missing_ok=True)  # of an earlier evaluation
+    build_evaluation_page(folder)
+    if (folder / "config.yaml").is_file() and (folder / "report.html").is_file():
+        build_report(folder)
+
+
+def corruption_rows(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Accuracy by network, corruption and severity; severity 0 is the clean picture."""
+    rows = []
+    for one in results:
+        found = one.get("corruptions")
+        if not found:
+            continue
+        rows.append({"model": one["name"], "corruption": "none", "severity": 0, "top1": found["clean_top1"]})
+        for name, accuracies in found["accuracy"].items():
+            rows += [
+                {"model": one["name"], "corruption": name, "severity": severity, "top1": accuracy}
+                for severity, accuracy in zip(found["severities"], accuracies, strict=True)
+            ]
+    return rows
+
+
+def per_class_rows(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Accuracy by network and class."""
+    return [
+        {"model": one["name"], "class": row["name"], "count": row["count"], "top1": row.get("accuracy", "")}
+        for one in results
+        for row in one["clean"]["per_class"]
+    ]
+
+
+def _name(weights: Path) -> str:
+    folder = weights.parent.name
+    return folder if folder.startswith("seed-") else weights.stem

@@ -1,0 +1,266 @@
+"""The part of the report that shows what `genas evaluate` measured; also a page of its own."""
+
+import datetime
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genas.report.data import CorruptionCurve, EvaluationData, EvaluationTable, NoiseCurve
+from genas.report.page import count, number, percent, render_evaluation
+from genas.runs import write_atomically
+
+Result = Mapping[str, Any]
+
+
+def build_evaluation_page(folder: Path) -> Path:
+    """Writes ``evaluation.html`` beside ``evaluation.json``.
+
+    Args:
+        folder: holds ``evaluation.json``.
+
+    Returns:
+        The page's path.
+    """
+    evaluation = collect_evaluation(folder)
+    assert evaluation is not None
+    path = folder / "evaluation.html"
+    created = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
+    write_atomically(path, render_evaluation(f"Evaluation of {folder.name}", created, evaluation).encode())
+    return path
+
+
+def collect_evaluation(folder: Path) -> EvaluationData | None:
+    """What ``evaluation.json`` of a folder tells; None without that file."""
+    file = folder / "evaluation.json"
+    return describe(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+
+
+def describe(content: Mapping[str, Any]) -> EvaluationData:
+    """What `genas.evaluate` returned, as texts, tables and curves."""
+    models, summary = content["models"], content["summary"]
+    noise: dict[str, tuple[NoiseCurve, ...]] = {}
+    for scale in ("absolute", "relative"):
+        curves = tuple(
+            NoiseCurve(
+                one["name"],
+                one["model"]["genotype"],
+                *(tuple(one["flatness"]["noise"][scale][key]) for key in ("sigmas", "losses", "spread")),
+            )
+            for one in models
+            if scale in one.get("flatness", {}).get("noise", {})
+        )
+        if curves:
+            noise[scale] = curves
+    return EvaluationData(
+        networks=tuple(one["name"] for one in models),
+        facts=_facts(models, summary, content["machine"]),
+        cards=_cards(models[0], summary),
+        bins=_bins(models),
+        corruptions=_corruptions(models),
+        noise=noise,
+        tables=_tables(models),
+    )
+
+
+def with_spread(entry: Mapping[str, float], show: Any) -> str:
+    """A mean, with its standard deviation over networks where there are several."""
+    text: str = show(entry["mean"])
+    return f"{text} ± {show(entry['std'])}" if "std" in entry else text
+
+
+def _facts(models: Sequence[Result], summary: Result, machine: Result) -> tuple[tuple[str, str], ...]:
+    first = models[0]
+    data, clean = first["data"], first["clean"]
+    rows = [
+        (
+            "Pictures",
+            f"{data['pictures']:,} test pictures of {data['name']}" + "".join(f"; {n}" for n in data["notes"]),
+        ),
+        ("Size", f"{count(first['model']['params'])} parameters, {count(first['model']['macs'])} MACs"),
+        ("Top-1 accuracy", with_spread(summary["clean.top1"], percent) + _error(models, clean)),
+    ]
+    if "clean.top5" in summary:
+        rows.append(("Top-5 accuracy", with_spread(summary["clean.top5"], percent)))
+    rows += [
+        ("Negative log-likelihood", with_spread(summary["clean.nll"], number)),
+        ("Calibration error", with_spread(summary["clean.ece"], percent) + f" ({len(clean['reliability'])} bins)"),
+    ]
+    if "corruptions" in first:
+        rows.append(
+            (
+                "On corrupted pictures",
+                f"{with_spread(summary['corruptions.mean_corruption_accuracy'], percent)} on average over corruptions "
+                "and severities"
+                + (
+                    f"; relative drop {with_spread(summary['corruptions.relative_drop'], percent)}"
+                    if "corruptions.relative_drop" in summary
+                    else ""
+                ),
+            )
+        )
+    if len(models) > 1:
+        rows.append(("Networks", f"{len(models)} seeds; ± is the standard deviation over them"))
+    rows.append(("Device", f"{_device(machine)}, precision {machine['precision']}"))
+    return tuple(rows)
+
+
+def _error(models: Sequence[Result], clean: Result) -> str:
+    return f" (standard error {percent(clean['top1_standard_error'])})" if len(models) == 1 else ""
+
+
+def _device(machine: Result) -> str:
+    name, device = machine["device_name"], machine["device"]
+    return str(name) if name == device else f"{name} ({device})"
+
+
+def _cards(first: Result, summary: Result) -> tuple[tuple[str, str], ...]:
+    cards = [("Test accuracy", percent(summary["clean.top1"]["mean"])), ("Parameters", count(first["model"]["params"]))]
+    cards.append(("Calibration error", percent(summary["clean.ece"]["mean"])))
+    if "corruptions" in first:
+        cards.append(("Corruption accuracy", percent(summary["corruptions.mean_corruption_accuracy"]["mean"])))
+    return tuple(cards)
+
+
+def _bins(models: Sequence[Result]) -> tuple[tuple[float, float, float], ...]:
+    rows = []
+    for together in zip(*(one["clean"]["reliability"] for one in models), strict=True):
+        filled = [row for row in together if row["count"]]
+        pictures = sum(row["count"] for row in filled)
+        if not pictures:
+            continue
+        confidence, right = (
+            sum(row["count"] * row[key] for row in filled) / pictures for key in ("confidence", "accuracy")
+        )
+        rows.append((confidence, right, pictures / sum(one["clean"]["pictures"] for one in models)))
+    return tuple(rows)
+
+
+def _corruptions(models: Sequence[Result]) -> tuple[CorruptionCurve, ...]:
+    found = [one["corruptions"] for one in models if "corruptions" in one]
+    if not found:
+        return ()
+    curves = []
+    for name in found[0]["accuracy"]:
+        rows = [[one["clean_top1"], *one["accuracy"][name]] for one in found]
+        means = tuple(sum(column) / len(column) for column in zip(*rows, strict=True))
+        curves.append(CorruptionCurve(name, found[0]["groups"][name], means))
+    return tuple(curves)
+
+
+def _tables(models: Sequence[Result]) -> tuple[EvaluationTable, ...]:
+    tables = []
+    curves = _corruptions(models)
+    if curves:
+        rows = [
+            (curve.name, *(percent(value) for value in curve.accuracies[1:]), percent(_mean(curve.accuracies[1:])))
+            for curve in curves
+        ]
+        found = models[0]["corruptions"]
+        left_out = found["left_out"]
+        tables.append(
+            EvaluationTable(
+                "Accuracy by corruption and severity",
+                ("corruption", "1", "2", "3", "4", "5", "mean"),
+                tuple(rows),
+                f"On {found['pictures']:,} test pictures; {percent(curves[0].accuracies[0])} of them are recognised "
+                "when clean."
+                + (f" Left out, as they do nothing to grey pictures: {', '.join(left_out)}." if left_out else ""),
+            )
+        )
+    tables += [table for table in (_shifts(models), _outside(models), _sharpness(models), _latency(models)) if table]
+    tables.append(_classes(models))
+    return tuple(tables)
+
+
+def _shifts(models: Sequence[Result]) -> EvaluationTable | None:
+    rows = [
+        (
+            _set_name(one["name"]) + (f", {model['name']}" if len(models) > 1 else ""),
+            f"{one['pictures']:,}",
+            str(one["classes"]) + (f" ({len(one['unmatched'])} unknown)" if one["unmatched"] else ""),
+            percent(one["top1"]),
+            percent(one["same_classes_top1"]) if "same_classes_top1" in one else "",
+            number(one["nll"]),
+            percent(one["ece"]),
+        )
+        for model in models
+        for one in model.get("shifts", ())
+    ]
+    heads = ("set", "pictures", "classes", "top-1", "top-1 of the test set", "NLL", "calibration error")
+    remark = (
+        "Logits are restricted to the classes of the set; the test set's accuracy is given under the same restriction."
+    )
+    return EvaluationTable("Other test sets", heads, tuple(rows), remark) if rows else None
+
+
+def _outside(models: Sequence[Result]) -> EvaluationTable | None:
+    rows = [
+        (
+            f"{_set_name(one['name'])}, {label}" + (f", {model['name']}" if len(models) > 1 else ""),
+            f"{one['pictures']:,}",
+            *(percent(one[score][key]) for key in ("auroc", "aupr_out", "aupr_in", "fpr_at_95")),
+        )
+        for model in models
+        for one in model.get("ood", ())
+        for score, label in (("max_softmax", "largest probability"), ("energy", "energy"))
+    ]
+    heads = ("set and score", "pictures", "AUROC", "AUPR out", "AUPR in", "FPR at 95 %")
+    remark = (
+        "AUPR: area under the precision-recall curve with the outside or the inside pictures as positives. "
+        "FPR at 95 %: share of the outside pictures that pass where 95 % of the test pictures do."
+    )
+    return EvaluationTable("Telling pictures of no known class", heads, tuple(rows), remark) if rows else None
+
+
+def _sharpness(models: Sequence[Result]) -> EvaluationTable | None:
+    steps: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for model in models:
+        for row in model.get("flatness", {}).get("sharpness", ()):
+            steps[(row["kind"], row["rho"])].append(row["increase"])
+    rows = [
+        (f"{kind} step, rho {number(rho)}", *(number(value) for value in values))
+        for (kind, rho), values in steps.items()
+    ]
+    if not rows:
+        return None
+    found = models[0]["flatness"]
+    remark = (
+        f"Increase of the loss after one normalised ascent step, on {found['pictures']:,} {found['on']} pictures "
+        f"(loss {number(found['loss'])} before it). The adaptive step does not change when weights are rescaled "
+        "without changing the function."
+    )
+    heads = ("step", *(model["name"] for model in models if "flatness" in model))
+    return EvaluationTable("Sharpness", heads, tuple(rows), remark)
+
+
+def _latency(models: Sequence[Result]) -> EvaluationTable | None:
+    rows = [
+        (
+            str(one["batch_size"]) + (f", {model['name']}" if len(models) > 1 else ""),
+            *(f"{1e3 * one[key]:.3g} ms" for key in ("median", "q05", "q95")),
+            f"{one['throughput']:,.0f}",
+        )
+        for model in models
+        for one in model.get("latency", ())
+    ]
+    heads = ("pictures per pass", "median", "5 %", "95 %", "pictures / s")
+    return EvaluationTable("Time of a forward pass", heads, tuple(rows)) if rows else None
+
+
+def _classes(models: Sequence[Result]) -> EvaluationTable:
+    rows = []
+    for together in zip(*(one["clean"]["per_class"] for one in models), strict=True):
+        values = [row["accuracy"] for row in together if "accuracy" in row]
+        rows.append((together[0]["name"], f"{together[0]['count']:,}", percent(_mean(values)) if values else ""))
+    return EvaluationTable("Accuracy by class", ("class", "pictures", "accuracy"), tuple(rows), folded=len(rows) > 12)
+
+
+def _set_name(name: str) -> str:
+    """The end of a path is enough to tell sets apart in a table."""
+    return name if len(name) <= 24 else "/".join(name.rstrip("/").split("/")[-2:])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,63 @@
+"""Where a trained network's test pictures come from: the data set that is named, or the one of its run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from genas.data import Splits
+from genas.errors import ConfigError
+from genas.loading import ModelFacts
+from genas.retrain.unseen import open_splits
+from genas.runs import read_config
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set by name.
+
+    Args:
+        name: as ``--data`` takes it.
+        root: folder of a named data set's files.
+        image_size: side that the run asked for; None for the network's.
+        seed: of the run, which fixes the halves.
+    """
+
+    name: str
+    root: Path | None = None
+    image_size: int | None = None
+    seed: int = 0
+
+    def splits(self, facts: ModelFacts, image_size: int | None = None) -> Splits:
+        """The data set at the size of the network, or at `image_size`."""
+        size = image_size if image_size is not None else self.image_size
+        return open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed)
+
+
+def run_folder(path: Path, weights: Path) -> Path | None:
+    """The run that a network belongs to: the nearest folder above its weights that holds a ``config.yaml``."""
+    folders = (path, weights.parent, *list(weights.parent.parents)[:2])
+    return next((folder for folder in folders if (folder / "config.yaml").is_file()), None)
+
+
+def data_source(path: Path, weights: Path, data: str | None = None, root: Path | None = None) -> DataSource:
+    """The data set that was asked for, or else the one of the run that the network belongs to.
+
+    Args:
+        path: what the user named.
+        weights: the file that was found there.
+        data: the data set asked for.
+        root: folder of a named data set's files.
+
+    Raises:
+        ConfigError: none was asked for and the network belongs to no run.
+    """
+    if data is not None:
+        return DataSource(data, root)
+    folder = run_folder(path, weights)
+    if folder is not None:
+        config = read_config(folder)
+        own = config.get("data")
+        if isinstance(own, Mapping) and "name" in own:
+            where = root or (Path(own["root"]) if own.get("root") else None)
+            return DataSource(str(own["name"]), where, own.get("image_size"), int(config.get("seed") or 0))
+    raise ConfigError(f"{path} belongs to no run whose data set could be used; name one with --data.")

@@ -1,0 +1,103 @@
+"""The same functions, computed in ways that the CPU is faster at.
+
+Each function here equals the torch call it stands for up to rounding (tested, gradients too). They apply to pictures on
+the CPU in the channels-last layout only (`suits`); the layout is therefore the switch: ``supernet.layout=contiguous``
+and ``proxy.evaluation.engine=plain`` compute with torch's own operators. What was slow, and by how much, is measured in
+``benchmarks/``: the gradient of dilated depthwise convolutions, strided 1x1 convolutions, and both pools.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def suits(x: Tensor) -> bool:
+    """Whether `x`, [B, C, H, W], is on the CPU, in channels-last layout and in that only."""
+    return x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def dilated_depthwise(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """A depthwise convolution of dilation 2, odd kernel and "same" padding, as undilated ones on every second pixel.
+
+    With stride 2 only the pixels of even rows and columns are read; with stride 1 the four phases of the picture are
+    four pictures of half the side. oneDNN's gradient of the dilated form is 5 to 40 times slower.
+
+    Args:
+        x: [B, C, H, W].
+        convolution: its weight is [C, 1, K, K].
+
+    Returns:
+        [B, C, ceil(H/stride), ceil(W/stride)].
+    """
+    weight, padding = convolution.weight, convolution.kernel_size[0] // 2
+    if convolution.stride[0] == 2:
+        return functional.conv2d(x[:, :, ::2, ::2], weight, None, 1, padding, 1, convolution.groups)
+    count, channels, height, width = x.shape
+    if height % 2 or width % 2:
+        x = functional.pad(x, (0, width % 2, 0, height % 2))  # zeros, as the padding of the convolution itself
+    rows, columns = x.shape[2] // 2, x.shape[3] // 2
+    phases = x.permute(0, 2, 3, 1).reshape(count, rows, 2, columns, 2, channels).permute(2, 4, 0, 1, 3, 5)
+    phases = phases.reshape(4 * count, rows, columns, channels).permute(0, 3, 1, 2)
+    out = functional.conv2d(phases, weight, None, 1, padding, 1, convolution.groups)
+    out = out.permute(0, 2, 3, 1).reshape(2, 2, count, rows, columns, channels).permute(2, 3, 0, 4, 1, 5)
+    out = out.reshape(count, 2 * rows, 2 * columns, channels).permute(0, 3, 1, 2)
+    return out[:, :, :height, :width] if height % 2 or width % 2 else out
+
+
+def shifted_pair(x: Tensor, even: Tensor, odd: Tensor) -> Tensor:
+    """Two 1x1 stride-2 convolutions, the second one pixel aside, side by side: one 2x2 convolution with zeros.
+
+    Args:
+        x: [B, Cin, H, W], H and W even.
+        even: [C1, Cin, 1, 1].
+        odd: [C2, Cin, 1, 1].
+
+    Returns:
+        [B, C1 + C2, H/2, W/2].
+    """
+    weight = torch.cat([functional.pad(even, (0, 1, 0, 1)), functional.pad(odd, (1, 0, 1, 0))])
+    return functional.conv2d(x, weight, stride=2)
+
+
+def average_pool(x: Tensor, stride: int) -> Tensor:
+    """3x3 average that does not count the padding, as a depthwise convolution and a correction at the border.
+
+    Args:
+        x: [B, C, H, W].
+        stride: 1 or 2.
+
+    Returns:
+        [B, C, ceil(H/stride), ceil(W/stride)].
+    """
+    channels = x.shape[1]
+    sums = functional.conv2d(x, x.new_ones(channels, 1, 3, 3), None, stride, 1, 1, channels)
+    counts = functional.conv2d(x.new_ones(1, 1, *x.shape[2:]), x.new_ones(1, 1, 3, 3), None, stride, 1)
+    return sums.mul_(counts.reciprocal_())
+
+
+def max_pool(x: Tensor, stride: int) -> Tensor:
+    """3x3 maximum along rows, then along columns; bit-identical, for use without gradients.
+
+    Args:
+        x: [B, C, H, W].
+        stride: 1 or 2.
+
+    Returns:
+        [B, C, ceil(H/stride), ceil(W/stride)].
+    """
+    for axis in (2, 3):
+        size = x.shape[axis]
+
+        def part(first: int, whole: Tensor = x, axis: int = axis, size: int = size) -> Tensor:
+            index = [slice(None)] * 4
+            index[axis] = slice(first, size, stride)
+            return whole[tuple(index)]
+
+        out = part(0).clone(memory_format=torch.channels_last)
+        after, before = part(1), part(stride - 1)
+        start = out.narrow(axis, 0, after.shape[axis])
+        torch.maximum(start, after, out=start)
+        rest = out.narrow(axis, 1, out.shape[axis] - 1)
+        torch.maximum(rest, before.narrow(axis, 0, rest.shape[axis]), out=rest)
+        x = out
+    return x

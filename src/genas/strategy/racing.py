@@ -1,0 +1,272 @@
+"""A race: the architectures of a generation on growing sets of pictures, losers stopped early.
+
+A search keeps the `parents` best architectures; how bad the others are does not matter to it. All contenders see the
+same random pictures under the same noise. After each round, which doubles the pictures, the spread of every score
+is estimated by resampling the pictures (Poisson bootstrap, the same weights for all, shrunk as the seen part of the
+finite validation set grows). A contender outside the `parents` best is stopped when it overtakes any one of them with
+small probability; per generation these probabilities may add up to ``race_error``, evenly over the rounds. What is
+left at the end has seen every picture, so the scores of the kept are whole.
+
+The best of earlier generations take part without new work. Their statistics of each picture are known, so it is also
+known by how much the pictures seen so far flatter them; the contenders' means are corrected by that (control variate).
+
+Racing of configurations on growing samples follows Maron and Moore (Hoeffding races, NIPS 1993) and
+Birattari et al. (F-Race, GECCO 2002); resampling instead of a bound, and the finite population, are ours.
+
+What each picture gave is kept in ``race/`` of the run folder until the generation is in the history, so that a killed
+race is run again from there and ends bit-identically.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.errors import DataError, Interrupted, RunError
+from genas.proxy.base import Proxy, Score
+from genas.seeding import torch_rng
+from genas.space.base import Architecture
+
+NOT_THE_ARCHITECTURES_FAULT = (MemoryError, Interrupted, DataError, RunError)
+REPLICATES = 256  # resamples; the standard error of a spread is then 4 %
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a contender's race ended.
+
+    Args:
+        score: whole, or an estimate where the contender was stopped; None when it failed.
+        pictures: pictures seen by a stopped contender; None where the score is whole.
+        failed: why it could not be scored, or None.
+    """
+
+    score: Score | None
+    pictures: int | None
+    failed: str | None = None
+
+
+class Statistics:
+    """What each picture gave for each architecture, [pictures, K], in memory and on disk.
+
+    Args:
+        folder: where the files go; None for memory only.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._known: dict[str, Tensor] = {}
+
+    def rows(self, key: str, count: int) -> Tensor | None:
+        """The first `count` rows, or None where fewer are known."""
+        if key not in self._known and self.folder is not None and self._path(key).exists():
+            self._known[key] = load_checkpoint(self._path(key))[0]["statistics"]
+        known = self._known.get(key)
+        return None if known is None or len(known) < count else known[:count]
+
+    def extend(self, key: str, rows: Tensor) -> None:
+        """Adds rows behind those that are known."""
+        known = self._known.get(key)
+        self._known[key] = rows if known is None else torch.cat([known, rows])
+        if self.folder is not None:
+            save_checkpoint(self._path(key), {"statistics": self._known[key]}, {"kind": "race", "key": key})
+
+    def keep_only(self, keys: Sequence[str]) -> None:
+        """Forgets all others."""
+        wanted = set(keys)
+        self._known = {key: rows for key, rows in self._known.items() if key in wanted}
+        if self.folder is not None and self.folder.exists():
+            names = {self._path(key).name for key in wanted}
+            for path in self.folder.glob("*.safetensors"):
+                if path.name not in names:
+                    path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.safetensors"
+
+
+def rounds(total: int, batch_size: int, start: int) -> list[slice]:
+    """Parts of a walk through `total` pictures, in batches: about `start` pictures, then doubling what was seen.
+
+    A last part of less than a quarter of what was seen joins the one before.
+    """
+    batches = -(-total // batch_size)
+    edges = [0, min(batches, max(1, round(start / batch_size)))]
+    while edges[-1] < batches:
+        edges.append(min(batches, 2 * edges[-1]))
+        if batches - edges[-1] < edges[-1] / 4:
+            edges[-1] = batches
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+class Race:
+    """Races generations; one object for a whole search.
+
+    Args:
+        proxy: a raceable one.
+        keep: how many of the best the search keeps.
+        error: probability per generation of stopping one that should have been kept.
+        start: pictures of the first round.
+        seed: the run's seed.
+        folder: ``race/`` of the run folder; None for memory only.
+        key: what architectures with the same statistics have in common; None for the genotype.
+    """
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        keep: int,
+        error: float,
+        start: int,
+        seed: int,
+        folder: Path | None = None,
+        key: Callable[[Architecture], str] | None = None,
+    ) -> None:
+        self.key = key or (lambda architecture: architecture.genotype)
+        self.proxy, self.keep, self.error, self.seed = proxy, keep, error, seed
+        self.statistics = Statistics(folder)
+        self.total = proxy.scoring.validation_count
+        self.batch_size = proxy.scoring.evaluation.batch_size
+        self.parts = rounds(self.total, self.batch_size, start)
+        self.seen = 0  # pictures (times architectures) that this process evaluated
+
+    def run(
+        self,
+        contenders: Sequence[Architecture],
+        holders: Sequence[Architecture],
+        name: int,
+        tick: Callable[[int], None] | None = None,
+    ) -> dict[str, Outcome]:
+        """Races `contenders` against each other and against the best so far.
+
+        Args:
+            contenders: new architectures, no two alike.
+            holders: the best of earlier generations, scored whole, at most `keep`.
+            name: number of the generation; names the resampling.
+            tick: called after every piece of work with the number of contenders decided by now.
+
+        Returns:
+            An outcome for each contender, by genotype.
+        """
+        outcomes: dict[str, Outcome] = {}
+        active = list(contenders)
+        before = [(holder, self._rows(holder, self.total)) for holder in holders]
+        count = 0
+        for number, part in enumerate(self.parts):
+            count = min(part.stop * self.batch_size, self.total)
+            for architecture in list(active):
+                failed = self._advance(architecture, part, count)
+                if failed is not None:
+                    outcomes[architecture.genotype] = Outcome(None, None, failed)
+                    active.remove(architecture)
+                if tick is not None:
+                    tick(len(outcomes))
+            if part.stop * self.batch_size < self.total and len(active) + len(holders) > self.keep:
+                stopped = self._stopped(active, before, count, (name, number))
+                for architecture, score in stopped:
+                    outcomes[architecture.genotype] = Outcome(score, count)
+                    active.remove(architecture)
+                    if tick is not None:
+                        tick(len(outcomes))
+        for architecture in active:
+            rows = self.statistics.rows(self.key(architecture), self.total)
+            assert rows is not None
+            outcomes[architecture.genotype] = self._scored(architecture, rows.mean(0), None)
+        return outcomes
+
+    def _scored(self, architecture: Architecture, means: Tensor, pictures: int | None) -> Outcome:
+        try:
+            score = self.proxy.score_of_means(architecture, means)
+            if not math.isfinite(score.value):
+                return Outcome(None, None, f"GenasError: the score is {score.value}")
+            return Outcome(score, pictures)
+        except Exception as error:
+            return Outcome(None, None, describe(error))
+
+    def _advance(self, architecture: Architecture, part: slice, count: int) -> str | None:
+        """Makes the statistics of `architecture` reach `count` pictures; gives the reason where it fails."""
+        if self.statistics.rows(self.key(architecture), count) is None:
+            try:
+                rows = self.proxy.statistics(architecture, part)
+            except NOT_THE_ARCHITECTURES_FAULT:
+                raise
+            except Exception as error:
+                return describe(error)
+            self.seen += len(rows)
+            self.statistics.extend(self.key(architecture), rows)
+        rows_known = self.statistics.rows(self.key(architecture), count)
+        if rows_known is None or not bool(rows_known.isfinite().all()):
+            return "GenasError: a picture's loss is not finite"
+        return None
+
+    def _rows(self, architecture: Architecture, count: int) -> Tensor:
+        """All rows of an architecture scored earlier; evaluated again where the files are gone."""
+        rows = self.statistics.rows(self.key(architecture), count)
+        if rows is None:
+            for part in self.parts:
+                self._advance(architecture, part, min(part.stop * self.batch_size, self.total))
+            rows = self.statistics.rows(self.key(architecture), count)
+        assert rows is not None
+        return rows
+
+    def _stopped(
+        self,
+        active: Sequence[Architecture],
+        before: Sequence[tuple[Architecture, Tensor]],
+        count: int,
+        name: tuple[int, int],
+    ) -> list[tuple[Architecture, Score]]:
+        """Who can be stopped after a round, with the estimates of their scores."""
+        weights = torch.ones(REPLICATES + 1, count, dtype=torch.float64)  # row 0: the estimate itself
+        rng = torch_rng(self.seed, "race", *name)
+        weights[1:] = torch.poisson(weights[1:], generator=rng)
+        weights /= weights.sum(1, keepdim=True)
+        shrink = math.sqrt(max(self.total - count, 0) / self.total)
+
+        def resampled(rows: Tensor) -> Tensor:  # [R + 1, K]: means that the whole set might have
+            means = weights @ rows
+            return means[:1] + shrink * (means - means[:1])
+
+        means = [resampled(self._rows(architecture, count)) for architecture in active]
+        if before:
+            holders = torch.stack([rows for _, rows in before]).mean(0)
+            correction = holders.mean(0) - resampled(holders[:count])
+            means = [one + correction for one in means]
+        values = [self.proxy.values_of_means(*pair) for pair in zip(active, means, strict=True)]
+        fixed = [
+            self.proxy.values_of_means(holder, rows.mean(0, keepdim=True)).expand(REPLICATES + 1)
+            for holder, rows in before
+        ]
+        everyone = torch.stack([*values, *fixed])  # [architectures, R + 1]
+        order = everyone[:, 0].argsort(descending=True, stable=True).tolist()
+        best = everyone[order[: self.keep]]
+        risks = []
+        for place in order[self.keep :]:
+            if place < len(active):
+                lead = best - everyone[place]
+                spread = lead[:, 1:].std(1)
+                if bool(lead[:, 1:].isfinite().all()):
+                    z = lead[:, 0] / (spread * math.sqrt(2)).clamp_min(1e-300)
+                    risks.append((float(0.5 * torch.erfc(z.min())), place))
+        stopped = []
+        left = self.error / max(len(self.parts) - 1, 1)
+        for risk, place in sorted(risks):
+            left -= risk
+            if left < 0:
+                break
+            outcome = self._scored(active[place], means[place][0], count)
+            if outcome.score is not None:
+                stopped.append((active[place], outcome.score))
+        return stopped
+
+
+def describe(error: Exception) -> str:
+    """An error as one line for the record."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,135 @@
+"""Does a race keep what full evaluation keeps, and at what share of the pictures?
+
+    GENAS_DATA=... python studies/racing/run.py --seed 0 --out studies/racing/seed-0.json
+
+Trains a NAS-Bench-201 supernet on CIFAR-10, then searches twice with the same seed: every architecture on all pictures,
+and racing. Each architecture's statistics of all pictures are computed once and serve both, so that the two differ in
+the decisions alone; pictures are counted as a race would have evaluated them.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from genas.data import open_dataset
+from genas.device import open_fabric
+from genas.proxy import BatchNormSettings, EvaluationSettings, Proxy, ProxySettings, Scoring, open_proxy
+from genas.space import Cost, open_space
+from genas.strategy import History, SearchSettings, open_search, run_search
+from genas.strategy.racing import rounds
+from genas.supernet import SupernetSettings, initial_weights, train_supernet
+
+
+class Known(Proxy):
+    """A proxy that computes the statistics of a function once."""
+
+    by_function = True
+
+    def __init__(self, inner: Proxy, parts: list[slice]) -> None:
+        super().__init__(inner.scoring)
+        self.inner, self.parts, self.seen = inner, parts, 0
+        self._table: dict[tuple[str, int], torch.Tensor] = {}
+
+    @property
+    def raceable(self) -> bool:
+        return True
+
+    def statistics(self, architecture, part):
+        key = (self.scoring.space.function_key(architecture), part.start)
+        if key not in self._table:
+            for each in self.parts:
+                self._table[key[0], each.start] = self.inner.statistics(architecture, each)
+            self.scoring.forget()
+        self.seen += len(self._table[key])
+        return self._table[key]
+
+    def score_of_means(self, architecture, means):
+        return self.inner.score_of_means(architecture, means)
+
+    def values_of_means(self, architecture, means):
+        return self.inner.values_of_means(architecture, means)
+
+    def score(self, architecture):
+        rows = torch.cat([self.statistics(architecture, part) for part in self.parts])
+        return self.score_of_means(architecture, rows.mean(0))
+
+
+def kept(history: History, full, generation: int, count: int) -> tuple[set[str], set[str]]:
+    """Genotypes kept after a generation: by the search, and by the whole scores of all that it proposed."""
+    mine = {record.genotype for record in history.best(count, before_generation=generation + 1)}
+    everyone = [record for record in history if record.generation <= generation and record.failed is None]
+    everyone.sort(key=lambda record: (-full(record.genotype), record.number))
+    return mine, {record.genotype for record in everyone[:count]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--channels", type=int, default=4)
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--generations", type=int, default=10)
+    parser.add_argument("--proxy", default="flatness")
+    parser.add_argument("--folder", type=Path, default=Path("runs/racing"))
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    begun = time.perf_counter()
+    fabric = open_fabric("cpu")
+    data = Path(os.environ["GENAS_DATA"]) / "cifar10"
+    splits = open_dataset(f"parquet:{data}").splits(given.seed)
+    space = open_space("nasbench201", cells_per_stage=1, channels=given.channels)
+    folder = given.folder / f"seed-{given.seed}"
+    settings = SupernetSettings(epochs=given.epochs, nesterov=True, weight_decay=5e-4, clip=None, learning_rate=0.1)
+    supernet = train_supernet(folder, space, splits, settings, fabric, given.seed, quiet=True)
+    scoring = Scoring(
+        space,
+        supernet,
+        initial_weights(folder),
+        splits,
+        fabric,
+        given.seed,
+        BatchNormSettings(),
+        EvaluationSettings(pictures=given.pictures, batch_size=250),
+    )
+    proxy = Known(open_proxy(scoring, ProxySettings(expression=given.proxy)), rounds(given.pictures, 250, 256))
+    result = {
+        "seed": given.seed,
+        "torch": torch.__version__,
+        "proxy": given.proxy,
+        "pictures": given.pictures,
+        "channels": given.channels,
+        "supernet_epochs": given.epochs,
+        "generations": given.generations,
+        "population": 50,
+    }
+    for budget in ("exact", "racing"):
+        proxy.seen = 0
+        search = SearchSettings(generations=given.generations, budget=budget)
+        with History(":memory:") as history:
+            best = run_search(open_search(space, search), proxy, history, lambda _: Cost(1, 1), given.seed, quiet=True)
+            row = {"winner": best.genotype, "winner_score": best.score, "architectures": len(history)}
+            row["pictures_evaluated"] = proxy.seen
+            if budget == "racing":
+                row["stopped"] = sum(record.pictures is not None for record in history)
+                whole = lambda genotype: proxy.score(space.parse(genotype)).value  # noqa: E731
+                pairs = [kept(history, whole, number, search.parents) for number in range(given.generations)]
+                row["kept_alike"] = [len(mine & wanted) for mine, wanted in pairs]
+                row["kept"] = [len(wanted) for _, wanted in pairs]
+                row["winner_full_score"] = whole(best.genotype)
+        result[budget] = row
+        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    racing, exact = result["racing"], result["exact"]
+    result["share_of_pictures"] = racing["pictures_evaluated"] / exact["pictures_evaluated"]
+    result["agreement"] = sum(racing["kept_alike"]) / sum(racing["kept"])
+    result["winner_relative"] = racing["winner_full_score"] / exact["winner_score"]
+    result["seconds"] = round(time.perf_counter() - begun)
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps({key: result[key] for key in ("seed", "share_of_pictures", "agreement", "winner_relative")}))
+
+
+if __name__ == "__main__":
+    main()

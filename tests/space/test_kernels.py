@@ -1,0 +1,90 @@
+"""Every function of `genas.space.kernels` equals torch's own, gradients included."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from genas.space import kernels, open_space
+
+SIZES = [(8, 8), (7, 9), (1, 4), (5, 2)]
+
+
+def pictures(channels: int, size: tuple[int, int], dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    images = torch.randn(3, channels, *size, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    return images.requires_grad_()
+
+
+def gradients(out: torch.Tensor, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    weights = torch.arange(out.numel(), dtype=out.dtype).reshape(out.shape).sin()
+    return torch.autograd.grad((out * weights).sum(), inputs)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_dilated_depthwise(size, stride, kernel):
+    convolution = nn.Conv2d(6, 6, kernel, stride, kernel - 1, dilation=2, groups=6, bias=False).double()
+    x = pictures(6, size)
+    ours, theirs = kernels.dilated_depthwise(x, convolution), convolution(x)
+    torch.testing.assert_close(ours, theirs)
+    for mine, wanted in zip(
+        gradients(ours, x, convolution.weight), gradients(theirs, x, convolution.weight), strict=True
+    ):
+        torch.testing.assert_close(mine, wanted)
+
+
+@pytest.mark.parametrize("widths", [(3, 3), (2, 5)])
+def test_shifted_pair(widths):
+    x = pictures(5, (8, 6))
+    even, odd = (torch.randn(width, 5, 1, 1, dtype=torch.float64, requires_grad=True) for width in widths)
+    ours = kernels.shifted_pair(x, even, odd)
+    theirs = torch.cat([functional.conv2d(x, even, stride=2), functional.conv2d(x[:, :, 1:, 1:], odd, stride=2)], 1)
+    torch.testing.assert_close(ours, theirs)
+    for mine, wanted in zip(gradients(ours, x, even, odd), gradients(theirs, x, even, odd), strict=True):
+        torch.testing.assert_close(mine, wanted)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_pools(size, stride):
+    x = pictures(4, size)
+    ours = kernels.average_pool(x, stride)
+    theirs = functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(gradients(ours, x)[0], gradients(theirs, x)[0])
+    with torch.no_grad():
+        single = x.float().contiguous(memory_format=torch.channels_last)
+        assert torch.equal(kernels.max_pool(single, stride), functional.max_pool2d(single, 3, stride, 1))
+
+
+def test_max_pool_hands_nan_and_infinity_on():
+    with torch.no_grad():
+        x = torch.zeros(1, 2, 6, 6).contiguous(memory_format=torch.channels_last)
+        x[0, 0, 2, 2], x[0, 1, 5, 0] = float("nan"), float("inf")
+        torch.testing.assert_close(kernels.max_pool(x, 1), functional.max_pool2d(x, 3, 1, 1), equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+def test_networks_compute_the_same_in_both_layouts(name):
+    """The layout is the switch: contiguous pictures take torch's own operators everywhere."""
+    import random
+
+    sizes = {"darts": {"cells": 3, "channels": 4}, "nasbench201": {"cells_per_stage": 1, "channels": 4}}
+    space = open_space(name, **sizes[name])
+    torch.manual_seed(0)
+    plain = space.network(3).double().train()
+    fast = space.network(3).double().train()
+    fast.load_state_dict(plain.state_dict())
+    fast.to(memory_format=torch.channels_last)
+    images = torch.randn(4, 3, 18, 18, dtype=torch.float64)
+    for seed in range(4):
+        path = space.sample(random.Random(seed))
+        for network, given in ((plain, images), (fast, images.contiguous(memory_format=torch.channels_last))):
+            network.zero_grad()
+            network(given, path).square().sum().backward()
+        theirs = dict(plain.named_parameters())
+        for key, parameter in fast.named_parameters():
+            assert (parameter.grad is None) == (theirs[key].grad is None)
+            if parameter.grad is not None:
+                torch.testing.assert_close(parameter.grad, theirs[key].grad, rtol=1e-7, atol=1e-9)

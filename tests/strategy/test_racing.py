@@ -1,0 +1,235 @@
+"""Races keep what full evaluation keeps, and can be turned off, killed and continued."""
+
+import math
+import random
+from itertools import pairwise
+
+import pytest
+import torch
+
+from genas.proxy import Accuracy, Angle, EvaluationSettings, Flatness, FlatnessSettings, ProxySettings, open_proxy
+from genas.proxy.base import Proxy, Score
+from genas.space import Cost, open_space
+from genas.strategy import History, SearchSettings, open_search, run_search
+from genas.strategy.racing import Race, rounds
+
+SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
+KEEP = 4
+
+
+class Pictures(Proxy):
+    """Means of made losses: `total` pictures of common difficulty, plus each architecture's own level and noise."""
+
+    raceable = True  # type: ignore[assignment]
+
+    def __init__(self, total: int = 2000, noise: float = 0.3, levels: float = 1.0) -> None:
+        class Scoring:
+            validation_count = total
+            evaluation = EvaluationSettings(batch_size=50)
+
+        super().__init__(Scoring())  # type: ignore[arg-type]
+        self.total, self.noise, self.levels, self.calls = total, noise, levels, 0
+        self.common = torch.randn(total, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        self.broken: set[str] = set()
+
+    def rows(self, architecture):
+        rng = torch.Generator().manual_seed(random.Random(architecture.genotype).randrange(2**31))
+        level = self.levels * torch.rand(1, generator=rng, dtype=torch.float64)
+        own = torch.randn(self.total, generator=rng, dtype=torch.float64)
+        return (2 + level + self.common + self.noise * own)[:, None]
+
+    def statistics(self, architecture, part):
+        if architecture.genotype in self.broken:
+            raise ValueError("broken")
+        self.calls += 1
+        return self.rows(architecture)[part.start * 50 : min(part.stop * 50, self.total)]
+
+    def score_of_means(self, architecture, means):
+        return Score(-float(means[0]), {})
+
+    def values_of_means(self, architecture, means):
+        return -means[:, 0]
+
+    def score(self, architecture):
+        return self.score_of_means(architecture, self.rows(architecture).mean(0))
+
+
+def some(count: int, seed: int = 0):
+    rng = random.Random(seed)
+    found = {}
+    while len(found) < count:
+        one = SPACE.sample(rng)
+        found.setdefault(one.genotype, one)
+    return list(found.values())
+
+
+def race(proxy, folder=None, error=0.05):
+    return Race(proxy, KEEP, error, 100, 0, folder)
+
+
+@pytest.mark.parametrize(("total", "start"), [(10, 256), (64, 64), (1000, 100), (25_000, 256), (777, 32)])
+def test_rounds_cover_every_batch_once_and_grow(total, start):
+    parts = rounds(total, 64, start)
+    covered = [number for part in parts for number in range(part.start, part.stop)]
+    assert covered == list(range(-(-total // 64)))
+    seen = [part.stop for part in parts]
+    assert all(later >= 2 * earlier * 0.99 or later == seen[-1] for earlier, later in pairwise(seen))
+
+
+def test_keeps_the_best_at_a_fraction_of_the_pictures():
+    wrong = pictures = 0
+    for seed in range(40):
+        proxy, contenders = Pictures(), some(30, seed)
+        one = race(proxy)
+        outcomes = one.run(contenders, [], seed)
+        truth = sorted(contenders, key=lambda a: -proxy.score(a).value)[:KEEP]
+        whole = {name for name, outcome in outcomes.items() if outcome.pictures is None}
+        wrong += not {best.genotype for best in truth} <= whole
+        pictures += one.seen
+    assert wrong <= 5  # at most 5 % are promised, 2 of 40: above 5 by chance in 1 of 70
+    assert pictures < 0.45 * 40 * 30 * 2000
+
+
+def test_whole_scores_are_those_of_full_evaluation_and_estimates_are_near():
+    proxy, contenders = Pictures(), some(30)
+    outcomes = race(proxy).run(contenders, [], 0)
+    for architecture in contenders:
+        outcome, full = outcomes[architecture.genotype], proxy.score(architecture).value
+        if outcome.pictures is None:
+            assert outcome.score.value == pytest.approx(full, rel=1e-12)
+        else:
+            assert 100 <= outcome.pictures < 2000
+
+
+def test_earlier_best_are_a_control_variate():
+    """The contenders' estimates are corrected by how much the pictures seen so far flatter the earlier best."""
+    proxy = Pictures(noise=0.05)
+    holders, contenders = some(KEEP, 1), some(20, 2)
+    contenders = [one for one in contenders if one.genotype not in {h.genotype for h in holders}]
+    corrected = race(proxy).run(contenders, holders, 0)
+    errors = [
+        abs(outcome.score.value - proxy.score(architecture).value)
+        for architecture in contenders
+        if (outcome := corrected[architecture.genotype]).pictures == 100
+    ]
+    assert errors, "some must be stopped after the first round for the test to mean anything"
+    raw = abs(float(proxy.common[:100].mean() - proxy.common.mean()))
+    assert max(errors) < 0.05 * 4 / math.sqrt(100) * 2
+    assert raw > max(errors)
+
+
+def test_equal_contenders_are_not_told_apart():
+    proxy = Pictures(levels=0.0, noise=0.0)
+    outcomes = race(proxy).run(some(12), [], 0)
+    assert all(outcome.pictures is None for outcome in outcomes.values())
+
+
+def test_a_smaller_error_stops_later():
+    seen = []
+    for error in (0.2, 1e-6):
+        proxy = Pictures()
+        one = race(proxy, error=error)
+        one.run(some(30), [], 0)
+        seen.append(one.seen)
+    assert seen[0] < seen[1]
+
+
+def test_a_broken_contender_is_an_outcome():
+    proxy, contenders = Pictures(), some(10)
+    proxy.broken = {contenders[3].genotype}
+    outcomes = race(proxy).run(contenders, [], 0)
+    assert outcomes[contenders[3].genotype].failed == "ValueError: broken"
+    assert outcomes[contenders[3].genotype].score is None
+
+
+def test_a_killed_race_continues_from_what_is_on_disk(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    contenders = some(20)
+    expected = race(Pictures()).run(contenders, [], 0)
+    proxy = Pictures()
+
+    def die(decided):
+        if proxy.calls == 27:
+            raise Killed
+
+    with pytest.raises(Killed):
+        race(proxy, tmp_path).run(contenders, [], 0, die)
+    again = Pictures()
+    assert race(again, tmp_path).run(contenders, [], 0) == expected
+    whole = Pictures()
+    race(whole).run(contenders, [], 0)
+    assert again.calls == whole.calls - 27
+
+
+SMALL = SearchSettings(generations=4, population=12, parents=4, mutations=5, crossovers=4, race_start=100)
+
+
+def cost(architecture):
+    return Cost(1, 1)
+
+
+@pytest.mark.parametrize("stop_after", [5, 21, 33])
+def test_a_killed_search_ends_bit_identically(tmp_path, stop_after):
+    class Killed(BaseException):
+        pass
+
+    class Dying(Pictures):
+        def statistics(self, architecture, part):
+            if self.calls == stop_after:
+                raise Killed
+            return super().statistics(architecture, part)
+
+    def whole(history):
+        return [(r.genotype, r.score, r.pictures, r.generation, r.origin, r.parts) for r in history]
+
+    search = open_search(SPACE, SMALL)
+    with History(":memory:") as history:
+        run_search(search, Pictures(), history, cost, 3, quiet=True, race_folder=tmp_path / "a")
+        expected = whole(history)
+    with History(tmp_path / "h.sqlite") as history, pytest.raises(Killed):
+        run_search(search, Dying(), history, cost, 3, quiet=True, race_folder=tmp_path / "b")
+    with History(tmp_path / "h.sqlite") as history:
+        run_search(search, Pictures(), history, cost, 3, quiet=True, race_folder=tmp_path / "b")
+        assert whole(history) == expected
+
+
+def test_only_whole_scores_are_ranked_and_files_of_losers_go(tmp_path):
+    with History(":memory:") as history:
+        run_search(open_search(SPACE, SMALL), Pictures(), history, cost, 0, quiet=True, race_folder=tmp_path)
+        assert all(record.pictures is None for record in history.best(100))
+        assert any(record.pictures is not None for record in history)
+        assert len(list(tmp_path.glob("*.safetensors"))) <= SMALL.parents
+
+
+def test_exact_budget_scores_everything_whole():
+    settings = SMALL.model_copy(update={"budget": "exact"})
+    with History(":memory:") as history:
+        run_search(open_search(SPACE, settings), Pictures(), history, cost, 0, quiet=True)
+        assert all(record.pictures is None for record in history)
+
+
+@pytest.mark.parametrize("expression", ["flatness", "accuracy", "loss", "angle + 16*flatness", "accuracy - 0.1*loss"])
+def test_real_proxies_are_functions_of_their_statistics(nas_scoring, expression):
+    settings = ProxySettings(expression=expression, flatness=FlatnessSettings(sigmas=(0.01, 0.03), draws=2))
+    proxy = open_proxy(nas_scoring, settings)
+    assert proxy.raceable
+    architecture = SPACE.parse("323131")
+    batches = -(-nas_scoring.validation_count // nas_scoring.evaluation.batch_size)
+    cut = max(1, batches // 2)
+    parts = [slice(0, cut), slice(cut, batches)] if batches > 1 else [slice(0, 1)]
+    rows = torch.cat([proxy.statistics(architecture, part) for part in parts])
+    assert len(rows) == nas_scoring.validation_count
+    whole = proxy.score(architecture).value
+    assert proxy.score_of_means(architecture, rows.mean(0)).value == pytest.approx(whole, rel=1e-5)
+    several = torch.stack([rows.mean(0), rows[: len(rows) // 2].mean(0)])
+    expected = [proxy.score_of_means(architecture, row).value for row in several]
+    assert proxy.values_of_means(architecture, several).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_angle_alone_and_averages_of_batches_are_not_raced(nas_scoring):
+    assert not Angle(nas_scoring).raceable
+    nas_scoring.evaluation = EvaluationSettings(weighting="batches")
+    assert not Flatness(nas_scoring).raceable
+    assert not Accuracy(nas_scoring).raceable
