@@ -297,6 +297,11 @@ class Proxy(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")
 
+    def whole_score(self, architecture: Architecture) -> Score:
+        """The score of a raceable proxy from all pictures, bit for bit what a race gives to those that it keeps."""
+        batches = -(-self.scoring.validation_count // self.scoring.evaluation.batch_size)
+        return self.score_of_means(architecture, self.statistics(architecture, slice(0, batches)).mean(0))
+
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
         """The score from the means over pictures of what `statistics` gives ([K] float64)."""
         raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")

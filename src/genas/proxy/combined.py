@@ -127,6 +127,8 @@ class Combined(Proxy):
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: per part its value, normalised value, weight, contribution, share and its own terms."""
+        if self.raceable:
+            return self.whole_score(architecture)
         return self._sum([(weight, proxy, as_score(proxy.score(architecture))) for weight, proxy in self.parts])
 
     @property

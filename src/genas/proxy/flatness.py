@@ -95,6 +95,8 @@ class Flatness(Proxy):
 
     def score(self, architecture: Architecture) -> Score:
         """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term."""
+        if self.raceable:
+            return self.whole_score(architecture)
         rows = self.losses(architecture, self.settings.sigmas)
         return self.score_of_means(architecture, torch.tensor(rows, dtype=torch.float64).flatten())
 
