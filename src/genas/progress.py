@@ -51,8 +51,9 @@ class Bar:
     def step(self, count: int = 1, note: str = "") -> None:
         """Reports `count` more steps done; `note` stands at the end of the line."""
         self.done += count
-        for listener in list(listeners):
-            listener()
+        for _ in range(count):
+            for listener in list(listeners):
+                listener()
         if self.quiet:
             return
         now = time.monotonic()
