@@ -9,13 +9,15 @@ average of per-process means is not.
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, distributed, nn
 
 from genas.errors import GenasError
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 T = TypeVar("T")
 
@@ -51,7 +53,7 @@ class Share:
         return torch.tensor([row for part in self.parts(count) for row in part], dtype=torch.int64)
 
 
-def share_of(fabric: Fabric, pieces: int = 1) -> Share:
+def share_of(fabric: "Fabric", pieces: int = 1) -> Share:
     """The share of this process."""
     return Share(fabric.global_rank, fabric.world_size, pieces)
 
@@ -74,7 +76,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
             gradient.copy_(piece.view(gradient.shape))
 
 
-def agree(fabric: Fabric, action: Callable[[], T]) -> T:
+def agree(fabric: "Fabric", action: Callable[[], T]) -> T:
     """Does `action` in every process; where it fails in one, it fails in all, so that none waits for a dead one.
 
     Raises:
@@ -95,7 +97,7 @@ def agree(fabric: Fabric, action: Callable[[], T]) -> T:
     return result
 
 
-def on_first(fabric: Fabric, action: Callable[[], T]) -> T:
+def on_first(fabric: "Fabric", action: Callable[[], T]) -> T:
     """Does `action` in the first process only, and gives its result to all.
 
     Raises:
