@@ -1,5 +1,7 @@
 """Every function of `genas.space.kernels` equals torch's own, gradients included."""
 
+import random
+
 import pytest
 import torch
 from torch import nn
@@ -23,25 +25,27 @@ def gradients(out: torch.Tensor, *inputs: torch.Tensor) -> tuple[torch.Tensor, .
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_dilated_depthwise(size, stride, kernel):
-    convolution = nn.Conv2d(6, 6, kernel, stride, kernel - 1, dilation=2, groups=6, bias=False).double()
+@pytest.mark.parametrize("bias", [False, True])
+def test_dilated_depthwise(size, stride, kernel, bias):
+    convolution = nn.Conv2d(6, 6, kernel, stride, kernel - 1, dilation=2, groups=6, bias=bias).double()
     x = pictures(6, size)
     ours, theirs = kernels.dilated_depthwise(x, convolution), convolution(x)
     torch.testing.assert_close(ours, theirs)
-    for mine, wanted in zip(
-        gradients(ours, x, convolution.weight), gradients(theirs, x, convolution.weight), strict=True
-    ):
+    inputs = (x, *convolution.parameters())
+    for mine, wanted in zip(gradients(ours, *inputs), gradients(theirs, *inputs), strict=True):
         torch.testing.assert_close(mine, wanted)
 
 
 @pytest.mark.parametrize("widths", [(3, 3), (2, 5)])
-def test_shifted_pair(widths):
+@pytest.mark.parametrize("bias", [False, True])
+def test_shifted_pair(widths, bias):
     x = pictures(5, (8, 6))
-    even, odd = (torch.randn(width, 5, 1, 1, dtype=torch.float64, requires_grad=True) for width in widths)
+    even, odd = (nn.Conv2d(5, width, 1, 2, bias=bias).double() for width in widths)
     ours = kernels.shifted_pair(x, even, odd)
-    theirs = torch.cat([functional.conv2d(x, even, stride=2), functional.conv2d(x[:, :, 1:, 1:], odd, stride=2)], 1)
+    theirs = torch.cat([even(x), odd(x[:, :, 1:, 1:])], 1)
     torch.testing.assert_close(ours, theirs)
-    for mine, wanted in zip(gradients(ours, x, even, odd), gradients(theirs, x, even, odd), strict=True):
+    inputs = (x, *even.parameters(), *odd.parameters())
+    for mine, wanted in zip(gradients(ours, *inputs), gradients(theirs, *inputs), strict=True):
         torch.testing.assert_close(mine, wanted)
 
 
@@ -68,8 +72,6 @@ def test_max_pool_hands_nan_and_infinity_on():
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
 def test_networks_compute_the_same_in_both_layouts(name):
     """The layout is the switch: contiguous pictures take torch's own operators everywhere."""
-    import random
-
     sizes = {"darts": {"cells": 3, "channels": 4}, "nasbench201": {"cells_per_stage": 1, "channels": 4}}
     space = open_space(name, **sizes[name])
     torch.manual_seed(0)

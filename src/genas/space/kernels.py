@@ -24,39 +24,40 @@ def dilated_depthwise(x: Tensor, convolution: nn.Conv2d) -> Tensor:
 
     Args:
         x: [B, C, H, W].
-        convolution: its weight is [C, 1, K, K].
+        convolution: its weight is [C, 1, K, K]; a bias is used where it has one.
 
     Returns:
         [B, C, ceil(H/stride), ceil(W/stride)].
     """
     weight, padding = convolution.weight, convolution.kernel_size[0] // 2
     if convolution.stride[0] == 2:
-        return functional.conv2d(x[:, :, ::2, ::2], weight, None, 1, padding, 1, convolution.groups)
+        return functional.conv2d(x[:, :, ::2, ::2], weight, convolution.bias, 1, padding, 1, convolution.groups)
     count, channels, height, width = x.shape
     if height % 2 or width % 2:
         x = functional.pad(x, (0, width % 2, 0, height % 2))  # zeros, as the padding of the convolution itself
     rows, columns = x.shape[2] // 2, x.shape[3] // 2
     phases = x.permute(0, 2, 3, 1).reshape(count, rows, 2, columns, 2, channels).permute(2, 4, 0, 1, 3, 5)
     phases = phases.reshape(4 * count, rows, columns, channels).permute(0, 3, 1, 2)
-    out = functional.conv2d(phases, weight, None, 1, padding, 1, convolution.groups)
+    out = functional.conv2d(phases, weight, convolution.bias, 1, padding, 1, convolution.groups)
     out = out.permute(0, 2, 3, 1).reshape(2, 2, count, rows, columns, channels).permute(2, 3, 0, 4, 1, 5)
     out = out.reshape(count, 2 * rows, 2 * columns, channels).permute(0, 3, 1, 2)
     return out[:, :, :height, :width] if height % 2 or width % 2 else out
 
 
-def shifted_pair(x: Tensor, even: Tensor, odd: Tensor) -> Tensor:
+def shifted_pair(x: Tensor, even: nn.Conv2d, odd: nn.Conv2d) -> Tensor:
     """Two 1x1 stride-2 convolutions, the second one pixel aside, side by side: one 2x2 convolution with zeros.
 
     Args:
         x: [B, Cin, H, W], H and W even.
-        even: [C1, Cin, 1, 1].
-        odd: [C2, Cin, 1, 1].
+        even: its weight is [C1, Cin, 1, 1]; both have a bias (folded batch norm) or neither has.
+        odd: its weight is [C2, Cin, 1, 1].
 
     Returns:
         [B, C1 + C2, H/2, W/2].
     """
-    weight = torch.cat([functional.pad(even, (0, 1, 0, 1)), functional.pad(odd, (1, 0, 1, 0))])
-    return functional.conv2d(x, weight, stride=2)
+    weight = torch.cat([functional.pad(even.weight, (0, 1, 0, 1)), functional.pad(odd.weight, (1, 0, 1, 0))])
+    bias = None if even.bias is None or odd.bias is None else torch.cat([even.bias, odd.bias])
+    return functional.conv2d(x, weight, bias, stride=2)
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:

@@ -110,7 +110,7 @@ class FactorizedReduce(nn.Module):
         if x.shape[2] % 2 or x.shape[3] % 2:
             x = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
         if torch.is_grad_enabled() and suits(x):
-            both = shifted_pair(x, self.even.weight, self.odd.weight)
+            both = shifted_pair(x, self.even, self.odd)
         else:
             both = torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1)
         out: Tensor = self.bn(both)
