@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from genas.errors import ConfigError, GenasError
-from genas.proxy import Proxy, ProxySettings, Score, Scoring, checked_score, open_proxy, parse_expression
+from genas.proxy import (
+    EvaluationSettings,
+    Proxy,
+    ProxySettings,
+    Score,
+    Scoring,
+    checked_score,
+    open_proxy,
+    parse_expression,
+)
 from genas.proxy.combined import Part
 from genas.space.base import Architecture
 
@@ -152,3 +161,37 @@ def test_angle_equals_the_concatenated_vectors(scoring):
     expected = math.acos(float(first @ second / first.norm() / second.norm()))
     score = open_proxy(scoring, ProxySettings(expression="angle")).score(architecture)
     assert score.value == pytest.approx(expected if terms.has_path else 0.0, abs=1e-7)
+
+
+def test_batches_side_by_side_give_what_one_thread_gives(scoring, monkeypatch):
+    monkeypatch.setattr(scoring, "evaluation", EvaluationSettings(batch_size=8))
+    network = scoring.prepared(scoring.space.sample(random.Random(0)))
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(scoring.picture_losses(network))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    (losses, right), (others, too) = found
+    torch.testing.assert_close(
+        losses, others, rtol=1e-6, atol=1e-7
+    )  # one batch each: also the order is that of the walk
+    assert torch.equal(right, too)
+
+
+def test_an_error_in_a_thread_is_raised_and_the_threads_are_given_back(scoring):
+    before = torch.get_num_threads()
+
+    def fail(item):
+        raise ValueError(f"batch {item}")
+
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ValueError, match="batch 0"):
+            list(scoring._side_by_side(fail, range(9)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

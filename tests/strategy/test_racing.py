@@ -2,6 +2,8 @@
 
 import math
 import random
+import sqlite3
+from contextlib import closing
 from itertools import pairwise
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from genas.proxy import Accuracy, Angle, EvaluationSettings, Flatness, FlatnessSettings, ProxySettings, open_proxy
 from genas.proxy.base import Proxy, Score
 from genas.space import Cost, open_space
-from genas.strategy import History, SearchSettings, open_search, run_search
+from genas.strategy import History, Record, SearchSettings, open_search, run_search
 from genas.strategy.racing import Race, rounds
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
@@ -228,8 +230,48 @@ def test_real_proxies_are_functions_of_their_statistics(nas_scoring, expression)
     assert proxy.values_of_means(architecture, several).tolist() == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_angle_alone_and_averages_of_batches_are_not_raced(nas_scoring):
+@pytest.mark.parametrize("expression", ["angle + 16*flatness", "accuracy - 0.1*loss"])
+def test_a_race_of_a_sum_continues_where_all_rows_are_on_disk(nas_scoring, tmp_path, monkeypatch, expression):
+    """A killed race may find every row of its first round on disk, and so ask for scores before any statistics."""
+    monkeypatch.setattr(nas_scoring, "evaluation", EvaluationSettings(batch_size=16))
+    contenders = some(6)
+
+    def fresh():
+        return open_proxy(nas_scoring, ProxySettings(expression=expression))
+
+    def one(proxy, folder):
+        return Race(proxy, 2, 0.05, 16, 0, folder)
+
+    expected = one(fresh(), None).run(contenders, [], 0)
+    one(fresh(), tmp_path).run(contenders, [], 0)
+    again = fresh()
+    again.statistics = None  # type: ignore[assignment,method-assign]
+    assert one(again, tmp_path).run(contenders, [], 0) == expected
+
+
+@pytest.mark.parametrize("expression", ["flatness", "accuracy", "angle + 16*flatness"])
+def test_columns_are_those_of_the_statistics(nas_scoring, expression):
+    proxy = open_proxy(nas_scoring, ProxySettings(expression=expression))
+    assert proxy.statistics(SPACE.parse("323131"), slice(0, 1)).shape[1] == proxy.columns
+
+
+def test_a_history_from_before_races_is_read_and_continued(tmp_path):
+    path = tmp_path / "h.sqlite"
+    with History(path) as history:
+        history.add(Record(0, "a", 0, "random", (), None, 1.0, {}, 1, 1, 0.1))
+    with closing(sqlite3.connect(path)) as plain:
+        plain.execute("DROP INDEX by_whole_score")
+        plain.execute("ALTER TABLE architectures DROP COLUMN pictures")
+        plain.commit()
+    with History(path, readonly=True) as history:
+        assert [record.pictures for record in history.best()] == [None]
+    with History(path) as history:
+        history.add(Record(0, "b", 0, "random", (), None, 2.0, {}, 1, 1, 0.1, 64))
+        assert [record.genotype for record in history.best()] == ["a"]
+
+
+def test_the_angle_alone_and_averages_of_batches_are_not_raced(nas_scoring, monkeypatch):
     assert not Angle(nas_scoring).raceable
-    nas_scoring.evaluation = EvaluationSettings(weighting="batches")
+    monkeypatch.setattr(nas_scoring, "evaluation", EvaluationSettings(weighting="batches"))
     assert not Flatness(nas_scoring).raceable
     assert not Accuracy(nas_scoring).raceable

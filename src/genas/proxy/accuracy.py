@@ -18,6 +18,11 @@ class _Mean(Proxy):
         """A function of means over pictures, unless batches are averaged instead."""
         return self.scoring.evaluation.weighting == "pictures"
 
+    @property
+    def columns(self) -> int:
+        """Cross-entropy, and whether classified rightly."""
+        return 2
+
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
         """[pictures, 2]: cross-entropy, 1 where classified rightly."""
         losses, right = self.scoring.picture_losses(self.scoring.prepared(architecture), part)

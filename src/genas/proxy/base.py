@@ -285,6 +285,11 @@ class Proxy(ABC):
         """Whether the score is a function of means over pictures, so that `statistics` can be asked for a part."""
         return False
 
+    @property
+    def columns(self) -> int:
+        """Number K of columns of `statistics`."""
+        return 0
+
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
         """What the score needs to know of each validation picture, for racing (`genas.strategy.racing`).
 

@@ -123,7 +123,6 @@ class Combined(Proxy):
         super().__init__(scoring)
         self.parts = parts
         self.by_function = all(proxy.by_function for _, proxy in parts)
-        self._widths: list[int] = []  # columns of each part, known from the first statistics on
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: per part its value, normalised value, weight, contribution, share and its own terms."""
@@ -141,9 +140,16 @@ class Combined(Proxy):
 
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
         """The parts' columns side by side."""
-        columns = [proxy.statistics(architecture, part) for _, proxy in self.parts]
-        self._widths = [column.shape[1] for column in columns]
-        return torch.cat(columns, 1)
+        return torch.cat([proxy.statistics(architecture, part) for _, proxy in self.parts], 1)
+
+    @property
+    def columns(self) -> int:
+        """Those of all parts."""
+        return sum(self._widths)
+
+    @property
+    def _widths(self) -> list[int]:
+        return [proxy.columns for _, proxy in self.parts]
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
         """As `score`."""
@@ -234,7 +240,15 @@ def checked_score(proxy: Proxy, architecture: Architecture) -> Score:
     Raises:
         GenasError: the score is not a finite number.
     """
-    score = as_score(proxy.score(architecture))
+    return finite(as_score(proxy.score(architecture)))
+
+
+def finite(score: Score) -> Score:
+    """The score itself.
+
+    Raises:
+        GenasError: it is not a finite number.
+    """
     if not math.isfinite(score.value):
         raise GenasError(f"the score is {score.value}")
     return score

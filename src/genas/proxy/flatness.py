@@ -105,6 +105,11 @@ class Flatness(Proxy):
         """A function of means over pictures, unless batches are averaged instead."""
         return self.scoring.evaluation.weighting == "pictures"
 
+    @property
+    def columns(self) -> int:
+        """One for each draw and sigma."""
+        return self.settings.draws * len(self.settings.sigmas)
+
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
         """[pictures, draws * sigmas]: cross-entropy under each draw of noise, sigma by sigma."""
 

@@ -6,7 +6,7 @@ ends with an error when more than half of a generation fails.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genas.errors import SearchError
@@ -27,28 +27,14 @@ def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[
     begun = time.perf_counter()
     architecture = proposal.architecture
     price = cost(architecture)
-    value, parts, failed = None, {}, None
     try:
-        score = checked_score(proxy, architecture)
-        value, parts = score.value, score.terms
+        outcome = Outcome(checked_score(proxy, architecture), None)
     except NOT_THE_ARCHITECTURES_FAULT:
         raise
     except Exception as error:
         # Any fault of one architecture is that architecture's: recorded, shown in status and report, never retried.
-        failed = describe(error)
-    return Record(
-        number=0,
-        genotype=architecture.genotype,
-        generation=generation,
-        origin=proposal.origin,
-        parents=proposal.parents,
-        failed=failed,
-        score=value,
-        parts=parts,
-        params=price.params,
-        macs=price.macs,
-        seconds=round(time.perf_counter() - begun, 3),
-    )
+        outcome = Outcome(None, None, describe(error))
+    return _record(proposal, generation, outcome, price, round(time.perf_counter() - begun, 3))
 
 
 def run_search(
@@ -84,29 +70,17 @@ def run_search(
     if settings.budget == "racing" and proxy.raceable:
         key = shared.key if shared else None
         race = Race(proxy, settings.parents, settings.race_error, settings.race_start, seed, race_folder, key)
-    generations, population = settings.generations, settings.population
-    with StopRequest() as stop, Bar("search", generations * population, 0, "architecture", quiet) as bar:
-
-        def note(generation: int) -> str:
-            best = history.best(1)
-            return f"generation {generation + 1}/{generations}" + (f", best {best[0].score:.4g}" if best else "")
-
+    generations = settings.generations
+    with StopRequest() as stop, Bar("search", generations * settings.population, 0, "architecture", quiet) as bar:
+        work = _Work(search, proxy, history, cost, shared, bar, stop)
         for generation in range(generations):
             proposals = search.ask(history, python_rng(seed, "search", generation), generation)
             if not proposals:
                 break
-            if race is not None:
-                _race_generation(race, proposals, generation, search, history, shared, cost, bar, note, stop)
-            for proposal in proposals if race is None else ():
-                if history.find(proposal.architecture.genotype) is None:
-                    record = shared.find(proposal, generation, cost) if shared else None
-                    if record is None:
-                        record = evaluate(proposal, generation, proxy, cost)
-                    history.add(record)
-                    if shared:
-                        shared.add(proposal.architecture, record)
-                bar.step(note=note(generation))
-                stop.check()
+            if race is None:
+                work.score(proposals, generation)
+            else:
+                work.race(race, proposals, generation)
             _check_failures(history, generation)
     best = history.best(1)
     if not best:
@@ -114,54 +88,69 @@ def run_search(
     return best[0]
 
 
-def _race_generation(
-    race: Race,
-    proposals: list[Proposal],
-    generation: int,
-    search: Search,
-    history: History,
-    shared: "SharedScores | None",
-    cost: Callable[[Architecture], Cost],
-    bar: Bar,
-    note: Callable[[int], str],
-    stop: StopRequest,
-) -> None:
-    """Races the proposals and adds them to the history; a generation that is in it already is passed over."""
-    if all(proposal.architecture.genotype in history for proposal in proposals):
-        bar.step(len(proposals), note(generation))
-        return
-    begun = time.perf_counter()
-    keys: dict[str, Proposal] = {}  # the first of each function races for all of them
-    for proposal in proposals:
-        if shared is None or shared.find(proposal, generation, cost, here=False) is None:
-            keys.setdefault(race.key(proposal.architecture), proposal)
-    space = search.space
-    holders = [space.parse(record.genotype) for record in history.best(race.keep, before_generation=generation)]
-    decided = 0
+@dataclass(frozen=True)
+class _Work:
+    """What the scoring of a generation needs, by full evaluation or by a race."""
 
-    def tick(done: int) -> None:
-        nonlocal decided
-        bar.step(done - decided, note(generation))
-        decided = done
-        stop.check()
+    search: Search
+    proxy: Proxy
+    history: History
+    cost: Callable[[Architecture], Cost]
+    shared: "SharedScores | None"
+    bar: Bar
+    stop: StopRequest
 
-    outcomes = race.run([proposal.architecture for proposal in keys.values()], holders, generation, tick)
-    seconds = round((time.perf_counter() - begun) / max(len(keys), 1), 3)
-    for proposal in proposals:
-        if proposal.architecture.genotype not in history:
-            record = shared.find(proposal, generation, cost) if shared else None
-            if record is None:
-                outcome = outcomes[keys[race.key(proposal.architecture)].architecture.genotype]
-                record = _record(proposal, generation, outcome, cost(proposal.architecture), seconds)
-            history.add(record)
-        else:
-            record = history.find(proposal.architecture.genotype)
-            assert record is not None
-        if shared:
-            shared.add(proposal.architecture, record)
-    race.statistics.keep_only([race.key(space.parse(record.genotype)) for record in history.best(race.keep)])
-    bar.step(len(proposals) - decided, note(generation))
-    stop.check()
+    def step(self, count: int, generation: int) -> None:
+        """Reports progress; stops here if Ctrl-C was pressed."""
+        best = self.history.best(1)
+        note = f"generation {generation + 1}/{self.search.settings.generations}"
+        self.bar.step(count, note + (f", best {best[0].score:.4g}" if best else ""))
+        self.stop.check()
+
+    def score(self, proposals: list[Proposal], generation: int) -> None:
+        """Scores each proposal whole; those in the history already are passed over."""
+        for proposal in proposals:
+            if proposal.architecture.genotype not in self.history:
+                record = self.shared.find(proposal, generation, self.cost) if self.shared else None
+                self.add(proposal, record or evaluate(proposal, generation, self.proxy, self.cost))
+            self.step(1, generation)
+
+    def race(self, race: Race, proposals: list[Proposal], generation: int) -> None:
+        """Races the proposals and adds them; a generation that is in the history already is passed over."""
+        if all(proposal.architecture.genotype in self.history for proposal in proposals):
+            self.step(len(proposals), generation)
+            return
+        begun = time.perf_counter()
+        keys: dict[str, Proposal] = {}  # the first of each function races for all of them
+        for proposal in proposals:
+            if self.shared is None or self.shared.find(proposal, generation, self.cost, here=False) is None:
+                keys.setdefault(race.key(proposal.architecture), proposal)
+        parse, history = self.search.space.parse, self.history
+        holders = [parse(record.genotype) for record in history.best(race.keep, before_generation=generation)]
+        decided = 0
+
+        def tick(done: int) -> None:
+            nonlocal decided
+            before, decided = decided, done
+            self.step(done - before, generation)
+
+        outcomes = race.run([proposal.architecture for proposal in keys.values()], holders, generation, tick)
+        seconds = round((time.perf_counter() - begun) / max(len(keys), 1), 3)
+        for proposal in proposals:
+            if proposal.architecture.genotype not in history:  # a killed process may have added some
+                record = self.shared.find(proposal, generation, self.cost) if self.shared else None
+                if record is None:
+                    outcome = outcomes[keys[race.key(proposal.architecture)].architecture.genotype]
+                    record = _record(proposal, generation, outcome, self.cost(proposal.architecture), seconds)
+                self.add(proposal, record)
+        race.statistics.keep_only([race.key(parse(record.genotype)) for record in history.best(race.keep)])
+        self.step(len(proposals) - decided, generation)
+
+    def add(self, proposal: Proposal, record: Record) -> None:
+        """Puts a record into the history, for those of the same function too."""
+        self.history.add(record)
+        if self.shared:
+            self.shared.add(proposal.architecture, record)
 
 
 def _record(proposal: Proposal, generation: int, outcome: Outcome, price: Cost, seconds: float) -> Record:

@@ -30,6 +30,7 @@ from torch import Tensor
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import DataError, Interrupted, RunError
 from genas.proxy.base import Proxy, Score
+from genas.proxy.combined import finite
 from genas.seeding import torch_rng
 from genas.space.base import Architecture
 
@@ -183,10 +184,7 @@ class Race:
 
     def _scored(self, architecture: Architecture, means: Tensor, pictures: int | None) -> Outcome:
         try:
-            score = self.proxy.score_of_means(architecture, means)
-            if not math.isfinite(score.value):
-                return Outcome(None, None, f"GenasError: the score is {score.value}")
-            return Outcome(score, pictures)
+            return Outcome(finite(self.proxy.score_of_means(architecture, means)), pictures)
         except Exception as error:
             return Outcome(None, None, describe(error))
 
