@@ -17,7 +17,7 @@ from genas.errors import ConfigError
 from genas.proxy import ProxySettings
 from genas.retrain import RetrainSettings
 from genas.runs import explain, flatten
-from genas.settings import Settings
+from genas.settings import Settings, message_of
 from genas.strategy import SearchSettings
 from genas.supernet import SupernetSettings
 
@@ -253,8 +253,7 @@ def _explain(error: ValidationError, known: Sequence[str]) -> str:
             hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(siblings)}"
             faults.append(f"unknown key {key!r} ({hint})")
         else:
-            message = fault["msg"].removeprefix("Value error, ")
             # a fault of several settings together has the whole section as its input
             given = "" if isinstance(fault["input"], Mapping) else f" is {fault['input']!r}"
-            faults.append(f"{key}{given}: {message[0].lower()}{message[1:]}".lstrip(": "))
+            faults.append(f"{key}{given}: {message_of(fault)}".lstrip(": "))
     return f"the configuration is wrong: {'; '.join(faults)}."

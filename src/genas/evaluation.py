@@ -17,6 +17,7 @@ from genas.report.evaluation import build_evaluation_page
 from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
 from genas.retrain.source import data_source
 from genas.runs import flatten, write_csv, write_json
+from genas.settings import message_of
 
 FORMAT = "genas-evaluation-1"
 
@@ -98,8 +99,7 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> EvaluateSettings:
             if fault["type"] == "extra_forbidden":
                 faults.append(f"unknown key {key!r} (known are {', '.join(known)})")
             else:
-                message = fault["msg"].removeprefix("Value error, ")
-                faults.append(f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}")
+                faults.append(f"{key} is {fault['input']!r}: {message_of(fault)}")
         raise ConfigError(f"the settings of the evaluation are wrong: {'; '.join(faults)}.") from error
 
 

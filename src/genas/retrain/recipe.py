@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from genas.errors import ConfigError
-from genas.settings import Settings
+from genas.settings import Settings, message_of
 
 
 class RetrainSettings(Settings):
@@ -206,8 +206,7 @@ def validated_settings(content: Mapping[str, Any], where: str) -> RetrainSetting
                 )
                 faults.append(f"unknown setting {key!r} ({hint})")
             else:
-                message = fault["msg"].removeprefix("Value error, ")
-                message = message[0].lower() + message[1:]
+                message = message_of(fault)
                 faults.append(f"{key} is {fault['input']!r}: {message}" if key else message)
         raise ConfigError(f"{where} is wrong: {'; '.join(faults)}.") from error
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from genas.errors import ConfigError
-from genas.settings import Settings
+from genas.settings import Settings, message_of
 
 Config = TypeVar("Config", bound=Settings)
 
@@ -30,6 +30,5 @@ def validated(name: str, config: type[Config], options: dict[str, Any]) -> Confi
             if fault["type"] == "extra_forbidden":
                 faults.append(f"unknown option {key!r} (known are {', '.join(config.model_fields)})")
             else:
-                message = fault["msg"].removeprefix("Value error, ")
-                faults.append(f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}")
+                faults.append(f"{key} is {fault['input']!r}: {message_of(fault)}")
         raise ConfigError(f"the space {name!r} is configured wrongly: {'; '.join(faults)}.") from error
