@@ -6,7 +6,7 @@ from genas.data import Splits
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
 from genas.data.loader import ResidentImages
-from genas.proxy import BatchNormSettings, EvaluationSettings, Scoring
+from genas.proxy import Scoring
 from genas.supernet import initialise
 
 SIGMAS = (0.001, 0.003, 0.006)
@@ -23,15 +23,6 @@ def pictures(count: int, classes: int = 10) -> Splits:
     return Splits(whole, whole, whole, None, normalisation, names, Augmentation(crop_padding=4, flip=True))
 
 
-def scoring_of(space, splits, fabric, engine="fast", count=None) -> Scoring:
+def scoring_of(space, splits, fabric) -> Scoring:
     supernet = initialise(space, splits.num_classes, 3, 0).to(fabric.device).eval()
-    return Scoring(
-        space,
-        supernet,
-        {},
-        splits,
-        fabric,
-        0,
-        BatchNormSettings(),
-        EvaluationSettings(engine=engine, pictures=count),
-    )
+    return Scoring(space, supernet, {}, splits, fabric, 0)

@@ -81,10 +81,10 @@ def main_rows(name: str, rounds: int, count: int, device: str, top: float) -> li
         ("pass", "picture pass", "s/picture", count, rounds, 2 * macs),
         (
             "score",
-            f"architecture score on {count} pictures (896 for batch norm)",
+            f"architecture score on {count} pictures ({min(896, count)} for batch norm)",
             "s/architecture",
             1,
-            rounds // 2,
+            max(rounds // 2, 3),
             None,
         ),
         ("step", "supernet step (batch 64)", "s/step", 1, rounds, 2 * 3 * macs * 64),

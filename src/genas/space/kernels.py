@@ -2,8 +2,8 @@
 
 Each function here equals the torch call it stands for up to rounding (tested, gradients too). They apply to pictures on
 the CPU in the channels-last layout only (`suits`); the layout is therefore the switch: ``supernet.layout=contiguous``
-and ``proxy.evaluation.engine=plain`` compute with torch's own operators. What was slow, and by how much, is measured in
-``benchmarks/``: the gradient of dilated depthwise convolutions, strided 1x1 convolutions, and both pools.
+and ``proxy.evaluation.engine=plain`` compute with torch's own operators. ``benchmarks/kernels.py`` measures each beside
+the call it stands for.
 """
 
 import torch
@@ -20,7 +20,7 @@ def dilated_depthwise(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """A depthwise convolution of dilation 2, odd kernel and "same" padding, as undilated ones on every second pixel.
 
     With stride 2 only the pixels of even rows and columns are read; with stride 1 the four phases of the picture are
-    four pictures of half the side. oneDNN's gradient of the dilated form is 5 to 40 times slower.
+    four pictures of half the side. oneDNN's gradient of the dilated form is the slow one.
 
     Args:
         x: [B, C, H, W].
