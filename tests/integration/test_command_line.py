@@ -1,13 +1,12 @@
 """Whole runs through the command line, in this process where nothing is killed."""
 
 import json
-import sys
 
 import pytest
 import torch
+from commands import genas
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
-from genas.cli import app
 
 FAST = {
     "space.cells_per_stage": 1,
@@ -24,19 +23,6 @@ FAST = {
     "retrain.epochs": 1,
 }
 SETTINGS = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
-
-
-def genas(*arguments):
-    """Exit code of one command; output goes to the captured streams."""
-    before = sys.argv
-    sys.argv = ["genas", *map(str, arguments)]
-    try:
-        app.main()
-    except SystemExit as end:
-        return end.code or 0
-    finally:
-        sys.argv = before
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -1,33 +1,19 @@
 """``genas retrain`` through the command line, in this process."""
 
 import json
-import sys
 
 import pytest
 import torch
 import yaml
+from commands import genas
 from datasets import Dataset as Table
 
 import genas as package
 from genas.checkpoint import load_checkpoint
-from genas.cli import app
 from genas.data import parquet, vision
 from genas.retraining import Trained, configure, summarise
 
 SMALL = ("--cells", "1", "--channels", "4", "--epochs", "2", "--batch-size", "64")
-
-
-def genas(*arguments):
-    """Exit code of one command; output goes to the captured streams."""
-    before = sys.argv
-    sys.argv = ["genas", *map(str, arguments)]
-    try:
-        app.main()
-    except SystemExit as end:
-        return end.code or 0
-    finally:
-        sys.argv = before
-    return 0
 
 
 def refused(capsys, *arguments, code=2):

@@ -2,23 +2,9 @@
 
 import json
 import shutil
-import sys
 
 import pytest
-
-from genas.cli import app
-
-
-def genas(*arguments):
-    before = sys.argv
-    sys.argv = ["genas", *map(str, arguments)]
-    try:
-        app.main()
-    except SystemExit as end:
-        return end.code or 0
-    finally:
-        sys.argv = before
-    return 0
+from commands import genas
 
 
 def refused(capsys, *arguments):
