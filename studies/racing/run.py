@@ -2,14 +2,15 @@
 
     GENAS_DATA=... python studies/racing/run.py --seed 0 --out studies/racing/seed-0.json
 
-Trains a NAS-Bench-201 supernet on CIFAR-10, then searches twice with the same seed: every architecture on all pictures,
-and racing. Each architecture's statistics of all pictures are computed once and serve both, so that the two differ in
-the decisions alone; pictures are counted as a race would have evaluated them.
+Trains a NAS-Bench-201 supernet on CIFAR-10 at 16x16 pixels, then searches twice with the same seed: racing, and every
+architecture on all pictures. What a picture gave for a function is computed once and serves both, so that the two
+differ in the decisions alone; each search's pictures are counted as if it had run alone.
 """
 
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -23,15 +24,17 @@ from genas.strategy import History, SearchSettings, open_search, run_search
 from genas.strategy.racing import rounds
 from genas.supernet import SupernetSettings, initial_weights, train_supernet
 
+BATCH = 250
+
 
 class Known(Proxy):
-    """A proxy that computes the statistics of a function once."""
+    """A proxy that computes the statistics of a function, part by part, once."""
 
     by_function = True
 
     def __init__(self, inner: Proxy, parts: list[slice]) -> None:
         super().__init__(inner.scoring)
-        self.inner, self.parts, self.seen = inner, parts, 0
+        self.inner, self.parts, self.seen, self.work = inner, parts, 0, 0
         self._table: dict[tuple[str, int], torch.Tensor] = {}
 
     @property
@@ -41,9 +44,10 @@ class Known(Proxy):
     def statistics(self, architecture, part):
         key = (self.scoring.space.function_key(architecture), part.start)
         if key not in self._table:
-            for each in self.parts:
-                self._table[key[0], each.start] = self.inner.statistics(architecture, each)
-            self.scoring.forget()
+            self._table[key] = self.inner.statistics(architecture, part)
+            self.work += len(self._table[key])
+            if self.work // 100_000 > (self.work - len(self._table[key])) // 100_000:
+                print(f"{self.work:,} pictures, {len(self._table):,} parts", file=sys.stderr, flush=True)
         self.seen += len(self._table[key])
         return self._table[key]
 
@@ -55,6 +59,7 @@ class Known(Proxy):
 
     def score(self, architecture):
         rows = torch.cat([self.statistics(architecture, part) for part in self.parts])
+        self.scoring.forget()
         return self.score_of_means(architecture, rows.mean(0))
 
 
@@ -66,21 +71,25 @@ def kept(history: History, full, generation: int, count: int) -> tuple[set[str],
     return mine, {record.genotype for record in everyone[:count]}
 
 
-def main() -> None:
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--channels", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--image-size", type=int, default=16)
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--generations", type=int, default=10)
     parser.add_argument("--proxy", default="flatness")
     parser.add_argument("--folder", type=Path, default=Path("runs/racing"))
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    begun = time.perf_counter()
+    return parser.parse_args()
+
+
+def opened(given: argparse.Namespace) -> Known:
+    """The proxy on a supernet trained for this seed."""
     fabric = open_fabric("cpu")
     data = Path(os.environ["GENAS_DATA"]) / "cifar10"
-    splits = open_dataset(f"parquet:{data}").splits(given.seed)
+    splits = open_dataset(f"parquet:{data}", image_size=given.image_size).splits(given.seed)
     space = open_space("nasbench201", cells_per_stage=1, channels=given.channels)
     folder = given.folder / f"seed-{given.seed}"
     settings = SupernetSettings(epochs=given.epochs, nesterov=True, weight_decay=5e-4, clip=None, learning_rate=0.1)
@@ -93,35 +102,40 @@ def main() -> None:
         fabric,
         given.seed,
         BatchNormSettings(),
-        EvaluationSettings(pictures=given.pictures, batch_size=250),
+        EvaluationSettings(pictures=given.pictures, batch_size=BATCH),
     )
-    proxy = Known(open_proxy(scoring, ProxySettings(expression=given.proxy)), rounds(given.pictures, 250, 256))
-    result = {
-        "seed": given.seed,
-        "torch": torch.__version__,
-        "proxy": given.proxy,
-        "pictures": given.pictures,
-        "channels": given.channels,
-        "supernet_epochs": given.epochs,
-        "generations": given.generations,
-        "population": 50,
-    }
-    for budget in ("exact", "racing"):
+    return Known(open_proxy(scoring, ProxySettings(expression=given.proxy)), rounds(given.pictures, BATCH, 256))
+
+
+def main() -> None:
+    given = options()
+    begun = time.perf_counter()
+    proxy = opened(given)
+    space = proxy.scoring.space
+    settings = {key: value for key, value in vars(given).items() if key not in ("folder", "out")}
+    result: dict = {**settings, "population": 50, "torch": torch.__version__}
+
+    def whole(genotype: str) -> float:
+        return proxy.score(space.parse(genotype)).value
+
+    for budget in ("racing", "exact"):
         proxy.seen = 0
         search = SearchSettings(generations=given.generations, budget=budget)
         with History(":memory:") as history:
             best = run_search(open_search(space, search), proxy, history, lambda _: Cost(1, 1), given.seed, quiet=True)
             row = {"winner": best.genotype, "winner_score": best.score, "architectures": len(history)}
             row["pictures_evaluated"] = proxy.seen
+            row["stopped"] = sum(record.pictures is not None for record in history)
+            result[budget] = row
+            given.out.write_text(json.dumps(result, indent=1) + "\n")
             if budget == "racing":
-                row["stopped"] = sum(record.pictures is not None for record in history)
-                whole = lambda genotype: proxy.score(space.parse(genotype)).value  # noqa: E731
+                row["pictures_of_an_exact_walk"] = given.pictures * len(
+                    {space.function_key(space.parse(record.genotype)) for record in history}
+                )
                 pairs = [kept(history, whole, number, search.parents) for number in range(given.generations)]
                 row["kept_alike"] = [len(mine & wanted) for mine, wanted in pairs]
                 row["kept"] = [len(wanted) for _, wanted in pairs]
                 row["winner_full_score"] = whole(best.genotype)
-        result[budget] = row
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
     racing, exact = result["racing"], result["exact"]
     result["share_of_pictures"] = racing["pictures_evaluated"] / exact["pictures_evaluated"]
     result["agreement"] = sum(racing["kept_alike"]) / sum(racing["kept"])
