@@ -3,9 +3,9 @@
     GENAS_DATA=... python studies/published-cells/run.py photos
     GENAS_DATA=... python studies/published-cells/run.py cifar10
 
-Every (cell, seed) is one `genas retrain` and one `genas evaluate`; what is finished is not done again. The results go to
-`results-photos.json` and `results-cifar10.json` beside this file after each network; `table.py` makes the page's tables
-and figures of them.
+Every (cell, seed) is one `genas retrain` and one `genas evaluate`; what is finished is not done again. After each
+network the results are written to `results-photos.json` or `results-cifar10.json` beside this file; `table.py` makes
+the page's tables and figures of them.
 """
 
 import argparse
