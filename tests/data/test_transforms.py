@@ -5,8 +5,9 @@ import torch
 
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
-from genas.data.loader import ResidentImages, StreamedImages
+from genas.data.loader import ResidentImages
 from genas.data.split import class_balanced_part
+from genas.data.streaming import StreamedImages
 from genas.errors import DataError
 from genas.processes import Share
 from genas.seeding import torch_rng

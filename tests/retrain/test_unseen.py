@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from genas.data import Normalisation, open_dataset
-from genas.data.loader import StreamedImages
+from genas.data.streaming import StreamedImages
 from genas.errors import ConfigError, DataError
 from genas.loading import ModelFacts, read_facts
 from genas.retrain.unseen import match_classes, open_splits, own_test_set, shifted_set

@@ -6,5 +6,5 @@ from genas.data.base import LabelledImages as LabelledImages
 from genas.data.base import Normalisation as Normalisation
 from genas.data.base import Splits as Splits
 from genas.data.loader import ResidentImages as ResidentImages
-from genas.data.loader import StreamedImages as StreamedImages
 from genas.data.named import open_dataset as open_dataset
+from genas.data.streaming import StreamedImages as StreamedImages

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from genas.data.augment import Augmentation, centre_crop
 from genas.data.base import Dataset, LabelledImages, Normalisation, Splits
-from genas.data.loader import PixelStore, ResidentImages, StreamedImages, stream_pixels
+from genas.data.loader import PixelStore, ResidentImages
 from genas.data.normalisation import CIFAR10, CIFAR100, IMAGENET, compute
 from genas.data.pictures import RESIDENT_BYTES, PictureSource, decode, load_all, sample_numbers
 from genas.data.split import check_labels, hold_out_test, make_splits
+from genas.data.streaming import StreamedImages, stream_pixels
 from genas.errors import DataError
 
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"))

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.base import LabelledImages, Normalisation
-from genas.data.loader import ResidentImages, StreamedImages
+from genas.data.loader import ResidentImages
 from genas.data.pictures import RESIDENT_BYTES, load_all, sample_numbers
+from genas.data.streaming import StreamedImages
 from genas.data.vision import undivided
 from genas.errors import ConfigError, DataError
 from genas.loading import ModelFacts

@@ -1,0 +1,236 @@
+"""Batches of pictures streamed from disk: decoded in worker processes, for sets that do not fit into memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from genas.data.augment import Augmentation, centre_crop
+from genas.data.base import LabelledImages, Normalisation
+from genas.data.loader import Transform, channel_constants, checked_labels, seeded, walk_order
+from genas.data.pictures import PictureSource, to_rgb, worker_count
+from genas.errors import DataError
+from genas.processes import Share
+from genas.seeding import torch_rng
+
+
+class StreamedImages(LabelledImages):
+    """Pictures decoded from disk as they are needed.
+
+    Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation,
+    `Augmentation.per_picture` replaces that; the numbers are those of the usual ImageNet recipe.
+
+    Args:
+        pictures: gives the pictures; must be picklable where processes are not forked.
+        labels: [N] int64.
+        normalisation: subtracted and divided by, per channel.
+        size: side of the batches' pictures, in pixels.
+        indices: [N] which of `pictures` these are; None for all of them in order.
+        workers: number of decoding processes; None for one per processor, at most 8; 0 decodes in this process.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureSource,
+        labels: Tensor,
+        normalisation: Normalisation,
+        size: int,
+        indices: Tensor | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.pictures = pictures
+        self.indices = torch.arange(len(pictures)) if indices is None else indices.cpu().long()
+        self.labels = checked_labels(labels, len(self.indices))
+        self.normalisation = normalisation
+        self.size = size
+        self.workers = workers
+        self.image_shape = (3, size, size)
+
+    def subset(self, indices: Sequence[int] | Tensor) -> "StreamedImages":
+        """The pictures at `indices`, in that order."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return self._like(self.labels[chosen], self.indices[chosen])
+
+    def with_labels(self, labels: Tensor) -> "StreamedImages":
+        """The same pictures with other labels ([N] int64)."""
+        return self._like(labels, self.indices)
+
+    def with_normalisation(self, normalisation: Normalisation) -> "StreamedImages":
+        """The same pictures with another normalisation."""
+        return self._like(self.labels, self.indices, normalisation)
+
+    def _like(self, labels: Tensor, indices: Tensor, normalisation: Normalisation | None = None) -> "StreamedImages":
+        return StreamedImages(
+            self.pictures, labels, normalisation or self.normalisation, self.size, indices, self.workers
+        )
+
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device,
+        *,
+        seed: int | None = None,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        start: int = 0,
+        limit: int | None = None,
+        share: Share | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walks through the pictures once; see `LabelledImages.batches`.
+
+        Raises:
+            DataError: a picture cannot be read; the error names it.
+        """
+        order = walk_order(len(self), batch_size, seed, shuffle, augmentation, limit)
+        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start, share)
+
+    def _walk(
+        self,
+        order: Tensor,
+        batch_size: int,
+        device: torch.device,
+        seed: int | None,
+        augmentation: Augmentation | None,
+        start: int,
+        share: Share | None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        transform = centre_crop(self.size) if augmentation is None else augmentation.per_picture(self.size)
+        labels = self.labels[order].to(device)
+        mean, std = channel_constants(self.normalisation, 3, device)
+        walk = stream_pixels(
+            self.pictures,
+            self.indices[order],
+            batch_size,
+            transform,
+            seed=None if augmentation is None else seed,
+            start=start,
+            workers=self.workers,
+            pin_memory=device.type == "cuda",
+            share=share,
+        )
+        for number, pixels in enumerate(walk, start):
+            first = number * batch_size
+            here: slice | Tensor = slice(first, first + batch_size)
+            part = None
+            if share is not None:
+                part = (share.rows(min(batch_size, len(order) - first)), min(batch_size, len(order) - first))
+                here = (part[0] + first).to(device)
+            if not len(pixels):
+                pixels = pixels.expand(0, 3, self.size, self.size)
+            images = pixels.to(device, non_blocking=True).float()
+            if augmentation is not None and seed is not None:
+                images = augmentation.lighten(images, torch_rng(seed, "data.lighting", number), part)
+            images = images.sub_(mean).div_(std)
+            if augmentation is not None and seed is not None:
+                images = augmentation.erase(images, torch_rng(seed, "data.cutout", number), part)
+            yield images, labels[here]
+
+
+def stream_pixels(
+    pictures: PictureSource,
+    order: Tensor,
+    batch_size: int,
+    transform: Transform,
+    *,
+    seed: int | None = None,
+    start: int = 0,
+    workers: int | None = None,
+    pin_memory: bool = False,
+    share: Share | None = None,
+) -> Iterator[Tensor]:
+    """Decodes pictures in worker processes.
+
+    Args:
+        pictures: where they come from.
+        order: [N] which pictures, in the order of the walk.
+        batch_size: pictures per batch.
+        transform: brings a picture to the common size; may draw from torch's global CPU generator.
+        seed: the picture at place i of `order` is transformed under a stream named by (seed, i); None for no seeding.
+        start: number of batches to skip.
+        workers: number of processes; None for one per processor, at most 8.
+        pin_memory: whether the batches lie in page-locked memory.
+        share: decode this process's rows of every batch only; None for all.
+
+    Yields:
+        [B, 3, S, S] uint8 on the CPU.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    groups = [
+        list(range(i, min(i + batch_size, len(order)))) for i in range(start * batch_size, len(order), batch_size)
+    ]
+    if share is not None:
+        groups = [[group[row] for row in share.rows(len(group)).tolist()] for group in groups]
+    if not groups:
+        return
+    wanted = worker_count() if workers is None else workers
+    loader: DataLoader[Any] = DataLoader(
+        _Items(pictures, order, transform, seed),
+        batch_sampler=groups,
+        num_workers=min(wanted, len(groups)),
+        collate_fn=_collate,
+        pin_memory=pin_memory,
+        # Without its own generator the loader draws from, and so changes, torch's global one.
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, _Unreadable):
+            raise DataError(batch.message)
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Unreadable:
+    """Stands in for a picture: an exception that crosses the worker boundary would come out as a page of traceback."""
+
+    message: str
+
+
+class _Items(TorchDataset[Any]):
+    """Pictures by their place in a walk, brought to size."""
+
+    def __init__(self, pictures: PictureSource, order: Tensor, transform: Transform, seed: int | None) -> None:
+        self.pictures = pictures
+        self.order = order
+        self.transform = transform
+        self.seed = seed
+
+    def __getitem__(self, place: int) -> Tensor | _Unreadable:
+        number = int(self.order[place])
+        try:
+            picture = self.pictures[number]
+        except DataError as error:
+            return _Unreadable(str(error))
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            reason = " ".join(str(error).split())
+            return _Unreadable(f"Cannot read picture number {number} ({reason}): replace or remove it.")
+        picture = picture[0] if isinstance(picture, tuple | list) else picture
+        if isinstance(picture, Image.Image):
+            picture = to_rgb(picture)
+        if self.seed is None:
+            return _as_pixels(self.transform(picture))
+        return _as_pixels(seeded(self.transform, picture, self.seed, place))
+
+
+def _as_pixels(picture: Any) -> Tensor:
+    from torchvision.transforms.v2.functional import pil_to_tensor
+
+    pixels: Tensor = pil_to_tensor(picture) if isinstance(picture, Image.Image) else picture
+    return pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels
+
+
+def _collate(items: list[Tensor | _Unreadable]) -> Tensor | _Unreadable:
+    pictures: list[Tensor] = []
+    for item in items:
+        if isinstance(item, _Unreadable):
+            return item
+        pictures.append(item)
+    if not pictures:  # a process without a row of this batch; the batch's size is not known here, nor needed
+        return torch.empty((0, 3, 1, 1), dtype=torch.uint8)
+    return torch.stack(pictures)
