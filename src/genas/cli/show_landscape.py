@@ -1,0 +1,40 @@
+"""Tables of landscapes on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def print_landscape(found: dict[str, Any]) -> None:
+    """Rise, curvature and width of each network, the loss under the strongest noise, and the page's path."""
+    console, settings = Console(highlight=False), found["settings"]
+    labels = {row["name"]: row["label"] for row in found["networks"]}
+    table = Table(title="Median over directions [10 %, 90 %]", title_justify="left", box=None, pad_edge=False)
+    table.add_column("Network")
+    table.add_column("Data")
+    for head in ("Loss", f"Rise at {settings['radius']:g}", "Curvature", "Width"):
+        table.add_column(head, justify="right")
+    if settings["sigmas"]:
+        table.add_column(f"At noise {settings['sigmas'][-1]:g}", justify="right")
+    for row in found["results"]:
+        line = row["line"]
+        cells = [f"{row['loss']:.4f}", *(_spread(line[key]) for key in ("rise", "curvature", "width"))]
+        if "noise" in row:
+            cells.append(_number(row["noise"]["mean"][-1]))
+        table.add_row(escape(labels[row["network"]]), row["data"], *(escape(cell) for cell in cells))
+    console.print(table)
+    for row in found["networks"]:
+        what = row["genotype"] if row["weights"] == "supernet" else f"{row['weights']}: {row['genotype']}"
+        console.print(f"[bold]{escape(row['label'])}[/bold]  {escape(what)}", soft_wrap=True)
+    console.print(f"[bold]Page[/bold]  {escape(str(Path(found['folder']) / 'landscape.html'))}", soft_wrap=True)
+
+
+def _spread(entry: dict[str, Any]) -> str:
+    return f"{_number(entry['median'])} [{_number(entry['low'])}, {_number(entry['high'])}]"
+
+
+def _number(value: float | None) -> str:
+    return "inf" if value is None else f"{value:.3g}"
