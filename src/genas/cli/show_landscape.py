@@ -1,4 +1,4 @@
-"""Tables of landscapes on the terminal."""
+"""Tables of landscapes and sweeps on the terminal."""
 
 from pathlib import Path
 from typing import Any
@@ -38,3 +38,35 @@ def _spread(entry: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "inf" if value is None else f"{value:.3g}"
+
+
+def print_sweep(found: dict[str, Any]) -> None:
+    """Weight, share, and the winner's figures; the winners; the page's path."""
+    console = Console(highlight=False)
+    table = Table(
+        title=f"{escape(found['expression'])}: share of {escape(found['swept'])} in the {found['kept']} best, and in the "
+        "winner",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    tested = any(row.get("test") for row in found["weights"])
+    for head in ("w", "Share", "Winner's", "Score", "Params M", "MACs M", "Angle", "Flatness", "Loss"):
+        table.add_column(head, justify="right")
+    if tested:
+        table.add_column("Test top-1", justify="right")
+    for row in found["weights"]:
+        cells = [
+            f"{row['weight']:g}",
+            f"{100 * row['share']['kept']:.1f} %",
+            f"{100 * row['share']['winner']:.1f} %",
+            f"{row['score']:.5g}",
+            f"{row['params'] / 1e6:.3f}",
+            f"{row['macs'] / 1e6:.2f}",
+            *("" if row[key] is None else f"{row[key]:.4g}" for key in ("angle", "flatness", "loss")),
+        ]
+        table.add_row(*cells, *([f"{100 * row['test']['top1']:.2f} %"] if row.get("test") else []))
+    console.print(table)
+    for row in found["weights"]:
+        console.print(f"[bold]w = {row['weight']:g}[/bold]  {escape(row['genotype'])}", soft_wrap=True)
+    console.print(f"[bold]Page[/bold]  {escape(str(Path(found['folder']) / 'sweep.html'))}", soft_wrap=True)
