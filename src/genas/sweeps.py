@@ -12,7 +12,7 @@ from genas.config import Config, build_config
 from genas.errors import ConfigError, GenasError, RunError
 from genas.landscapes import checked_name
 from genas.pipeline import Session, load_config, write_best
-from genas.proxy import Combined, Proxy, Scoring, open_proxy
+from genas.proxy import Combined, Scoring, open_proxy
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
 from genas.retrain.network import sized
@@ -114,7 +114,7 @@ class _Sweep:
     scores: Scores
     quiet: bool
 
-    def proxy(self, name: str) -> Proxy:
+    def proxy(self, name: str) -> Remembered:
         """A part of the sum, its scores shared by all weights."""
         config = self.session.config
         settings = config.proxy.model_copy(update={"expression": name})
@@ -208,10 +208,8 @@ class _Sweep:
         return values
 
 
-def _normalised(proxy: Proxy, architecture: Architecture) -> float:
-    score = proxy.score(architecture)
-    assert not isinstance(score, float)
-    return proxy.normalised(score)
+def _normalised(proxy: Remembered, architecture: Architecture) -> float:
+    return proxy.normalised(proxy.score(architecture))
 
 
 def _name_of(expression: str) -> str:

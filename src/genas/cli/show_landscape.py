@@ -12,7 +12,7 @@ def print_landscape(found: dict[str, Any]) -> None:
     """Rise, curvature and width of each network, the loss under the strongest noise, and the page's path."""
     console, settings = Console(highlight=False), found["settings"]
     labels = {row["name"]: row["label"] for row in found["networks"]}
-    table = Table(title="Median over directions [10 %, 90 %]", title_justify="left", box=None, pad_edge=False)
+    table = Table(title="Medians over directions [10 %, 90 %]", title_justify="left", box=None, pad_edge=False)
     table.add_column("Network")
     table.add_column("Data")
     for head in ("Loss", f"Rise at {settings['radius']:g}", "Curvature", "Width"):
@@ -21,7 +21,8 @@ def print_landscape(found: dict[str, Any]) -> None:
         table.add_column(f"At noise {settings['sigmas'][-1]:g}", justify="right")
     for row in found["results"]:
         line = row["line"]
-        cells = [f"{row['loss']:.4f}", *(_spread(line[key]) for key in ("rise", "curvature", "width"))]
+        medians = [_number(line[key]["median"]) for key in ("curvature", "width")]
+        cells = [f"{row['loss']:.4f}", _spread(line["rise"]), *medians]
         if "noise" in row:
             cells.append(_number(row["noise"]["mean"][-1]))
         table.add_row(escape(labels[row["network"]]), row["data"], *(escape(cell) for cell in cells))
@@ -44,28 +45,27 @@ def print_sweep(found: dict[str, Any]) -> None:
     """Weight, share, and the winner's figures; the winners; the page's path."""
     console = Console(highlight=False)
     table = Table(
-        title=f"{escape(found['expression'])}: share of {escape(found['swept'])} in the {found['kept']} best, and in the "
-        "winner",
+        title=f"{escape(found['expression'])}: share in the {found['kept']} best and in the winner",
         title_justify="left",
         box=None,
         pad_edge=False,
     )
     tested = any(row.get("test") for row in found["weights"])
-    for head in ("w", "Share", "Winner's", "Score", "Params M", "MACs M", "Angle", "Flatness", "Loss"):
+    for head in ("w", "Share %", "Winner %", "Score", "Params M", "MACs M", "Angle", "Flatness", "Loss"):
         table.add_column(head, justify="right")
     if tested:
-        table.add_column("Test top-1", justify="right")
+        table.add_column("Test %", justify="right")
     for row in found["weights"]:
         cells = [
             f"{row['weight']:g}",
-            f"{100 * row['share']['kept']:.1f} %",
-            f"{100 * row['share']['winner']:.1f} %",
-            f"{row['score']:.5g}",
+            f"{100 * row['share']['kept']:.1f}",
+            f"{100 * row['share']['winner']:.1f}",
+            f"{row['score']:.4g}",
             f"{row['params'] / 1e6:.3f}",
             f"{row['macs'] / 1e6:.2f}",
-            *("" if row[key] is None else f"{row[key]:.4g}" for key in ("angle", "flatness", "loss")),
+            *("" if row[key] is None else f"{row[key]:.3g}" for key in ("angle", "flatness", "loss")),
         ]
-        table.add_row(*cells, *([f"{100 * row['test']['top1']:.2f} %"] if row.get("test") else []))
+        table.add_row(*cells, *([f"{100 * row['test']['top1']:.2f}"] if row.get("test") else []))
     console.print(table)
     for row in found["weights"]:
         console.print(f"[bold]w = {row['weight']:g}[/bold]  {escape(row['genotype'])}", soft_wrap=True)

@@ -111,6 +111,9 @@ def surfaces(planes: Sequence[Plane], data: str) -> dict[str, bytes]:
             ticks = numpy.linspace(low, high, 4)
             axes.set_zticks(ticks, [f"{(10**tick if logarithmic else tick):.2g}" for tick in ticks])
             axes.set_title(plane.label, fontsize=10.5)
+            ends_and_middle = [plane.side[0], 0.0, plane.side[-1]]
+            axes.set_xticks(ends_and_middle)
+            axes.set_yticks(ends_and_middle)
             axes.tick_params(labelsize=8)
             axes.set_zlabel(f"{data} loss", fontsize=9)
 

@@ -10,7 +10,7 @@ from typing import Any
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationTable
 from genas.report.figures import BLUE, GREY, ORANGE, painted
-from genas.report.page import count, environment, number, percent
+from genas.report.page import count, environment, percent
 from genas.runs import write_atomically
 
 Row = Mapping[str, Any]
@@ -73,7 +73,9 @@ def _cost(axes: Any, shares: list[float], rows: list[Row]) -> None:
     right = axes.twinx()
     right.grid(False)
     right.spines["right"].set_visible(True)
-    right.plot(shares, [row["params"] / 1e6 for row in rows], "s--", color=ORANGE, linewidth=1.4, markersize=4)
+    right.plot(
+        shares, [row["params"] / 1e6 for row in rows], "s--", color=ORANGE, linewidth=1.2, markersize=8, mfc="none"
+    )
     right.set_ylabel("million parameters", color=ORANGE)
 
 
@@ -108,9 +110,9 @@ def _table(content: Row) -> EvaluationTable:
     tested = any(row.get("test") for row in rows)
     heads = (
         "w",
-        *(("share wanted",) if shares else ()),
-        "share, kept",
-        "share, winner",
+        *(("wanted",) if shares else ()),
+        "kept",
+        "winner's",
         "winner",
         "score",
         "params",
@@ -127,21 +129,26 @@ def _table(content: Row) -> EvaluationTable:
         tuple(
             (
                 f"{row['weight']:g}",
-                *((percent(row["wanted_share"]),) if shares else ()),
-                percent(row["share"]["kept"]),
-                percent(row["share"]["winner"]),
+                *((_share(row["wanted_share"]),) if shares else ()),
+                _share(row["share"]["kept"]),
+                _share(row["share"]["winner"]),
                 names[row["genotype"]],
-                number(row["score"]),
+                f"{row['score']:.4g}",
                 count(row["params"]),
                 count(row["macs"]),
-                *("" if row[key] is None else number(row[key]) for key in ("angle", "flatness", "loss")),
+                *("" if row[key] is None else f"{row[key]:.4g}" for key in ("angle", "flatness", "loss")),
                 *((percent(row["test"]["top1"]) if row.get("test") else "",) if tested else ()),
             )
             for row in rows
         ),
-        "Parameters and MACs at the supernet's size. Scores of different weights are not comparable. Angle in radians; "
-        "loss on the validation pictures with the supernet's weights.",
+        f"Wanted, kept, winner's: the share of {content['swept']} that was aimed at over random architectures, and "
+        "what came out in the kept and in the winner. Parameters and MACs at the supernet's size. Scores of different "
+        "weights are not comparable. Angle in radians; loss on the validation pictures with the supernet's weights.",
     )
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _letters(content: Row) -> dict[str, str]:
