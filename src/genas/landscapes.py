@@ -22,6 +22,7 @@ from genas.landscape import (
     Points,
     Site,
     cosine,
+    measured,
     places,
     random_direction,
     read_settings,
@@ -216,7 +217,7 @@ def _scorings(scoring: Scoring, splits: Splits, settings: LandscapeSettings) -> 
 
 def _site(name: str, network: Network, scorings: Mapping[str, Scoring]) -> Site:
     first = next(iter(scorings.values()))
-    measures = {data: partial(scoring.evaluate, network) for data, scoring in scorings.items()}
+    measures = {data: partial(measured, scoring, network) for data, scoring in scorings.items()}
     return Site(name, network, measures, partial(first.recalibrate, network))
 
 

@@ -85,10 +85,10 @@ def test_landscape_begins_at_the_score_and_leaves_files(run, capsys):
     points = list(csv.DictReader((folder / "points.csv").open()))
     assert len(points) == 4 * (1 + 2 * 2 + 2 * 2 + 8)
     kept = (folder / "points.csv").read_bytes()
-    assert genas("landscape", run, "flat=333333", "030303", "--data", "both", *SMALL, "--quiet") == 0
+    assert genas("landscape", run, "flat=333333", "030303", *SMALL, "--contour", 0, "--quiet") == 0
     assert "Rise at 0.5" in " ".join(capsys.readouterr().out.split())
     assert (folder / "points.csv").read_bytes() == kept
-    more = answer(capsys, "landscape", run, "flat=333333", *SMALL, "--directions", 3)  # more of it, later
+    more = answer(capsys, "landscape", run, "flat=333333", *SMALL, "--contour", 0, "--directions", 3)  # more, later
     assert len((folder / "points.csv").read_bytes().splitlines()) == len(kept.splitlines()) + 2
     assert more["results"][0]["line"]["directions"] == 3
 
@@ -136,7 +136,7 @@ def test_landscape_of_a_trained_network(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["333"], "333"),
+        (["333"], "1 operations came; 6 are wanted."),
         (["333333", "--points", 4], "points is 4: an odd number is wanted"),
         (["333333", "--range", 0], "range is 0.0: input should be greater than 0"),
         (["333333", "--data", "train"], "--data is 'train'; validation, test or both was wanted."),

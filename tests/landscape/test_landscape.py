@@ -17,6 +17,7 @@ from genas.landscape import (
     cosine,
     grid,
     line_losses,
+    measured,
     normalised,
     places,
     random_direction,
@@ -142,9 +143,9 @@ def test_the_scale_of_a_filter_before_batch_norm_does_not_change_the_line(batchn
     assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 0.01
 
 
-def measured(scoring, architecture):
+def path(scoring, architecture):
     network = scoring.prepared(architecture)
-    measures = {"validation": lambda: scoring.evaluate(network)}
+    measures = {"validation": lambda: measured(scoring, network)}
     return Site(architecture.short, network, measures, lambda: scoring.recalibrate(network))
 
 
@@ -155,7 +156,7 @@ def test_supernet_stays_bit_identical_and_the_middle_is_the_loss_proxy(scoring, 
     own = {name: value.clone() for name, value in scoring.prepared(architecture).state_dict().items()}
     asked = settings(batchnorm="recomputed", vectors="moved", contour=0, directions=1, points=3, draws=1, sigmas=[0.1])
     with Points(tmp_path / "points.csv") as points:
-        walk(measured(scoring, architecture), places(asked), asked, scoring.seed, points)
+        walk(path(scoring, architecture), places(asked), asked, scoring.seed, points)
         assert points[architecture.short, "validation", CENTRE].loss == wanted
     assert all(torch.equal(before[name], value) for name, value in scoring.supernet.state_dict().items())
     now = scoring.prepared(architecture).state_dict()
@@ -170,7 +171,7 @@ def test_recomputed_statistics_are_those_of_the_moved_weights(nas_scoring, tmp_p
     for batchnorm in ("kept", "recomputed"):
         asked = settings(batchnorm=batchnorm, contour=0, directions=1, points=3, noise="none")
         with Points(tmp_path / f"{batchnorm}.csv") as points:
-            walk(measured(nas_scoring, architecture), places(asked), asked, 0, points)
+            walk(path(nas_scoring, architecture), places(asked), asked, 0, points)
             found[batchnorm] = line_losses(points, architecture.short, "validation", asked)[0]
     assert found["kept"][1] == found["recomputed"][1]
     assert found["kept"][0] != found["recomputed"][0]
@@ -192,7 +193,7 @@ def test_noise_is_that_of_genas_evaluate(nas_scoring, tmp_path):
     for scale in ("absolute", "relative"):
         asked = settings(noise=scale, sigmas=[0.05, 0.2], contour=0, directions=1, points=3)
         with Points(tmp_path / f"{scale}.csv") as points:
-            walk(measured(nas_scoring, architecture), places(asked), asked, 5, points)
+            walk(path(nas_scoring, architecture), places(asked), asked, 5, points)
             rows = summarise(points, [architecture.short], asked)
         network = nas_scoring.prepared(architecture)
         for draw in range(2):

@@ -4,7 +4,7 @@ from genas.landscape.directions import Direction, cosine, move, normalised, rand
 from genas.landscape.points import CENTRE, Place, Points
 from genas.landscape.settings import LandscapeSettings, read_settings
 from genas.landscape.summary import line_losses, noise_losses, plane_losses, quantiles, summarise
-from genas.landscape.walk import Site, grid, places, walk
+from genas.landscape.walk import Site, grid, measured, places, walk
 
 __all__ = [
     "CENTRE",
@@ -16,6 +16,7 @@ __all__ = [
     "cosine",
     "grid",
     "line_losses",
+    "measured",
     "move",
     "noise_losses",
     "normalised",

@@ -15,9 +15,10 @@ from torch import nn
 from genas.landscape.directions import Direction, move, random_direction
 from genas.landscape.points import CENTRE, Place, Points
 from genas.landscape.settings import LandscapeSettings
-from genas.proxy.base import LossAndAccuracy
+from genas.proxy.base import LossAndAccuracy, Scoring
 from genas.proxy.perturbation import kept
 from genas.retrain.flatness import noise_direction
+from genas.space.base import Network
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class Site:
     network: nn.Module
     measures: Mapping[str, Callable[[], LossAndAccuracy]]
     recalibrate: Callable[[], None]
+
+
+def measured(scoring: Scoring, network: Network) -> LossAndAccuracy:
+    """Loss and accuracy of `network` as it stands, bit for bit what the proxies ``loss`` and ``accuracy`` compute."""
+    evaluation = scoring.evaluation
+    if evaluation.weighting == "batches":
+        return scoring.evaluate(network)
+    batches = -(-scoring.validation_count // evaluation.batch_size)
+    losses, right = scoring.picture_losses(network, slice(0, batches))
+    loss, accuracy = torch.stack([losses, right.double()], 1).mean(0).tolist()
+    return LossAndAccuracy(loss, accuracy)
 
 
 def grid(reach: float, points: int) -> list[float]:
