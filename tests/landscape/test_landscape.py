@@ -61,7 +61,7 @@ def test_a_quadratic_loss_gives_the_exact_parabola_and_plane(tmp_path):
     with Points(tmp_path / "points.csv") as points:
         walk(site(bowl), places(asked), asked, 7, points)
     assert all(torch.equal(before[name], value) for name, value in bowl.state_dict().items())
-    weights = dict(bowl.named_parameters())
+    weights = {name: value.detach() for name, value in bowl.named_parameters()}
     centre = bowl.measure().loss
 
     def along(steps):  # |w + sum t d|^2 / 2 by hand

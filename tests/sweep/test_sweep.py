@@ -10,7 +10,7 @@ from genas.strategy import History, SearchSettings, open_search, run_search
 from genas.sweep import Remembered, Scores, mean_share, parse_template, weight_for
 from genas.sweep.weights import check_shares, check_weights
 
-SEARCH = SearchSettings(generations=3, population=6, parents=3, mutations=3, crossovers=2, budget="exact")
+SEARCH = SearchSettings(generations=2, population=6, parents=3, mutations=3, crossovers=2, budget="exact")
 
 
 def architectures(space, count):
