@@ -15,7 +15,7 @@ import torch
 from genas.config import Config
 from genas.data import Splits
 from genas.data.base import LabelledImages, Normalisation
-from genas.errors import ConfigError, RunError
+from genas.errors import ConfigError, GenotypeError, RunError
 from genas.interrupt import StopRequest
 from genas.landscape import (
     LandscapeSettings,
@@ -35,7 +35,7 @@ from genas.progress import Bar
 from genas.proxy import Scoring
 from genas.report.landscape import build_landscape_page
 from genas.runs import RunFolder, write_json
-from genas.space import Architecture, Network
+from genas.space import Architecture, Network, Space
 
 FORMAT = "genas-landscape-1"
 
@@ -155,7 +155,7 @@ def _grounds(
     session: Session, run: Path, subjects: Sequence[str], retrained: bool, settings: LandscapeSettings
 ) -> list[Ground]:
     """What to walk around; everything that the user may have written wrongly shows here."""
-    asked = [_labelled(text) for text in subjects]
+    asked = [_labelled(text, session.space) for text in subjects]
     if not subjects and not retrained:
         if not (run / "best.json").is_file():
             raise RunError(f"the search of {run} is not finished, so there is no best architecture; name a genotype.")
@@ -180,10 +180,16 @@ def _grounds(
     return [replace(ground, label=ground.label or _letter(number)) for number, ground in enumerate(once)]
 
 
-def _labelled(text: str) -> tuple[str, str]:
-    """``LABEL=GENOTYPE`` in its parts; an equals sign inside a genotype stands behind a bracket."""
+def _labelled(text: str, space: Space) -> tuple[str, str]:
+    """``LABEL=GENOTYPE`` in its parts; a genotype of a space of one's own may have an equals sign itself."""
     match = re.fullmatch(r"([^=()\[\]|/]+)=(.+)", text, re.DOTALL)
-    return (match.group(1).strip(), match.group(2)) if match else ("", text)
+    if match is None or _exists(text):
+        return "", text
+    try:
+        space.parse(text)
+    except GenotypeError:
+        return match.group(1).strip(), match.group(2)
+    return "", text
 
 
 def _exists(text: str) -> bool:

@@ -190,7 +190,7 @@ class _Sweep:
 
     def _share(self, records: Sequence[Record]) -> float:
         """The mean share of the swept part; 0 where it does not enter."""
-        shares = [record.parts.get(self.template.swept.name, {}).get("share", 0.0) for record in records]
+        shares: list[float] = [record.parts.get(self.template.swept.name, {}).get("share", 0.0) for record in records]
         return sum(shares) / len(shares)
 
     def _values(self, architecture: Architecture) -> dict[str, float | None]:

@@ -2,12 +2,18 @@
 
 import csv
 import json
+import shutil
 
 import pytest
+import torch
 from commands import genas
 
+import genas as genas_package
+from genas.data.base import Normalisation
 from genas.interrupt import StopRequest
 from genas.runs import read_config
+from genas.seeding import derive
+from genas.space import open_space
 from genas.strategy import History
 
 SETTINGS = {
@@ -223,3 +229,37 @@ def test_bad_input_to_sweep(run, capsys):
 
 def test_the_run_itself_is_left_alone(run):
     assert read_config(run)["proxy"]["expression"] == "angle"
+
+
+def test_a_folder_of_a_trained_network(run, trained_folder, digits, make_trained, make_splits, tmp_path, capsys):
+    """It is fed as it was trained, must fit the run's data, and its points are not mixed with those of other weights."""
+    folder = tmp_path / "odd"
+    shutil.copytree(trained_folder, folder)
+    facts = json.loads((folder / "model.json").read_text())
+    facts["mean"] = [0.3]
+    (folder / "model.json").write_text(json.dumps(facts))
+    arguments = ["landscape", run, folder, *FEWER, "--pictures", "all"]
+    found = answer(capsys, *arguments, "--name", "odd")
+    own = Normalisation((0.3,), digits.normalisation.std, "made")
+    pictures = digits.validation.subset(range(256)).with_normalisation(own)
+    network = genas_package.load(folder)
+    with torch.no_grad():
+        images, labels = next(
+            pictures.batches(64, torch.device("cpu"), seed=derive(0, "proxy.validation"), shuffle=True)
+        )
+        wanted = float(torch.nn.functional.cross_entropy(network(images).double(), labels))
+    assert found["results"][0]["loss"] == pytest.approx(wanted, rel=1e-5)
+
+    shutil.copy(
+        make_trained(tmp_path / "other", digits, small_space(), "333103", seed=1, steps=1) / "model.safetensors", folder
+    )
+    sentence = refused(capsys, *arguments, "--name", "odd", "--quiet")
+    assert "have changed since its points" in sentence
+    misfit = make_trained(tmp_path / "misfit", make_splits(), small_space(), "333103", steps=1)
+    sentence = refused(capsys, "landscape", run, misfit)
+    side = " x ".join(map(str, digits.image_shape))
+    assert f"was trained on 4 classes of pictures 3 x 8 x 8; the run has 10 classes of pictures {side}" in sentence
+
+
+def small_space():
+    return open_space("nasbench201", cells_per_stage=1, channels=4).final()

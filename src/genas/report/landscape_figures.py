@@ -128,7 +128,7 @@ def _panels(figure: Any, count: int, options: dict[str, Any]) -> list[Any]:
 
 def _size(count: int, side: float) -> tuple[float, float]:
     columns = min(count, COLUMNS)
-    return side * columns + 1.0, side * -(-count // columns)
+    return side * columns + 1.8, side * -(-count // columns)
 
 
 def _scale(planes: Sequence[Plane]) -> tuple[Any, Any]:
