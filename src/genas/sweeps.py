@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +83,13 @@ def sweep_weights(
             rows = []
             for number, weight in enumerate(given):
                 asked = {} if wanted is None else {"wanted_share": wanted[number]}
+                if not quiet:
+                    sys.stderr.write(f"w = {weight:g}, search {number + 1} of {len(given)}\n")
                 rows.append({"weight": weight, **asked, **sweep.search(weight)})
-            if with_retrain:
-                for row in rows:
-                    row["test"] = sweep.retrain(row["genotype"])
+            for row in rows:
+                test = sweep.retrain(row["genotype"]) if with_retrain else sweep.trained(row["genotype"])
+                if test:
+                    row["test"] = test
             content = {
                 "format": FORMAT,
                 "run": str(run),
@@ -98,7 +102,7 @@ def sweep_weights(
                 "weights": rows,
             }
     write_json(folder / "sweep.json", content)
-    write_csv(folder / "sweep.csv", [_flat(row) for row in rows])
+    write_csv(folder / "sweep.csv", _flat(rows))
     build_sweep_page(folder)
     return content
 
@@ -176,9 +180,8 @@ class _Sweep:
     def retrain(self, genotype: str) -> dict[str, float]:
         """Trains a winner from scratch; weights with the same winner share the training."""
         config, session = self.session.config, self.session
-        name = hashlib.blake2b(genotype.encode(), digest_size=6).hexdigest()
         return retrain(
-            self.folder / "retrained" / name,
+            self._trained_folder(genotype),
             sized(session.space, config.retrain),
             session.space.parse(genotype),
             session.splits,
@@ -187,6 +190,15 @@ class _Sweep:
             config.seed,
             self.quiet,
         )
+
+    def trained(self, genotype: str) -> dict[str, float]:
+        """What an earlier training of a winner gave; empty without one."""
+        path = self._trained_folder(genotype) / "result.json"
+        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["test"] if path.exists() else {}
+        return found
+
+    def _trained_folder(self, genotype: str) -> Path:
+        return self.folder / "retrained" / hashlib.blake2b(genotype.encode(), digest_size=6).hexdigest()
 
     def _share(self, records: Sequence[Record]) -> float:
         """The mean share of the swept part; 0 where it does not enter."""
@@ -259,6 +271,8 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
         raise RunError(f"{folder} was begun with other settings: {', '.join(changed)}; choose another --name.")
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of ``sweep.csv``."""
-    return {key.replace(".", "_"): value for key, value in flatten(row).items()}
+def _flat(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of ``sweep.csv``; a winner that was not trained has no test results."""
+    flat = [{key.replace(".", "_"): value for key, value in flatten(row).items()} for row in rows]
+    columns = dict.fromkeys(key for row in flat for key in row)
+    return [{key: row.get(key, "") for key in columns} for row in flat]

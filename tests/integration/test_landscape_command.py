@@ -189,8 +189,10 @@ def test_sweep_at_0_is_the_search_by_the_angle_and_shares_come_out(run, capsys):
     assert (folder / "figures" / "share-accuracy.png").exists()
     assert "The winners" in (folder / "sweep.html").read_text()
     capsys.readouterr()
-    assert genas("sweep", run, "--weights", "0,0.5,4", "--quiet") == 0
-    assert "w = 0.5" in capsys.readouterr().out
+    assert genas("sweep", run, "--weights", "0.25,4", "--quiet") == 0  # further weights; what is trained stays
+    assert "w = 0.25" in capsys.readouterr().out
+    rows = list(csv.DictReader((folder / "sweep.csv").open()))
+    assert float(rows[1]["test_top1"]) == third["test"]["top1"]
 
 
 def test_an_interrupted_sweep_by_shares_continues_to_the_same_result(run, capsys, monkeypatch):
