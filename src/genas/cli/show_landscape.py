@@ -48,7 +48,7 @@ def print_sweep(found: dict[str, Any]) -> None:
         title=f"{escape(found['expression'])}: share in the {found['kept']} best and in the winner",
         title_justify="left",
         box=None,
-        padding=(0, 1),
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     tested = any(row.get("test") for row in found["weights"])
