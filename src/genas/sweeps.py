@@ -80,16 +80,7 @@ def sweep_weights(
             sweep = _Sweep(folder, template, session, scoring, scores, quiet)
             if wanted is not None:
                 given = sweep.weights_of(wanted)
-            rows = []
-            for number, weight in enumerate(given):
-                asked = {} if wanted is None else {"wanted_share": wanted[number]}
-                if not quiet:
-                    sys.stderr.write(f"w = {weight:g}, search {number + 1} of {len(given)}\n")
-                rows.append({"weight": weight, **asked, **sweep.search(weight)})
-            for row in rows:
-                test = sweep.retrain(row["genotype"]) if with_retrain else sweep.trained(row["genotype"])
-                if test:
-                    row["test"] = test
+            rows = sweep.rows(given, wanted, with_retrain)
             content = {
                 "format": FORMAT,
                 "run": str(run),
@@ -152,6 +143,22 @@ class _Sweep:
             ],
         )
         return check_weights(found)
+
+    def rows(
+        self, weights: Sequence[float], wanted: Sequence[float] | None, with_retrain: bool
+    ) -> list[dict[str, Any]]:
+        """Searches with each weight, trains the winners where that is asked for, and gives what the table tells."""
+        rows: list[dict[str, Any]] = []
+        for number, weight in enumerate(weights):
+            if not self.quiet:
+                sys.stderr.write(f"w = {weight:g}, search {number + 1} of {len(weights)}\n")
+            asked = {} if wanted is None else {"wanted_share": wanted[number]}
+            rows.append({"weight": weight, **asked, **self.search(weight)})
+        for row in rows:
+            test = self.retrain(row["genotype"]) if with_retrain else self.trained(row["genotype"])
+            if test:
+                row["test"] = test
+        return rows
 
     def search(self, weight: float) -> dict[str, Any]:
         """Searches with one weight; what the table tells of it."""
