@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genas.data import open_dataset as open_dataset
     from genas.errors import GenasError as GenasError
     from genas.evaluation import evaluate as evaluate
+    from genas.landscapes import draw_landscape as draw_landscape
     from genas.loading import load as load
     from genas.pipeline import Result as Result
     from genas.pipeline import run_pipeline as run_pipeline
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from genas.strategy import History as History
     from genas.strategy import Proposal as Proposal
     from genas.strategy import Search as Search
+    from genas.sweeps import sweep_weights as sweep_weights
 
 _HOMES = {
     "Config": "genas.config",
@@ -50,6 +52,7 @@ _HOMES = {
     "evaluate": "genas.evaluation",
     "export": "genas.retrain.export",
     "HubModel": "genas.retrain.hub",
+    "draw_landscape": "genas.landscapes",
     "load": "genas.loading",
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",
@@ -62,6 +65,7 @@ _HOMES = {
     "History": "genas.strategy",
     "Proposal": "genas.strategy",
     "Search": "genas.strategy",
+    "sweep_weights": "genas.sweeps",
     "Architecture": "genas.space",
     "Network": "genas.space",
     "Space": "genas.space",

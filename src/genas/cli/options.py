@@ -131,6 +131,42 @@ def parse_seeds(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
+def parse_numbers(text: str, option: str) -> list[float]:
+    """Reads ``0,1.5,16``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    number = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
+    if not re.fullmatch(f"{number}(,{number})*", text):
+        raise ConfigError(f"{option} is {text!r}; numbers with commas between them, such as 0,1.5,16, were wanted.")
+    return [float(part) for part in text.split(",")]
+
+
+def parse_whole(text: str, option: str) -> int:
+    """Reads ``1024``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if not re.fullmatch(r"\s*\d+\s*", text) or int(text) < 1:
+        raise ConfigError(f"{option} is {text!r}; a whole number above 0, or all, was wanted.")
+    return int(text)
+
+
+def either_or_both(text: str, first: str, second: str, option: str) -> list[str]:
+    """Reads one of two words, or ``both``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if text == "both":
+        return [first, second]
+    if text not in (first, second):
+        raise ConfigError(f"{option} is {text!r}; {first}, {second} or both was wanted.")
+    return [text]
+
+
 def is_first_process() -> bool:
     """Whether this process speaks: of several that torchrun started, the first alone does."""
     return os.environ.get("RANK", "0") == "0"

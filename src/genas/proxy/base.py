@@ -152,13 +152,17 @@ class Scoring:
             if known is not None:
                 network.load_state_dict(known, strict=False)
             else:
-                with self.fabric.autocast():
-                    recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
+                self.recalibrate(network)
                 self._recalibrated[architecture] = {name: value.clone() for name, value in network.named_buffers()}
                 if len(self._recalibrated) > KEPT_STATISTICS:
                     self._recalibrated.popitem(last=False)
             self._prepared = (architecture, network)
         return self._prepared[1]
+
+    def recalibrate(self, network: Network) -> None:
+        """Estimates the batch-norm statistics of `network` for the weights that it has now; evaluation mode."""
+        with self.fabric.autocast():
+            recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
 
     def forget(self) -> None:
         """Drops the prepared network: somebody failed to restore it, or memory is wanted."""

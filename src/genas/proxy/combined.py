@@ -98,6 +98,11 @@ def parse_expression(text: str) -> tuple[Part, ...]:
         weight = sign * float(number if number is not None else 1)
         if weight == 0:
             raise ConfigError(f"proxy expression {text!r}: the weight of {name!r} is 0; leave it out.")
+        if name == "w" and take("sign", "*"):
+            raise ConfigError(
+                f"proxy expression {text!r}: w has no value here; write a number in its place, or compare several "
+                f"with: genas sweep RUN --proxy {text!r} --weights 0,1,4,16"
+            )
         if ":" not in name and name not in KNOWN:
             close = difflib.get_close_matches(name, KNOWN, 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""

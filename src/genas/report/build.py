@@ -150,6 +150,7 @@ def _next_steps(run: Path, genotype: str | None, retrained: bool) -> tuple[tuple
     steps.append(
         ("Score another architecture with the same supernet", f'genas score {run} "GENOTYPE" --proxy accuracy')
     )
+    steps.append(("Draw the loss around the best architecture", f"genas landscape {run}"))
     steps.append(("The best architecture", genotype))
     return tuple(steps)
 

@@ -24,27 +24,48 @@ _STYLE: Any = {
 }
 
 
-def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (4.7, 3.1)) -> str:
+def painted(
+    paint: Callable[[Any], None], size: tuple[float, float], formats: tuple[str, ...] = ("svg",)
+) -> dict[str, bytes]:
+    """A figure in the style of the reports.
+
+    Args:
+        paint: draws on an empty matplotlib figure.
+        size: width and height in inches.
+        formats: of ``svg`` and ``png``.
+
+    Returns:
+        The files by format; the same picture gives the same bytes.
+    """
     import logging
 
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     finder = logging.getLogger("matplotlib.font_manager")
     level = finder.level
     finder.setLevel(logging.ERROR)  # a family of the list that is not installed is no news
+    files = {}
     try:
         with matplotlib.rc_context(_STYLE):
             figure = Figure(figsize=size, layout="constrained")
-            FigureCanvasSVG(figure)
-            paint(figure.add_subplot())
-            out = io.StringIO()
-            figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+            FigureCanvasAgg(figure)
+            paint(figure)
+            for name in formats:
+                out = io.BytesIO()
+                nothing = {"Date": None, "Creator": None} if name == "svg" else {"Software": None}
+                figure.savefig(out, format=name, metadata=nothing, dpi=160)
+                files[name] = out.getvalue()
     finally:
         finder.setLevel(level)
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+    if "svg" in files:
+        files["svg"] = files["svg"][files["svg"].index(b"<svg") :]
+    return files
+
+
+def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (4.7, 3.1)) -> str:
+    return painted(lambda figure: paint(figure.add_subplot()), size)["svg"].decode()
 
 
 def search_progress(history: tuple[Progress, ...]) -> str:

@@ -69,7 +69,7 @@ _TITLES = {
 def render_evaluation(title: str, created: str, evaluation: EvaluationData) -> str:
     """The HTML of the page of an evaluation alone."""
     charts = evaluation_charts(evaluation)
-    page = _environment().get_template("evaluation_page.html.j2")
+    page = environment().get_template("evaluation_page.html.j2")
     html: str = page.render(title=title, created=created, **_evaluation_values(evaluation, charts))
     return html
 
@@ -89,7 +89,7 @@ def render(report: ReportData) -> str:
     if report.evaluation is not None:
         values = _evaluation_values(report.evaluation, drawn)
     html: str = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             **values,
@@ -104,7 +104,8 @@ def render(report: ReportData) -> str:
     return html
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """Jinja2 with the templates of the reports and their filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

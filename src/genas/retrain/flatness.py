@@ -17,7 +17,7 @@ Everything is measured in evaluation mode with the stored batch-norm statistics;
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -127,11 +127,7 @@ def noise_losses(
     """
     losses = []
     with kept(network) as original:
-        steps = {
-            name: unit_noise(value, seed, "retrain.flatness", draw, name) * factor
-            for name, value in original.items()
-            if (factor := _noise_scale(value, scale)) is not None
-        }
+        steps = noise_direction(original, scale, seed, draw)
         own = dict(network.named_parameters())
         for sigma in sigmas:
             with torch.no_grad():
@@ -139,6 +135,22 @@ def noise_losses(
                     own[name].copy_(original[name] + sigma * step)
             losses.append(mean_loss(network, batches()))
     return losses
+
+
+def noise_direction(weights: Mapping[str, Tensor], scale: Scale, seed: int, draw: int) -> dict[str, Tensor]:
+    """Noise of strength 1 by parameter name; parameters without noise are left out.
+
+    Args:
+        weights: the unperturbed parameters by name.
+        scale: see the module's text.
+        seed: of the noise.
+        draw: number of the draw.
+    """
+    return {
+        name: unit_noise(value, seed, "retrain.flatness", draw, name) * factor
+        for name, value in weights.items()
+        if (factor := _noise_scale(value, scale)) is not None
+    }
 
 
 def increases(network: nn.Module, batches: Batches, rhos: tuple[float, ...], adaptive: bool) -> list[float]:

@@ -1,0 +1,79 @@
+"""``genas sweep``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genas.cli import options
+
+
+def sweep(
+    run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    proxy: Annotated[
+        str,
+        typer.Option(
+            "--proxy",
+            help="A weighted sum, one part of which has the weight w.",
+            rich_help_panel=options.METHOD,
+        ),
+    ] = "angle + w*flatness",
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Values of w, such as 0,1,4,16,64.", rich_help_panel=options.METHOD),
+    ] = None,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            "--shares",
+            help="In place of weights: shares of the swept part in per cent; the weights that give them to random "
+            "architectures are found first. [default: 0,20,43,76,89, the GeNAS poster's]",
+            rich_help_panel=options.METHOD,
+        ),
+    ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train every winner from scratch.", rich_help_panel=options.METHOD)
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="Results lie in RUN/sweep/NAME. [default: from the sum]", rich_help_panel=options.OUTPUT
+        ),
+    ] = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Search once for each of several weights of a sum of proxies, with the supernet of a run.
+
+    Tells the share that the swept part has in the score: its absolute contribution over the sum of all absolute
+    contributions. Every part of every architecture is scored once for all weights, on all pictures; races are off.
+    Press Ctrl-C at any time, the same command continues; further weights may be asked for later.
+
+    [bold]Examples[/bold]
+
+    genas sweep runs/mine --weights 0,1,4,16,64
+
+    genas sweep runs/c10 --proxy "accuracy + w*flatness" --shares 0,25,50,75 --retrain
+    """
+    from genas.cli.show_landscape import print_sweep
+    from genas.sweeps import sweep_weights
+
+    found = sweep_weights(
+        run,
+        proxy,
+        weights=None if weights is None else options.parse_numbers(weights, "--weights"),
+        shares=None if shares is None else options.parse_numbers(shares, "--shares"),
+        settings=options.overrides(config, assignments, {}),
+        name=name,
+        with_retrain=retrain,
+        device=device,
+        quiet=quiet,
+    )
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_sweep(found)

@@ -1,0 +1,348 @@
+"""The landscape of a run's architectures, from the run folder to the page: `genas landscape`."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genas.config import Config
+from genas.data import Splits
+from genas.data.base import LabelledImages, Normalisation
+from genas.errors import ConfigError, GenotypeError, RunError
+from genas.interrupt import StopRequest
+from genas.landscape import (
+    LandscapeSettings,
+    Points,
+    Site,
+    cosine,
+    measured,
+    places,
+    random_direction,
+    read_settings,
+    summarise,
+    walk,
+)
+from genas.loading import TrainedModel, find_models, load_model
+from genas.pipeline import Session, load_config
+from genas.progress import Bar
+from genas.proxy import Scoring
+from genas.report.landscape import build_landscape_page
+from genas.runs import RunFolder, write_json
+from genas.space import Architecture, Network, Space
+
+FORMAT = "genas-landscape-1"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A network that a landscape is asked of.
+
+    Args:
+        name: in the file of points.
+        label: in tables and figures.
+        genotype: its architecture.
+        weights: ``supernet``, or the file of a trained network.
+        digest: of those weights: points of others are never mixed with them.
+        open: loads it.
+    """
+
+    name: str
+    label: str
+    genotype: str
+    weights: str
+    digest: str
+    open: Callable[[], Site]
+
+
+def draw_landscape(
+    run: str | Path,
+    subjects: Sequence[str] = (),
+    *,
+    settings: LandscapeSettings | Mapping[str, Any] | None = None,
+    retrained: bool = False,
+    name: str = "default",
+    device: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Computes the loss around architectures of a run, or continues, and draws it.
+
+    Args:
+        run: a run folder with a finished supernet.
+        subjects: genotypes, walked around at the weights that the supernet gives them (batch norm recalibrated as for
+            scoring), and folders of trained networks. None: the best architecture of the search.
+        settings: `LandscapeSettings` or a mapping of its fields.
+        retrained: also the network that the run trained at its end.
+        name: the results lie in ``landscape/NAME`` of the run folder.
+        device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
+        quiet: no progress.
+
+    Returns:
+        What ``landscape.json`` holds: ``settings``, ``networks`` and ``results`` (see
+        `genas.landscape.summary.summarise`).
+
+    Raises:
+        GenasError: no finished supernet, a malformed genotype, unfit networks, points of other settings.
+        Interrupted: Ctrl-C; the points computed so far are kept.
+    """
+    asked = settings if isinstance(settings, LandscapeSettings) else read_settings(settings or {})
+    run = Path(run)
+    folder = run / "landscape" / checked_name(name)
+    session = Session(_with_pictures(load_config(run), asked.pictures, device))
+    grounds = _grounds(session, run, subjects, retrained, asked)
+    with RunFolder(run):
+        _check_identity(folder, session, grounds, asked)
+        wanted = places(asked)
+        with Points(folder / "points.csv") as points:
+            with StopRequest() as stop, Bar("landscape", len(grounds) * len(wanted), 0, "point", quiet) as bar:
+
+                def tick() -> None:
+                    bar.step(1)
+                    stop.check()
+
+                facts = []
+                for ground in grounds:
+                    site = ground.open()
+                    facts.append(_facts(ground, site, session.config.seed, asked))
+                    walk(site, wanted, asked, session.config.seed, points, tick)
+            names = [ground.name for ground in grounds]
+            content = {
+                "format": FORMAT,
+                "run": str(run),
+                "folder": str(folder),
+                "settings": _described(asked),
+                "networks": facts,
+                "results": summarise(points, names, asked),
+            }
+            write_json(folder / "landscape.json", content)
+            build_landscape_page(folder, points, asked)
+    return content
+
+
+def checked_name(name: str) -> str:
+    """The name of a folder for results.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ConfigError(f"--name is {name!r}; letters, digits, dots, dashes and underscores were wanted.")
+    return name
+
+
+def _with_pictures(config: Config, pictures: int | None, device: str | None) -> Config:
+    evaluation = config.proxy.evaluation
+    if pictures is not None:
+        evaluation = evaluation.model_copy(update={"pictures": pictures})
+    proxy = config.proxy.model_copy(update={"evaluation": evaluation})
+    changed: dict[str, Any] = {"proxy": proxy, **({"device": device} if device else {})}
+    return config.model_copy(update=changed)
+
+
+def _described(settings: LandscapeSettings) -> dict[str, Any]:
+    """The settings with every default that depends on others written out."""
+    decided = {"range": settings.reach, "radius": settings.measured_radius, "sigmas": list(settings.strengths)}
+    return {**settings.model_dump(mode="json"), **decided}
+
+
+def _grounds(
+    session: Session, run: Path, subjects: Sequence[str], retrained: bool, settings: LandscapeSettings
+) -> list[Ground]:
+    """What to walk around; everything that the user may have written wrongly shows here."""
+    asked = [_labelled(text, session.space) for text in subjects]
+    if not subjects and not retrained:
+        if not (run / "best.json").is_file():
+            raise RunError(f"the search of {run} is not finished, so there is no best architecture; name a genotype.")
+        asked = [("best", json.loads((run / "best.json").read_text(encoding="utf-8"))["genotype"])]
+    folders = [(label, text) for label, text in asked if _exists(text)]
+    paths = [(label, session.space.parse(text)) for label, text in asked if not _exists(text)]
+    if "test" in settings.data and session.splits.test is None:
+        raise ConfigError("the data set has no test pictures; take --data validation.")
+    grounds = []
+    if paths:
+        scorings = _scorings(session.scoring(run), session.splits, settings)
+        digest = _digest(run / "supernet" / "checkpoint.safetensors")
+        grounds = [_of_path(label, scorings, architecture, digest, settings) for label, architecture in paths]
+    own_network = [("retrained", str(run))] if retrained else []
+    for label, text in [*own_network, *folders]:
+        path = Path(text)
+        found = find_models(path)
+        for weights in found:
+            own = f"{label}, {weights.parent.name}" if label and len(found) > 1 else label
+            grounds.append(_of_trained(own, session, run, weights, settings))
+    once = list({ground.name: ground for ground in reversed(grounds)}.values())[::-1]
+    return [replace(ground, label=ground.label or _letter(number)) for number, ground in enumerate(once)]
+
+
+def _labelled(text: str, space: Space) -> tuple[str, str]:
+    """``LABEL=GENOTYPE`` in its parts; a genotype of a space of one's own may have an equals sign itself."""
+    match = re.fullmatch(r"([^=()\[\]|/]+)=(.+)", text, re.DOTALL)
+    if match is None or _exists(text):
+        return "", text
+    try:
+        space.parse(text)
+    except GenotypeError:
+        return match.group(1).strip(), match.group(2)
+    return "", text
+
+
+def _exists(text: str) -> bool:
+    return os.path.exists(text)  # a genotype may be too long for a path, which Path.exists refuses
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number + 1)
+
+
+def _scorings(scoring: Scoring, splits: Splits, settings: LandscapeSettings) -> dict[str, Scoring]:
+    """The scoring of each data set; that of ``test`` takes the test pictures for validation pictures."""
+    found: dict[str, Scoring] = {}
+    for data in settings.data:
+        if data == "validation":
+            found[data] = scoring
+            continue
+        assert splits.test is not None
+        found[data] = Scoring(
+            scoring.space,
+            scoring.supernet,
+            scoring.initial,
+            replace(splits, validation=splits.test),
+            scoring.fabric,
+            scoring.seed,
+            scoring.batchnorm,
+            scoring.evaluation,
+        )
+    return found
+
+
+def _site(name: str, network: Network, scorings: Mapping[str, Scoring]) -> Site:
+    first = next(iter(scorings.values()))
+    measures = {data: partial(measured, scoring, network) for data, scoring in scorings.items()}
+    return Site(name, network, measures, partial(first.recalibrate, network))
+
+
+def _of_path(
+    label: str,
+    scorings: Mapping[str, Scoring],
+    architecture: Architecture,
+    digest: str,
+    settings: LandscapeSettings,
+) -> Ground:
+    first = next(iter(scorings.values()))
+
+    def load() -> Site:
+        return _site(architecture.short, first.prepared(architecture), scorings)
+
+    return Ground(architecture.short, label, architecture.genotype, "supernet", digest, load)
+
+
+def _of_trained(label: str, session: Session, run: Path, weights: Path, settings: LandscapeSettings) -> Ground:
+    model = load_model(weights)
+    _check_fit(session, model, weights)
+    folder, above = weights.parent.resolve(), run.resolve()
+    name = f"trained: {folder.relative_to(above) if folder.is_relative_to(above) else folder}"
+
+    def load() -> Site:
+        network = model.network.to(session.fabric.device)
+        splits, proxy = _normalised(session.splits, model), session.config.proxy
+        scoring = Scoring(
+            session.space, network, {}, splits, session.fabric, session.config.seed, proxy.batchnorm, proxy.evaluation
+        )
+        if proxy.evaluation.engine == "fast":
+            network.to(memory_format=torch.channels_last)
+        return _site(name, network, _scorings(scoring, splits, settings))
+
+    return Ground(name, label, model.facts.genotype, str(weights), _digest(weights), load)
+
+
+def _check_fit(session: Session, model: TrainedModel, weights: Path) -> None:
+    facts, splits = model.facts, session.splits
+    if facts.class_names != splits.class_names or facts.image_shape != splits.image_shape:
+        shapes = [" x ".join(str(side) for side in shape) for shape in (facts.image_shape, splits.image_shape)]
+        raise ConfigError(
+            f"{weights.parent} was trained on {facts.classes} classes of pictures {shapes[0]}; the run has "
+            f"{splits.num_classes} classes of pictures {shapes[1]}, and both must be the same."
+        )
+
+
+def _normalised(splits: Splits, model: TrainedModel) -> Splits:
+    """The pictures with the normalisation that a trained network wants."""
+    own = Normalisation(model.facts.mean, model.facts.std, "the network's description")
+    if (own.mean, own.std) == (splits.normalisation.mean, splits.normalisation.std):
+        return splits
+
+    def changed(images: LabelledImages) -> LabelledImages:
+        return images.with_normalisation(own)
+
+    return replace(
+        splits,
+        weights=changed(splits.weights),
+        validation=changed(splits.validation),
+        train=changed(splits.train),
+        test=changed(splits.test) if splits.test is not None else None,
+        normalisation=own,
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+
+
+def _check_identity(folder: Path, session: Session, grounds: Sequence[Ground], settings: LandscapeSettings) -> None:
+    """Points of other settings, or of other weights, are never mixed with those that are there.
+
+    Raises:
+        RunError: the folder's points were computed otherwise; the first difference is named.
+    """
+    path, proxy = folder / "identity.json", session.config.proxy
+    now: dict[str, Any] = {
+        "pictures": settings.pictures,
+        "normalise": settings.normalise,
+        "vectors": settings.vectors,
+        "batchnorm": settings.batchnorm,
+        "noise": settings.noise,
+        "device": session.fabric.device.type,
+        "recalibration": proxy.batchnorm.model_dump(mode="json"),
+        "evaluation": proxy.evaluation.model_dump(mode="json"),
+    }
+    known: dict[str, str] = {}
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        known = before.pop("networks")
+        if "none" in (before["noise"], now["noise"]):  # a landscape may get its noise later
+            before["noise"] = now["noise"] = now["noise"] if before["noise"] == "none" else before["noise"]
+        for key, value in now.items():
+            if before.get(key) != value:
+                raise RunError(
+                    f"the points in {folder} were computed with {key} {before.get(key)!r}, and {value!r} is asked for "
+                    "now; choose another --name, or remove the folder."
+                )
+        for ground in grounds:
+            if known.get(ground.name, ground.digest) != ground.digest:
+                raise RunError(
+                    f"the weights of {ground.name!r} have changed since its points in {folder} were computed; choose "
+                    "another --name, or remove the folder."
+                )
+    write_json(path, {**now, "networks": {**known, **{ground.name: ground.digest for ground in grounds}}})
+
+
+def _facts(ground: Ground, site: Site, seed: int, settings: LandscapeSettings) -> dict[str, Any]:
+    """What is known of a network beside its points."""
+    weights = {name: value.detach() for name, value in site.network.named_parameters()}
+    pair = [random_direction(weights, seed, number, settings.normalise, settings.vectors) for number in (0, 1)]
+    return {
+        "name": ground.name,
+        "label": ground.label,
+        "genotype": ground.genotype,
+        "weights": ground.weights,
+        # retraining uses both halves of the training set
+        "trained_on_validation": ground.weights != "supernet",
+        "cosine_of_plane": cosine(*pair) if settings.contour else None,
+    }
