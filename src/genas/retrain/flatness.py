@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from genas.errors import GenasError
 from genas.proxy.flatness import flatness_terms
-from genas.proxy.perturbation import kept, unit_noise
+from genas.proxy.perturbation import ascent, filter_scale, kept, unit_noise
 from genas.settings import Settings
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
@@ -155,17 +155,11 @@ def increases(network: nn.Module, batches: Batches, rhos: tuple[float, ...], ada
     loss, gradient = loss_and_gradient(network, batches())
     found = []
     with kept(network) as original:
-        scale = {name: original[name].abs() if adaptive else torch.ones_like(original[name]) for name in gradient}
-        squares = [(scale[name] * value).double().square().sum() for name, value in gradient.items()]
-        norm = float(torch.stack(squares).sum().sqrt())
         own = dict(network.named_parameters())
         for rho in rhos:
-            if norm == 0:  # at a stationary point there is no way up
-                found.append(0.0)
-                continue
             with torch.no_grad():
-                for name, value in gradient.items():
-                    own[name].copy_(original[name] + (rho / norm) * scale[name].square() * value)
+                for name, step in ascent(original, gradient, rho, adaptive).items():
+                    own[name].copy_(original[name] + step)
             found.append(mean_loss(network, batches()) - loss)
     return found
 
@@ -206,9 +200,4 @@ def loss_and_gradient(network: nn.Module, batches: Iterator[tuple[Tensor, Tensor
 
 def _noise_scale(value: Tensor, scale: Scale) -> Tensor | float | None:
     """What unit noise on a parameter is multiplied by; None for a parameter without noise."""
-    if scale == "absolute":
-        return 1.0
-    if value.dim() < 2:
-        return None
-    norms: Tensor = torch.linalg.vector_norm(value.flatten(1), dim=1) / math.sqrt(value[0].numel())
-    return norms.view(-1, *[1] * (value.dim() - 1))
+    return 1.0 if scale == "absolute" else filter_scale(value)
