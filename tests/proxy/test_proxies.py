@@ -7,6 +7,7 @@ import torch
 
 from genas.errors import ConfigError, GenasError
 from genas.proxy import (
+    KNOWN,
     EvaluationSettings,
     Proxy,
     ProxySettings,
@@ -19,8 +20,11 @@ from genas.proxy import (
 from genas.proxy.combined import Part
 from genas.space.base import Architecture
 
-SETTINGS = ProxySettings(flatness={"sigmas": (0.01, 0.03)})
-NAMES = ["flatness", "angle", "accuracy", "loss", "angle + 16*flatness - 0.5*loss"]
+SETTINGS = ProxySettings(
+    flatness={"sigmas": (0.01, 0.03)},
+    zero_cost={"pictures": 8, "naswot_pictures": 8},
+)
+NAMES = [*KNOWN, "angle + 16*flatness - 0.5*loss"]
 
 
 class Constant(Proxy):
@@ -78,6 +82,13 @@ def test_sum_is_normalised_as_published_and_shares_add_up(scoring):
         ("0.5*accuracy - 2e-1*loss", (Part(0.5, "accuracy"), Part(-0.2, "loss"))),
         ("-loss", (Part(-1, "loss"),)),
         ("angle + my.module:Own", (Part(1, "angle"), Part(1, "my.module:Own"))),
+        ("loss + 0.1*jacob-cov", (Part(1, "loss"), Part(0.1, "jacob-cov"))),
+        ("loss-jacob-cov", (Part(1, "loss"), Part(-1, "jacob-cov"))),
+        ("jacob-cov-loss", (Part(1, "jacob-cov"), Part(-1, "loss"))),
+        ("jacob-cov - 2*grad-norm", (Part(1, "jacob-cov"), Part(-2, "grad-norm"))),
+        ("loss-0.5*grad-norm-angle", (Part(1, "loss"), Part(-0.5, "grad-norm"), Part(-1, "angle"))),
+        ("-grad-norm", (Part(-1, "grad-norm"),)),
+        ("my-file:Own-loss", (Part(1, "my-file:Own"), Part(-1, "loss"))),
     ],
 )
 def test_expressions(text, parts):
@@ -95,11 +106,20 @@ def test_expressions(text, parts):
         ("flatnes", "Did you mean 'flatness'"),
         ("0*angle", "is 0"),
         ("angle + angle", "twice"),
+        ("jacob-cof", "Did you mean 'jacob-cov'"),
+        ("jacob - cov", "unknown proxy 'jacob'"),
+        ("loss-angel", "unknown proxy 'angel'"),
     ],
 )
 def test_malformed_expressions_say_where(text, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_expression(text)
+
+
+def test_no_known_name_can_also_be_read_as_a_difference():
+    for name in KNOWN:
+        for place, letter in enumerate(name):
+            assert letter != "-" or name[:place] not in KNOWN, name
 
 
 def test_own_proxy_by_name_and_alone_or_in_a_sum(scoring, monkeypatch):

@@ -60,7 +60,7 @@ class EvaluationSettings(Settings):
     pictures: int | None = Field(None, ge=1)
     """Validation pictures per evaluation, the same for all architectures; None for the whole half (4.3: 25,000)."""
     subset: int = Field(0, ge=0)
-    """Which random part of the half `pictures` takes: every number is a drawing of its own, for repeated measurements."""
+    """Which random part of the half `pictures` takes: each number is a drawing of its own, to measure repeatedly."""
     batch_size: int = Field(64, ge=1)
     """Pictures per batch (4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants more)."""
     weighting: Literal["pictures", "batches"] = "pictures"
@@ -123,13 +123,22 @@ class Scoring:
 
     def extract(self, architecture: Architecture) -> Network:
         """The stand-alone network of `architecture` with copies of the supernet's weights, in evaluation mode."""
-        with torch.random.fork_rng(devices=[]):
-            network = self.space.network(self.splits.num_classes, architecture, self.splits.image_shape[0])
-        network = network.to(self.fabric.device)
+        network = self._stand_alone(architecture)
         copy_path(self.supernet, network)
         if self._fast:
             network.to(memory_format=torch.channels_last)
         return network.eval()
+
+    def untrained(self, architecture: Architecture) -> Network:
+        """As `extract`, with the weights that the supernet had before training, in training mode."""
+        network = self._stand_alone(architecture)
+        copy_path(self.initial, network)
+        return network.train()
+
+    def _stand_alone(self, architecture: Architecture) -> Network:
+        with torch.random.fork_rng(devices=[]):
+            network = self.space.network(self.splits.num_classes, architecture, self.splits.image_shape[0])
+        return network.to(self.fabric.device)
 
     @property
     def validation_count(self) -> int:
@@ -335,6 +344,35 @@ class Proxy(ABC):
         """Score values of many means at once: [R, K] to [R] float64. The default asks `score_of_means` for each."""
         values = [self.score_of_means(architecture, row).value for row in means]
         return torch.tensor(values, dtype=torch.float64)
+
+
+class WithoutPictures(Proxy):
+    """A proxy whose score does not depend on the pictures that scores are computed on: constant in a race."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        super().__init__(scoring)
+        self._scores: dict[Architecture, Score] = {}  # a race asks after every round
+
+    @abstractmethod
+    def score(self, architecture: Architecture) -> Score:
+        """See `Proxy.score`."""
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """[pictures, 0]: no picture enters."""
+        size = self.scoring.evaluation.batch_size
+        count = min(part.stop * size, self.scoring.validation_count) - part.start * size
+        return torch.empty(count, 0, dtype=torch.float64)
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """The score itself, computed once."""
+        if architecture not in self._scores:
+            self._scores[architecture] = self.score(architecture)
+        return self._scores[architecture]
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """The score, each time."""
+        value = self.score_of_means(architecture, means).value
+        return torch.full((len(means),), value, dtype=torch.float64)
 
 
 def as_score(value: Score | float) -> Score:
