@@ -23,6 +23,7 @@ from genas.space.base import Architecture
 SETTINGS = ProxySettings(
     flatness={"sigmas": (0.01, 0.03)},
     zero_cost={"pictures": 8, "naswot_pictures": 8},
+    curvature={"pictures": 8, "probes": 2, "neighbours": 1},
 )
 NAMES = [*KNOWN, "angle + 16*flatness - 0.5*loss"]
 

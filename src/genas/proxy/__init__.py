@@ -4,6 +4,7 @@ from genas.proxy.accuracy import Accuracy, Loss
 from genas.proxy.angle import Angle, AngleSettings
 from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, WithoutPictures
 from genas.proxy.combined import KNOWN, Combined, ProxySettings, checked_score, open_proxy, parse_expression
+from genas.proxy.curvature import CurvatureSettings
 from genas.proxy.flatness import Flatness, FlatnessSettings, flatness_terms
 from genas.proxy.zero_cost import ZeroCostSettings
 
@@ -14,6 +15,7 @@ __all__ = [
     "AngleSettings",
     "BatchNormSettings",
     "Combined",
+    "CurvatureSettings",
     "EvaluationSettings",
     "Flatness",
     "FlatnessSettings",

@@ -31,6 +31,7 @@ from genas.proxy.base import (
     WithoutPictures,
     as_score,
 )
+from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
 from genas.proxy.flatness import Flatness, FlatnessSettings
 from genas.proxy.zero_cost import GradNorm, JacobCov, Macs, Naswot, Params, Snip, SynFlow, ZeroCostSettings
 from genas.settings import Settings
@@ -46,6 +47,8 @@ class ProxySettings(Settings):
     """The flatness measure."""
     angle: AngleSettings = Field(default_factory=AngleSettings)
     """The angle."""
+    curvature: CurvatureSettings = Field(default_factory=CurvatureSettings)
+    """Sharpness, curvature and the like."""
     zero_cost: ZeroCostSettings = Field(default_factory=ZeroCostSettings)
     """The proxies that need no training."""
     batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)
@@ -59,6 +62,10 @@ FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
     "angle": lambda scoring, settings: Angle(scoring, settings.angle),
     "accuracy": lambda scoring, settings: Accuracy(scoring),
     "loss": lambda scoring, settings: Loss(scoring),
+    "sharpness": lambda scoring, settings: Sharpness(scoring, settings.curvature),
+    "hessian-trace": lambda scoring, settings: HessianTrace(scoring, settings.curvature),
+    "gradient-norm": lambda scoring, settings: GradientNorm(scoring, settings.curvature),
+    "neighbour-flatness": lambda scoring, settings: NeighbourFlatness(scoring, settings.curvature, settings.flatness),
     "params": lambda scoring, settings: Params(scoring),
     "macs": lambda scoring, settings: Macs(scoring),
     "synflow": lambda scoring, settings: SynFlow(scoring, settings.zero_cost),

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.errors import GenasError
+from genas.proxy.curvature import loss_and_gradient
 from genas.proxy.flatness import flatness_terms
 from genas.proxy.perturbation import ascent, filter_scale, kept, unit_noise
 from genas.settings import Settings
@@ -180,22 +181,6 @@ def mean_loss(network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> f
             "the loss around the weights is not finite; take smaller flatness.sigmas, relative_sigmas or rho."
         )
     return total / count
-
-
-def loss_and_gradient(network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, dict[str, Tensor]]:
-    """Mean cross-entropy over all pictures and its gradient by parameter name; no ``.grad`` is touched."""
-    parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
-    sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    total, count = 0.0, 0
-    for images, labels in batches:
-        loss = functional.cross_entropy(network(images).double(), labels, reduction="sum")
-        parts = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        for name, part in zip(parameters, parts, strict=True):
-            if part is not None:
-                sums[name] += part
-        total += float(loss.detach())
-        count += len(labels)
-    return total / count, {name: value / count for name, value in sums.items()}
 
 
 def _noise_scale(value: Tensor, scale: Scale) -> Tensor | float | None:
