@@ -221,15 +221,18 @@ def code_kernel(network: nn.Module, images: Tensor) -> tuple[Tensor, int]:
     Returns:
         [N, N] float64 on the CPU, and the number of units of a picture.
     """
-    with _Rectified() as seen:
-        logits = network(images)
+    with _Rectified() as probe:  # two pictures show which ReLUs have a say: that is a matter of structure
+        logits = network(images[:2])
     # what a dead cell gives is a constant; what comes after it codes nothing
-    living = [(out, codes) for out, codes in zip(seen.outputs, seen.codes, strict=True) if out.requires_grad]
-    outputs = [out for out, _ in living]
-    influence = torch.autograd.grad(logits.sum(), outputs, allow_unused=True) if outputs else ()
+    living = [place for place, out in enumerate(probe.outputs) if out.requires_grad]
+    outputs = [probe.outputs[place] for place in living]
+    reached = torch.autograd.grad(logits.sum(), outputs, allow_unused=True) if outputs else ()
+    counted = {place for place, gradient in zip(living, reached, strict=True) if gradient is not None}
+    with torch.no_grad(), _Rectified() as seen:
+        network(images)
     kernel, units = torch.zeros(len(images), len(images), dtype=torch.float64), 0
-    for (_, codes), reached in zip(living, influence, strict=True):
-        if reached is None:
+    for place, codes in enumerate(seen.codes):
+        if place not in counted:
             continue
         above = codes.flatten(1).float()
         active = above.sum(1).double()
