@@ -64,6 +64,20 @@ def test_score_does_not_depend_on_what_was_scored_before(scoring, name):
     assert proxy.score(wanted) == first
 
 
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_no_logit_depends_on_does_not_change_a_score_that_is_shared_by_function(nas_scoring, name):
+    dead = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|none~2|"
+    bare = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
+    first, second = (nas_scoring.space.parse(text) for text in (dead, bare))
+    assert nas_scoring.space.function_key(first) == nas_scoring.space.function_key(second)
+    proxy = open_proxy(nas_scoring, SETTINGS.model_copy(update={"expression": name}))
+    if proxy.by_function:
+        assert proxy.score(first).value == pytest.approx(proxy.score(second).value, rel=1e-5)
+    else:  # counts, paths and neighbours do depend on it
+        assert name in ("angle", "params", "macs", "neighbour-flatness")
+        assert name == "angle" or proxy.score(first).value != proxy.score(second).value
+
+
 def test_sum_is_normalised_as_published_and_shares_add_up(scoring):
     architecture = scoring.space.sample(random.Random(3))
     angle = open_proxy(scoring, SETTINGS.model_copy(update={"expression": "angle"})).score(architecture)
