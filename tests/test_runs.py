@@ -81,6 +81,21 @@ def test_a_changed_configuration_is_refused_with_the_differing_keys(tmp_path):
     assert read_config(tmp_path / "run")["seed"] == 1
 
 
+def test_a_setting_that_came_after_the_run_equals_its_default(tmp_path):
+    def complete(frozen):
+        return {"seed": 0, "new": {"option": 3}, **frozen}
+
+    with RunFolder(tmp_path / "run") as folder:
+        folder.freeze({"seed": 1})
+        before = (tmp_path / "run" / "config.yaml").read_bytes()
+        folder.freeze({"seed": 1, "new": {"option": 3}}, complete)
+        with pytest.raises(RunError, match=r"differs in new\.option \(was 3, now 4\)\."):
+            folder.freeze({"seed": 1, "new": {"option": 4}}, complete)
+        with pytest.raises(RunError, match=r"new\.option \(was 'absent', now 3\)"):
+            folder.freeze({"seed": 1, "new": {"option": 3}})
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
 def test_a_folder_with_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with RunFolder(tmp_path) as folder, pytest.raises(RunError, match=r"not a run folder.*thesis\.tex"):

@@ -229,6 +229,19 @@ def build_config(overrides: Sequence[Mapping[str, Any]] = (), *, as_published: b
         raise ConfigError(_explain(error, list(flatten(Config().model_dump())))) from error
 
 
+def completed(frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's frozen configuration with the settings that it lacks because they came after it, at their defaults.
+
+    One that is wrong otherwise is given back as it is: whoever compares it will name what differs.
+    """
+    model = RetrainConfig if frozen.get("kind") == "retrain" else Config
+    try:
+        whole = model.model_validate(dict(frozen)).model_dump(mode="json")
+    except ValidationError:
+        return dict(frozen)
+    return merge(whole, frozen)
+
+
 def build_retrain_config(content: Mapping[str, Any]) -> RetrainConfig:
     """The configuration of a retraining.
 

@@ -12,7 +12,7 @@ import torch
 from lightning.fabric import Fabric
 
 from genas.checkpoint import load_checkpoint
-from genas.config import Config, build_config
+from genas.config import Config, build_config, completed
 from genas.data import Dataset, Splits, open_dataset
 from genas.device import describe_machine, open_fabric
 from genas.errors import RunError, SearchError
@@ -187,7 +187,7 @@ def begin(config: Config, run: Path) -> tuple[Session, AbstractContextManager[Ru
     folder = RunFolder(run)
     folder.__enter__()
     try:
-        folder.freeze(frozen(config, session.fabric, session.space))
+        folder.freeze(frozen(config, session.fabric, session.space), completed)
         if not (run / "environment.json").exists():
             write_json(run / "environment.json", environment(describe_machine(session.fabric.device)))
         if not (run / "data.json").exists():

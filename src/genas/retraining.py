@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
-from genas.config import RetrainConfig, build_retrain_config, merge
+from genas.config import RetrainConfig, build_retrain_config, completed, merge
 from genas.data import Dataset, Splits, open_dataset
 from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError, RunError
@@ -300,7 +300,7 @@ def retrain_run(
 def _begin(folder: RunFolder, config: RetrainConfig, fabric: Fabric) -> None:
     """Locks and freezes the run folder; the first process alone does."""
     folder.__enter__()
-    folder.freeze({**config.model_dump(mode="json"), "device": fabric.device.type})
+    folder.freeze({**config.model_dump(mode="json"), "device": fabric.device.type}, completed)
     path = folder.path / "environment.json"
     if not path.exists():
         write_json(path, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))

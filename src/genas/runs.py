@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -153,15 +153,23 @@ class RunFolder:
             self._lock_file.close()  # closing releases the lock
             self._lock_file = None
 
-    def freeze(self, config: Mapping[str, Any]) -> None:
+    def freeze(
+        self,
+        config: Mapping[str, Any],
+        complete: Callable[[dict[str, Any]], Mapping[str, Any]] = lambda frozen: frozen,
+    ) -> None:
         """Writes the configuration, or checks that it is the one the run was begun with.
+
+        Args:
+            config: every setting, defaults written out.
+            complete: gives a frozen configuration the settings that came after it, at their defaults.
 
         Raises:
             RunError: the folder belongs to a run with another configuration; the differing keys are named.
         """
         path = self.path / "config.yaml"
         if path.exists():
-            before, now = flatten(read_config(self.path)), flatten(config)
+            before, now = flatten(complete(read_config(self.path))), flatten(config)
             changed = [
                 f"{key} (was {before.get(key, 'absent')!r}, now {now.get(key, 'absent')!r})"
                 for key in sorted(before.keys() | now.keys())

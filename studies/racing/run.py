@@ -35,7 +35,7 @@ class Known(Proxy):
     def __init__(self, inner: Proxy, parts: list[slice]) -> None:
         super().__init__(inner.scoring)
         self.inner, self.parts, self.seen, self.work = inner, parts, 0, 0
-        self._table: dict[tuple[str, int], torch.Tensor] = {}
+        self.known: dict[tuple[str, int], torch.Tensor] = {}
 
     @property
     def raceable(self) -> bool:
@@ -43,13 +43,13 @@ class Known(Proxy):
 
     def statistics(self, architecture, part):
         key = (self.scoring.space.function_key(architecture), part.start)
-        if key not in self._table:
-            self._table[key] = self.inner.statistics(architecture, part)
-            self.work += len(self._table[key])
-            if self.work // 100_000 > (self.work - len(self._table[key])) // 100_000:
-                print(f"{self.work:,} pictures, {len(self._table):,} parts", file=sys.stderr, flush=True)
-        self.seen += len(self._table[key])
-        return self._table[key]
+        if key not in self.known:
+            self.known[key] = self.inner.statistics(architecture, part)
+            self.work += len(self.known[key])
+            if self.work // 100_000 > (self.work - len(self.known[key])) // 100_000:
+                print(f"{self.work:,} pictures, {len(self.known):,} parts", file=sys.stderr, flush=True)
+        self.seen += len(self.known[key])
+        return self.known[key]
 
     def score_of_means(self, architecture, means):
         return self.inner.score_of_means(architecture, means)
@@ -142,6 +142,7 @@ def main() -> None:
     result["winner_relative"] = racing["winner_full_score"] / exact["winner_score"]
     result["seconds"] = round(time.perf_counter() - begun)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
+    torch.save(proxy.known, given.folder / f"known-{given.seed}.pt")  # to try other settings without the pictures
     print(json.dumps({key: result[key] for key in ("seed", "share_of_pictures", "agreement", "winner_relative")}))
 
 

@@ -1,9 +1,11 @@
 """Whole runs through the command line, in this process where nothing is killed."""
 
 import json
+import shutil
 
 import pytest
 import torch
+import yaml
 from commands import genas
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
@@ -94,6 +96,64 @@ def test_status_score_and_report(finished, capsys):
     assert genas("status", finished) == 0
     assert genas("report", finished) == 0
     assert "report.html" in capsys.readouterr().out
+
+
+NEW = {"flatness": ("antithetic", "noise_seed", "scale", "parameters", "batchnorm"), "evaluation": ("subset",)}
+
+
+def test_a_run_from_before_the_newest_settings_continues(finished, tmp_path, capsys):
+    run = tmp_path / "old"
+    shutil.copytree(finished, run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    for section in ("curvature", "zero_cost"):
+        del config["proxy"][section]
+    for section, names in NEW.items():
+        for name in names:
+            del config["proxy"][section][name]
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert genas("search", "--space", "nasbench201", "--run", run, *SETTINGS, "--quiet") == 0
+    sentence = refused(
+        capsys, "search", "--space", "nasbench201", "--run", run, *SETTINGS, "--set", "proxy.flatness.scale=filter"
+    )
+    assert "proxy.flatness.scale (was 'absolute', now 'filter')" in sentence
+
+
+def test_a_finished_run_scores_by_every_proxy(finished, capsys):
+    genotype = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
+    capsys.readouterr()
+    assert genas("score", finished, genotype, "333333", "--proxy", "synflow", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[0]["genotype"] == genotype
+    assert 0 < rows[0]["score"] < rows[1]["score"]
+    assert {"log", "params", "macs"} <= rows[0].keys()
+    small = ("--set", "proxy.curvature.pictures=32", "--set", "proxy.curvature.source=validation")
+    proxies = "sharpness-0.1*jacob-cov+grad-norm"
+    assert genas("score", finished, genotype, "--proxy", proxies, *small, "--json") == 0
+    row = json.loads(capsys.readouterr().out)[0]
+    assert row["jacob-cov"]["weight"] == -0.1
+    assert row["score"] == pytest.approx(
+        sum(row[name]["contribution"] for name in ("sharpness", "jacob-cov", "grad-norm"))
+    )
+    sentence = refused(capsys, "score", finished, genotype, "--proxy", "syn-flow")
+    assert "unknown proxy 'syn-flow'" in sentence
+    assert "Did you mean 'synflow'?" in sentence
+    sentence = refused(capsys, "score", finished, genotype, "--set", "proxy.evaluation={pictures: null, subset: 1}")
+    assert "subset chooses a part of the validation half; give pictures" in sentence
+
+
+def test_random_labels_give_the_random_label_angle(tmp_path, finished, capsys):
+    """RLNAS: the same weights to begin with, another training, hence another angle."""
+    options = [*SETTINGS, "--quiet", "--space", "nasbench201"]
+    run = tmp_path / "random"
+    assert genas("supernet", "--run", run, *options, "--set", "supernet.labels=random") == 0
+    capsys.readouterr()
+    angles = []
+    for folder in (finished, run):
+        assert genas("score", folder, "333333", "--proxy", "angle", "--json") == 0
+        angles.append(json.loads(capsys.readouterr().out)[0]["score"])
+    assert angles[0] != angles[1] > 0
+    first, second = (load_checkpoint(folder / "supernet" / "initial.safetensors")[0] for folder in (finished, run))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_winner_loads_in_python(finished):

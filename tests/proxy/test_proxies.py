@@ -7,6 +7,7 @@ import torch
 
 from genas.errors import ConfigError, GenasError
 from genas.proxy import (
+    KNOWN,
     EvaluationSettings,
     Proxy,
     ProxySettings,
@@ -19,8 +20,12 @@ from genas.proxy import (
 from genas.proxy.combined import Part
 from genas.space.base import Architecture
 
-SETTINGS = ProxySettings(flatness={"sigmas": (0.01, 0.03)})
-NAMES = ["flatness", "angle", "accuracy", "loss", "angle + 16*flatness - 0.5*loss"]
+SETTINGS = ProxySettings(
+    flatness={"sigmas": (0.01, 0.03)},
+    zero_cost={"pictures": 8, "naswot_pictures": 8},
+    curvature={"pictures": 8, "probes": 2, "neighbours": 1},
+)
+NAMES = [*KNOWN, "angle + 16*flatness - 0.5*loss"]
 
 
 class Constant(Proxy):
@@ -59,6 +64,20 @@ def test_score_does_not_depend_on_what_was_scored_before(scoring, name):
     assert proxy.score(wanted) == first
 
 
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_no_logit_depends_on_does_not_change_a_score_that_is_shared_by_function(nas_scoring, name):
+    dead = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|none~2|"
+    bare = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
+    first, second = (nas_scoring.space.parse(text) for text in (dead, bare))
+    assert nas_scoring.space.function_key(first) == nas_scoring.space.function_key(second)
+    proxy = open_proxy(nas_scoring, SETTINGS.model_copy(update={"expression": name}))
+    if proxy.by_function:
+        assert proxy.score(first).value == pytest.approx(proxy.score(second).value, rel=1e-5)
+    else:  # counts, paths and neighbours do depend on it
+        assert name in ("angle", "params", "macs", "neighbour-flatness")
+        assert name == "angle" or proxy.score(first).value != proxy.score(second).value
+
+
 def test_sum_is_normalised_as_published_and_shares_add_up(scoring):
     architecture = scoring.space.sample(random.Random(3))
     angle = open_proxy(scoring, SETTINGS.model_copy(update={"expression": "angle"})).score(architecture)
@@ -78,6 +97,13 @@ def test_sum_is_normalised_as_published_and_shares_add_up(scoring):
         ("0.5*accuracy - 2e-1*loss", (Part(0.5, "accuracy"), Part(-0.2, "loss"))),
         ("-loss", (Part(-1, "loss"),)),
         ("angle + my.module:Own", (Part(1, "angle"), Part(1, "my.module:Own"))),
+        ("loss + 0.1*jacob-cov", (Part(1, "loss"), Part(0.1, "jacob-cov"))),
+        ("loss-jacob-cov", (Part(1, "loss"), Part(-1, "jacob-cov"))),
+        ("jacob-cov-loss", (Part(1, "jacob-cov"), Part(-1, "loss"))),
+        ("jacob-cov - 2*grad-norm", (Part(1, "jacob-cov"), Part(-2, "grad-norm"))),
+        ("loss-0.5*grad-norm-angle", (Part(1, "loss"), Part(-0.5, "grad-norm"), Part(-1, "angle"))),
+        ("-grad-norm", (Part(-1, "grad-norm"),)),
+        ("my-file:Own-loss", (Part(1, "my-file:Own"), Part(-1, "loss"))),
     ],
 )
 def test_expressions(text, parts):
@@ -95,11 +121,20 @@ def test_expressions(text, parts):
         ("flatnes", "Did you mean 'flatness'"),
         ("0*angle", "is 0"),
         ("angle + angle", "twice"),
+        ("jacob-cof", "Did you mean 'jacob-cov'"),
+        ("jacob - cov", "unknown proxy 'jacob'"),
+        ("loss-angel", "unknown proxy 'angel'"),
     ],
 )
 def test_malformed_expressions_say_where(text, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_expression(text)
+
+
+def test_no_known_name_can_also_be_read_as_a_difference():
+    for name in KNOWN:
+        for place, letter in enumerate(name):
+            assert letter != "-" or name[:place] not in KNOWN, name
 
 
 def test_own_proxy_by_name_and_alone_or_in_a_sum(scoring, monkeypatch):

@@ -44,9 +44,9 @@ def test_training_lowers_the_loss_and_keeps_the_initial_weights(tmp_path, space,
     assert not same(initial, network.state_dict())
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 4, 5])
-def test_an_interrupted_training_continues_bit_identically(tmp_path, space, tiny, fabric, monkeypatch, stop_at):
-    expected = train(tmp_path / "whole", space, tiny, fabric).state_dict()
+@pytest.mark.parametrize(("stop_at", "labels"), [(1, "true"), (2, "true"), (4, "true"), (5, "true"), (4, "random")])
+def test_an_interrupted_training_continues_bit_identically(tmp_path, space, tiny, fabric, monkeypatch, stop_at, labels):
+    expected = train(tmp_path / "whole", space, tiny, fabric, labels=labels).state_dict()
     steps = 0
     original = Trainer._one
 
@@ -65,9 +65,9 @@ def test_an_interrupted_training_continues_bit_identically(tmp_path, space, tiny
     monkeypatch.setattr(StopRequest, "check", stop)
     # a checkpoint after every step, so that the stop falls inside an epoch
     with pytest.raises(Interrupted):
-        train(tmp_path / "parts", space, tiny, fabric, checkpoint_seconds=1e-9)
+        train(tmp_path / "parts", space, tiny, fabric, checkpoint_seconds=1e-9, labels=labels)
     monkeypatch.setattr(StopRequest, "check", check)
-    again = train(tmp_path / "parts", space, tiny, fabric, checkpoint_seconds=1e-9).state_dict()
+    again = train(tmp_path / "parts", space, tiny, fabric, checkpoint_seconds=1e-9, labels=labels).state_dict()
     assert same(expected, again)
     first, second = (load_checkpoint(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts"))
     assert same(first[0], second[0])  # momentum too

@@ -40,8 +40,8 @@ ProxyText = Annotated[
     str | None,
     typer.Option(
         "--proxy",
-        help="What is maximised: flatness, angle, accuracy, loss, or a weighted sum such as 'angle + 16*flatness'. "
-        "[default: flatness]",
+        help="What is maximised: flatness, angle, accuracy, loss, macs, synflow, sharpness and others "
+        "(docs/proxies.md), or a weighted sum such as 'angle + 16*flatness'. [default: flatness]",
         rich_help_panel=METHOD,
     ),
 ]

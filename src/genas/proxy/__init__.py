@@ -2,16 +2,20 @@
 
 from genas.proxy.accuracy import Accuracy, Loss
 from genas.proxy.angle import Angle, AngleSettings
-from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring
-from genas.proxy.combined import Combined, ProxySettings, checked_score, open_proxy, parse_expression
+from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, WithoutPictures
+from genas.proxy.combined import KNOWN, Combined, ProxySettings, checked_score, open_proxy, parse_expression
+from genas.proxy.curvature import CurvatureSettings
 from genas.proxy.flatness import Flatness, FlatnessSettings, flatness_terms
+from genas.proxy.zero_cost import ZeroCostSettings
 
 __all__ = [
+    "KNOWN",
     "Accuracy",
     "Angle",
     "AngleSettings",
     "BatchNormSettings",
     "Combined",
+    "CurvatureSettings",
     "EvaluationSettings",
     "Flatness",
     "FlatnessSettings",
@@ -20,6 +24,8 @@ __all__ = [
     "ProxySettings",
     "Score",
     "Scoring",
+    "WithoutPictures",
+    "ZeroCostSettings",
     "checked_score",
     "flatness_terms",
     "open_proxy",

@@ -14,10 +14,9 @@ Deviations from the published code: float64 and a clamped cosine (T8); the dilat
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from genas.proxy.base import Proxy, Score, Scoring
+from genas.proxy.base import Score, Scoring, WithoutPictures
 from genas.settings import Settings
 from genas.space.base import Architecture
 
@@ -29,7 +28,7 @@ class AngleSettings(Settings):
     """``scale`` replaces a dilated convolution's BN shift by a second copy of its scale, as published (G2)."""
 
 
-class Angle(Proxy):
+class Angle(WithoutPictures):
     """The angle in radians."""
 
     name = "angle"
@@ -58,20 +57,6 @@ class Angle(Proxy):
             length += multiplicity * count
         cosine = max(-1.0, min(1.0, dot / math.sqrt(before * after)))
         return Score(math.acos(cosine), {"cosine": cosine, "length": length})
-
-    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """[pictures, 0]: no picture enters the angle."""
-        size = self.scoring.evaluation.batch_size
-        count = min(part.stop * size, self.scoring.validation_count) - part.start * size
-        return torch.empty(count, 0, dtype=torch.float64)
-
-    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """The angle itself."""
-        return self.score(architecture)
-
-    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
-        """The angle, each time."""
-        return torch.full((len(means),), self.score(architecture).value, dtype=torch.float64)
 
     def normalised(self, score: Score) -> float:
         """Angle / pi (methods.md 4.3)."""

@@ -9,11 +9,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 from lightning.fabric import Fabric
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -59,6 +59,8 @@ class EvaluationSettings(Settings):
 
     pictures: int | None = Field(None, ge=1)
     """Validation pictures per evaluation, the same for all architectures; None for the whole half (4.3: 25,000)."""
+    subset: int = Field(0, ge=0)
+    """Which random part of the half `pictures` takes: each number is a drawing of its own, to measure repeatedly."""
     batch_size: int = Field(64, ge=1)
     """Pictures per batch (4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants more)."""
     weighting: Literal["pictures", "batches"] = "pictures"
@@ -66,6 +68,12 @@ class EvaluationSettings(Settings):
     engine: Literal["fast", "plain"] = "fast"
     """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
     threads; equal to ``plain`` up to rounding."""
+
+    @model_validator(mode="after")
+    def _part_of_the_half(self) -> Self:
+        if self.subset and self.pictures is None:
+            raise ValueError("subset chooses a part of the validation half; give pictures, the size of the part, too")
+        return self
 
 
 Item = TypeVar("Item")
@@ -115,13 +123,22 @@ class Scoring:
 
     def extract(self, architecture: Architecture) -> Network:
         """The stand-alone network of `architecture` with copies of the supernet's weights, in evaluation mode."""
-        with torch.random.fork_rng(devices=[]):
-            network = self.space.network(self.splits.num_classes, architecture, self.splits.image_shape[0])
-        network = network.to(self.fabric.device)
+        network = self._stand_alone(architecture)
         copy_path(self.supernet, network)
         if self._fast:
             network.to(memory_format=torch.channels_last)
         return network.eval()
+
+    def untrained(self, architecture: Architecture) -> Network:
+        """As `extract`, with the weights that the supernet had before training, in training mode."""
+        network = self._stand_alone(architecture)
+        copy_path(self.initial, network)
+        return network.train()
+
+    def _stand_alone(self, architecture: Architecture) -> Network:
+        with torch.random.fork_rng(devices=[]):
+            network = self.space.network(self.splits.num_classes, architecture, self.splits.image_shape[0])
+        return network.to(self.fabric.device)
 
     @property
     def validation_count(self) -> int:
@@ -133,7 +150,8 @@ class Scoring:
     def _fast(self) -> bool:
         return self.evaluation.engine == "fast"
 
-    def _laid_out(self, images: Tensor) -> Tensor:
+    def laid_out(self, images: Tensor) -> Tensor:
+        """`images`, [B, C, H, W], in the memory layout of prepared networks."""
         return images.contiguous(memory_format=torch.channels_last) if self._fast else images
 
     def _runner(self, network: nn.Module) -> nn.Module:
@@ -160,16 +178,17 @@ class Scoring:
         return self._prepared[1]
 
     def recalibrate(self, network: Network) -> None:
-        """Estimates the batch-norm statistics of `network` for the weights that it has now; evaluation mode."""
+        """Estimates the batch-norm statistics of `network` anew, always from the same training pictures."""
         with self.fabric.autocast():
-            recalibrate(network, self._recalibration_batches(), self.batchnorm.averaging)
+            recalibrate(network, self.recalibration_batches(), self.batchnorm.averaging)
 
     def forget(self) -> None:
         """Drops the prepared network: somebody failed to restore it, or memory is wanted."""
         self._prepared = self._folded = None
         self._recalibrated.clear()
 
-    def _recalibration_batches(self) -> Iterator[Tensor]:
+    def recalibration_batches(self) -> Iterator[Tensor]:
+        """The training pictures, [B, C, H, W], that batch norm's statistics are estimated from; always the same."""
         size = min(self.batchnorm.batch_size, len(self.splits.weights))
         # whole batches only: the cumulative average weighs each batch alike
         count = max(min(self.batchnorm.pictures, len(self.splits.weights)) // size, 1) * size
@@ -181,7 +200,7 @@ class Scoring:
             augmentation=self.splits.augmentation if self.batchnorm.augment else None,
             limit=count,
         ):
-            yield self._laid_out(images)
+            yield self.laid_out(images)
 
     def evaluate(self, network: Network) -> LossAndAccuracy:
         """Loss and accuracy of `network` on the validation pictures, the same for all architectures."""
@@ -211,7 +230,7 @@ class Scoring:
             images, labels = batch
             with torch.inference_mode():
                 with self.fabric.autocast():
-                    logits = runner(self._laid_out(images))
+                    logits = runner(self.laid_out(images))
                 logits = logits.double()
                 return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
 
@@ -239,6 +258,12 @@ class Scoring:
             finally:
                 torch.set_num_threads(threads)  # the workers' setting is also what threads to come begin with
 
+    @property
+    def validation_seed(self) -> int:
+        """Seed of the random walk through the validation half."""
+        subset = self.evaluation.subset
+        return derive(self.seed, "proxy.validation", subset) if subset else derive(self.seed, "proxy.validation")
+
     def validation_batches(self, part: slice | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The validation pictures: all of them in stored order, or a fixed random part.
 
@@ -255,7 +280,7 @@ class Scoring:
         return self.splits.validation.batches(
             size,
             self.fabric.device,
-            seed=derive(self.seed, "proxy.validation") if shuffled else None,
+            seed=self.validation_seed if shuffled else None,
             shuffle=shuffled,
             start=start,
             limit=limit,
@@ -319,6 +344,35 @@ class Proxy(ABC):
         """Score values of many means at once: [R, K] to [R] float64. The default asks `score_of_means` for each."""
         values = [self.score_of_means(architecture, row).value for row in means]
         return torch.tensor(values, dtype=torch.float64)
+
+
+class WithoutPictures(Proxy):
+    """A proxy whose score does not depend on the pictures that scores are computed on: constant in a race."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        super().__init__(scoring)
+        self._scores: dict[Architecture, Score] = {}  # a race asks after every round
+
+    @abstractmethod
+    def score(self, architecture: Architecture) -> Score:
+        """See `Proxy.score`."""
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """[pictures, 0]: no picture enters."""
+        size = self.scoring.evaluation.batch_size
+        count = min(part.stop * size, self.scoring.validation_count) - part.start * size
+        return torch.empty(count, 0, dtype=torch.float64)
+
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """The score itself, computed once."""
+        if architecture not in self._scores:
+            self._scores[architecture] = self.score(architecture)
+        return self._scores[architecture]
+
+    def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
+        """The score, each time."""
+        value = self.score_of_means(architecture, means).value
+        return torch.full((len(means),), value, dtype=torch.float64)
 
 
 def as_score(value: Score | float) -> Score:

@@ -1,14 +1,18 @@
 """Weighted sums of proxies, written as in ``angle + 16*flatness``.
 
 Each part enters normalised as published (methods.md 4.3): angle / pi, flatness / sigma_1 (so that a weight w means
-gamma = w / sigma_1), accuracy and loss as they are. The share of a part is its absolute contribution over the sum of
-all absolute contributions.
+gamma = w / sigma_1), accuracy and loss as they are. Counts and synflow, which differ by factors, enter as logarithms,
+the others as they are. The share of a part is its absolute contribution over the sum of all absolute contributions.
+
+Some names have a hyphen, which is an operator too. The longest known name wins: ``loss - jacob-cov`` has two parts,
+with and without blanks, because no known name joined to another by a hyphen makes a known name (tested).
 """
 
 import difflib
 import importlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +22,20 @@ from torch import Tensor
 from genas.errors import ConfigError, GenasError
 from genas.proxy.accuracy import Accuracy, Loss
 from genas.proxy.angle import Angle, AngleSettings
-from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, as_score
+from genas.proxy.base import (
+    BatchNormSettings,
+    EvaluationSettings,
+    Proxy,
+    Score,
+    Scoring,
+    WithoutPictures,
+    as_score,
+)
+from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
 from genas.proxy.flatness import Flatness, FlatnessSettings
+from genas.proxy.zero_cost import GradNorm, JacobCov, Macs, Naswot, Params, Snip, SynFlow, ZeroCostSettings
 from genas.settings import Settings
 from genas.space.base import Architecture
-
-KNOWN = ("flatness", "angle", "accuracy", "loss")
 
 
 class ProxySettings(Settings):
@@ -35,10 +47,34 @@ class ProxySettings(Settings):
     """The flatness measure."""
     angle: AngleSettings = Field(default_factory=AngleSettings)
     """The angle."""
+    curvature: CurvatureSettings = Field(default_factory=CurvatureSettings)
+    """Sharpness, curvature and the like."""
+    zero_cost: ZeroCostSettings = Field(default_factory=ZeroCostSettings)
+    """The proxies that need no training."""
     batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)
     """Recalibration of batch norm."""
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     """Pictures that scores are computed on."""
+
+
+FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
+    "flatness": lambda scoring, settings: Flatness(scoring, settings.flatness),
+    "angle": lambda scoring, settings: Angle(scoring, settings.angle),
+    "accuracy": lambda scoring, settings: Accuracy(scoring),
+    "loss": lambda scoring, settings: Loss(scoring),
+    "sharpness": lambda scoring, settings: Sharpness(scoring, settings.curvature),
+    "hessian-trace": lambda scoring, settings: HessianTrace(scoring, settings.curvature),
+    "gradient-norm": lambda scoring, settings: GradientNorm(scoring, settings.curvature),
+    "neighbour-flatness": lambda scoring, settings: NeighbourFlatness(scoring, settings.curvature, settings.flatness),
+    "params": lambda scoring, settings: Params(scoring),
+    "macs": lambda scoring, settings: Macs(scoring),
+    "synflow": lambda scoring, settings: SynFlow(scoring, settings.zero_cost),
+    "naswot": lambda scoring, settings: Naswot(scoring, settings.zero_cost),
+    "jacob-cov": lambda scoring, settings: JacobCov(scoring, settings.zero_cost),
+    "grad-norm": lambda scoring, settings: GradNorm(scoring, settings.zero_cost),
+    "snip": lambda scoring, settings: Snip(scoring, settings.zero_cost),
+}
+KNOWN = tuple(FACTORIES)
 
 
 @dataclass(frozen=True)
@@ -68,8 +104,11 @@ def parse_expression(text: str) -> tuple[Part, ...]:
         if match is None:
             raise _wrong(text, at, "a weight, a proxy's name, '+', '-' or '*'")
         kind = match.lastgroup or ""
-        tokens.append((kind, match.group(kind), match.start(kind)))
-        at = match.end()
+        value = match.group(kind)
+        if kind == "name":
+            value = _name(value)
+        tokens.append((kind, value, match.start(kind)))
+        at = match.start(kind) + len(value)
     parts: list[Part] = []
     position = 0
 
@@ -114,6 +153,17 @@ def parse_expression(text: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def _name(run: str) -> str:
+    """The proxy's name that `run`, letters and hyphens without blanks, begins with."""
+    hyphens = [place for place, letter in enumerate(run) if letter == "-"]
+    for end in (len(run), *reversed(hyphens)):
+        if run[:end] in FACTORIES:
+            return run[:end]
+    # no identifier has a hyphen; a module may, as the name of its file
+    after = [place for place in hyphens if ":" in run[:place]]
+    return run[: after[0]] if after else run
+
+
 def _wrong(text: str, at: int, wanted: str) -> ConfigError:
     came = repr(text[at:]) if at < len(text) else "the end"
     return ConfigError(f"proxy expression {text!r}, character {at + 1}: {came} came, {wanted} was wanted.")
@@ -137,10 +187,10 @@ class Combined(Proxy):
 
     @property
     def raceable(self) -> bool:
-        """Where all parts are functions of means over pictures, or of no picture as the angle."""
+        """Where all parts are functions of means over pictures, or of no such picture as the angle."""
         proxies = [proxy for _, proxy in self.parts]
         return any(proxy.raceable for proxy in proxies) and all(
-            proxy.raceable or isinstance(proxy, Angle) for proxy in proxies
+            proxy.raceable or isinstance(proxy, WithoutPictures) for proxy in proxies
         )
 
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
@@ -217,21 +267,13 @@ def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
     """
 
     def one(name: str) -> Proxy:
-        match name:
-            case "flatness":
-                return Flatness(scoring, settings.flatness)
-            case "angle":
-                return Angle(scoring, settings.angle)
-            case "accuracy":
-                return Accuracy(scoring)
-            case "loss":
-                return Loss(scoring)
-            case _:
-                proxy = import_object(name, Proxy)(scoring)
-                assert isinstance(proxy, Proxy)
-                if proxy.name == Proxy.name:
-                    proxy.name = name
-                return proxy
+        if name in FACTORIES:
+            return FACTORIES[name](scoring, settings)
+        proxy = import_object(name, Proxy)(scoring)
+        assert isinstance(proxy, Proxy)
+        if proxy.name == Proxy.name:
+            proxy.name = name
+        return proxy
 
     parts = parse_expression(settings.expression)
     if len(parts) == 1 and parts[0].weight == 1:

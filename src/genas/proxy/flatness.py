@@ -7,23 +7,28 @@ With L(sigma) the validation loss under Gaussian weight noise of standard deviat
 alpha = 0 is the naive form without the depth term. With alpha = 1 and sigma_1 = 0.001 (published) the depth term
 dominates, so all terms are returned with the score.
 
+One draw of such noise is a noisy measurement. What makes it repeatable, or measures another thing, is an option:
+several draws (``draws``), each with its opposite (``antithetic``), noise relative to each filter's norm (``scale``),
+noise on a part of the weights (``parameters``), batch-norm statistics estimated anew under the noise (``batchnorm``).
+``noise_seed`` draws other noise, so that a measurement can be repeated independently.
+
 Deviations from the published code, each an option (methods.md 4.6): the noise has the nominal sigma (``noise``, G4), is
 the same for all architectures (``common_noise``, G5), can be averaged over several draws (``draws``), and a short last
 batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field, field_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from genas.errors import GenasError
 from genas.proxy.base import Proxy, Score, Scoring
-from genas.proxy.perturbation import kept, unit_noise
+from genas.proxy.perturbation import Parameters, chosen, filter_scale, kept, unit_noise
 from genas.seeding import derive
 from genas.settings import Settings
 from genas.space.base import Architecture, Network
@@ -37,7 +42,8 @@ class FlatnessSettings(Settings):
     """The flatness measure."""
 
     sigmas: tuple[float, ...] = (0.001, 0.003, 0.006)
-    """Standard deviations of the weight noise, increasing (methods.md 4.3)."""
+    """Standard deviations of the weight noise, increasing (methods.md 4.3); with ``scale=filter`` in units of each
+    filter's root mean square."""
     alpha: float = Field(1.0, ge=0)
     """Weight of the depth term (the published code has none: 1); 0 is the naive form."""
     noise: Literal["direct", "accumulated", "nominal-increments"] = "direct"
@@ -45,8 +51,20 @@ class FlatnessSettings(Settings):
     ``nominal-increments``: increments of sigma_i - sigma_{i-1}, as published (G4)."""
     draws: int = Field(1, ge=1)
     """Independent noise draws that losses are averaged over (published: 1)."""
+    antithetic: bool = False
+    """Measure each draw under the noise and under its opposite: twice the passes; what is odd in the noise cancels."""
     common_noise: bool = True
     """The same noise for all architectures; off: noise of its own for each, as published (G5)."""
+    noise_seed: int = Field(0, ge=0)
+    """Which independent set of draws; 0 is the run's own."""
+    scale: Literal["absolute", "filter"] = "absolute"
+    """``absolute``: sigma in every parameter, as published. ``filter``: sigma times each filter's root mean square, and
+    none on biases and batch norm's scales and shifts."""
+    parameters: Parameters = "all"
+    """What gets noise: all that the path has (published), convolutions' weights, or the searched cells."""
+    batchnorm: Literal["kept", "recomputed"] = "kept"
+    """``kept``: the statistics of the unperturbed path, as published. ``recomputed``: estimated anew under each noise,
+    from the pictures of `BatchNormSettings`."""
 
     @field_validator("sigmas")
     @classmethod
@@ -94,7 +112,10 @@ class Flatness(Proxy):
         self._kept_bytes = 0
 
     def score(self, architecture: Architecture) -> Score:
-        """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term."""
+        """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term.
+
+        With ``antithetic``, ``losses_by_draw`` has two rows for each draw: the noise and its opposite.
+        """
         if self.raceable:
             return self.whole_score(architecture)
         rows = self.losses(architecture, self.settings.sigmas)
@@ -107,11 +128,16 @@ class Flatness(Proxy):
 
     @property
     def columns(self) -> int:
-        """One for each draw and sigma."""
-        return self.settings.draws * len(self.settings.sigmas)
+        """One for each measurement and sigma."""
+        return self.measurements * len(self.settings.sigmas)
+
+    @property
+    def measurements(self) -> int:
+        """Losses at each sigma: one for each draw, two with the opposites."""
+        return self.settings.draws * (2 if self.settings.antithetic else 1)
 
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """[pictures, draws * sigmas]: cross-entropy under each draw of noise, sigma by sigma."""
+        """[pictures, measurements * sigmas]: cross-entropy under each noise, sigma by sigma."""
 
         def columns(network: Network) -> Tensor:
             return self.scoring.picture_losses(network, part)[0]
@@ -120,9 +146,9 @@ class Flatness(Proxy):
         return torch.stack([column for row in rows for column in row], 1)
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """As `score`, from [draws * sigmas] mean losses."""
+        """As `score`, from [measurements * sigmas] mean losses."""
         settings = self.settings
-        by_draw = means.view(settings.draws, len(settings.sigmas))
+        by_draw = means.view(self.measurements, len(settings.sigmas))
         losses = tuple(by_draw.mean(0).tolist())
         if not all(math.isfinite(loss) for loss in losses):
             raise GenasError(f"the loss under noise is not finite: {losses}")
@@ -141,7 +167,7 @@ class Flatness(Proxy):
     def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
         """`flatness_terms`, a row at a time."""
         settings = self.settings
-        losses = means.view(len(means), settings.draws, len(settings.sigmas)).mean(1)
+        losses = means.view(len(means), self.measurements, len(settings.sigmas)).mean(1)
         steps = torch.tensor(settings.sigmas, dtype=torch.float64).diff()
         slopes = (losses.diff(dim=1) / steps).abs().sum(1)
         depth = settings.alpha * (losses[:, 0] / settings.sigmas[0]).abs()
@@ -152,7 +178,7 @@ class Flatness(Proxy):
         return score.value / self.settings.sigmas[0]
 
     def losses(self, architecture: Architecture, sigmas: tuple[float, ...]) -> list[list[float]]:
-        """Validation loss at each sigma, per draw: [draws][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
+        """Validation loss at each sigma: [measurements][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
         return self._by_draw(architecture, sigmas, lambda network: self.scoring.evaluate(network).loss)
 
     def _by_draw(
@@ -160,10 +186,17 @@ class Flatness(Proxy):
     ) -> list[list[Measured]]:
         network = self.scoring.prepared(architecture)
         seed = self.scoring.seed
+        if self.settings.noise_seed:
+            seed = derive(seed, "flatness.noise", self.settings.noise_seed)
         if not self.settings.common_noise:
             seed = derive(seed, "flatness.own", architecture.genotype)
+        signs = (1.0, -1.0) if self.settings.antithetic else (1.0,)
         try:
-            return [self._one_draw(network, sigmas, seed, draw, measure) for draw in range(self.settings.draws)]
+            return [
+                self._one_draw(network, sigmas, seed, draw, sign, measure)
+                for draw in range(self.settings.draws)
+                for sign in signs
+            ]
         except BaseException:
             self.scoring.forget()
             raise
@@ -186,21 +219,40 @@ class Flatness(Proxy):
         sigmas: tuple[float, ...],
         seed: int,
         draw: int,
+        sign: float,
         measure: Callable[[Network], Measured],
     ) -> list[Measured]:
         losses = []
-        with kept(network) as original:
+        recomputed = self.settings.batchnorm == "recomputed"
+        with kept(network, buffers=recomputed) as original:
+            moved = self._moved(network, original)
             previous = 0.0
             for position, sigma in enumerate(sigmas):
                 with torch.no_grad():
-                    for name, parameter in network.named_parameters():
+                    for name, parameter, factor in moved:
                         noise = self._noise(parameter, seed, draw, position, name)
+                        if factor is not None:
+                            noise = noise * factor
                         if self.settings.noise == "direct":
-                            parameter.copy_(original[name] + sigma * noise)
+                            parameter.copy_(original[name] + sign * sigma * noise)
                         elif self.settings.noise == "accumulated":
-                            parameter.add_(math.sqrt(sigma**2 - previous**2) * noise)
+                            parameter.add_(sign * math.sqrt(sigma**2 - previous**2) * noise)
                         else:
-                            parameter.add_((sigma - previous) * noise)
+                            parameter.add_(sign * (sigma - previous) * noise)
                 previous = sigma
+                if recomputed:
+                    self.scoring.recalibrate(network)
                 losses.append(measure(network))
         return losses
+
+    def _moved(
+        self, network: Network, original: Mapping[str, Tensor]
+    ) -> Iterable[tuple[str, nn.Parameter, Tensor | None]]:
+        """Name, parameter and what unit noise on it is multiplied by (None: by 1), of all that gets noise."""
+        moved: list[tuple[str, nn.Parameter, Tensor | None]] = []
+        for name, parameter in chosen(network, self.settings.parameters).items():
+            if self.settings.scale == "absolute":
+                moved.append((name, parameter, None))
+            elif (factor := filter_scale(original[name])) is not None:
+                moved.append((name, parameter, factor))
+        return moved

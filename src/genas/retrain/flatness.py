@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.errors import GenasError
+from genas.proxy.curvature import loss_and_gradient
 from genas.proxy.flatness import flatness_terms
-from genas.proxy.perturbation import kept, unit_noise
+from genas.proxy.perturbation import ascent, filter_scale, kept, unit_noise
 from genas.settings import Settings
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
@@ -167,17 +168,11 @@ def increases(network: nn.Module, batches: Batches, rhos: tuple[float, ...], ada
     loss, gradient = loss_and_gradient(network, batches())
     found = []
     with kept(network) as original:
-        scale = {name: original[name].abs() if adaptive else torch.ones_like(original[name]) for name in gradient}
-        squares = [(scale[name] * value).double().square().sum() for name, value in gradient.items()]
-        norm = float(torch.stack(squares).sum().sqrt())
         own = dict(network.named_parameters())
         for rho in rhos:
-            if norm == 0:  # at a stationary point there is no way up
-                found.append(0.0)
-                continue
             with torch.no_grad():
-                for name, value in gradient.items():
-                    own[name].copy_(original[name] + (rho / norm) * scale[name].square() * value)
+                for name, step in ascent(original, gradient, rho, adaptive).items():
+                    own[name].copy_(original[name] + step)
             found.append(mean_loss(network, batches()) - loss)
     return found
 
@@ -200,27 +195,6 @@ def mean_loss(network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> f
     return total / count
 
 
-def loss_and_gradient(network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, dict[str, Tensor]]:
-    """Mean cross-entropy over all pictures and its gradient by parameter name; no ``.grad`` is touched."""
-    parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
-    sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    total, count = 0.0, 0
-    for images, labels in batches:
-        loss = functional.cross_entropy(network(images).double(), labels, reduction="sum")
-        parts = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        for name, part in zip(parameters, parts, strict=True):
-            if part is not None:
-                sums[name] += part
-        total += float(loss.detach())
-        count += len(labels)
-    return total / count, {name: value / count for name, value in sums.items()}
-
-
 def _noise_scale(value: Tensor, scale: Scale) -> Tensor | float | None:
     """What unit noise on a parameter is multiplied by; None for a parameter without noise."""
-    if scale == "absolute":
-        return 1.0
-    if value.dim() < 2:
-        return None
-    norms: Tensor = torch.linalg.vector_norm(value.flatten(1), dim=1) / math.sqrt(value[0].numel())
-    return norms.view(-1, *[1] * (value.dim() - 1))
+    return 1.0 if scale == "absolute" else filter_scale(value)

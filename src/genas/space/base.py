@@ -81,6 +81,11 @@ class Network(nn.Module, ABC):
     def num_cells(self) -> int:
         """Number of searchable cells: the length of a per-cell path."""
 
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """Names of the submodules that the search decides on: what is left of a network without stem and head."""
+        raise ConfigError(f"{type(self).__name__} does not say which of its modules are cells; perturb all parameters.")
+
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits, and those of the auxiliary head: None in evaluation mode and for networks without such a head.
 

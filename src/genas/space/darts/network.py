@@ -169,6 +169,11 @@ class DartsNetwork(Network):
         """Number of cells."""
         return len(self.cells)
 
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """The cells, with what prepares their inputs; see `Network.cell_names`."""
+        return tuple(f"cells.{position}" for position in range(len(self.cells)))
+
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
         return self._classify(self._outputs(images, self._paths(path), ())[self.num_cells - 1])

@@ -111,6 +111,11 @@ class NasBench201Network(Network):
         """Number of searchable cells."""
         return self._num_cells
 
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """The cells without the residual blocks between them; see `Network.cell_names`."""
+        return tuple(f"cells.{place}" for place, cell in enumerate(self.cells) if isinstance(cell, NasBench201Cell))
+
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
         out: Tensor = self.classifier(torch.relu(self.tail(self._maps(images, self._paths(path))[-1])).mean((2, 3)))

@@ -65,6 +65,11 @@ class NasBenchMacroNetwork(Network):
         """Number of searchable layers."""
         return LAYERS
 
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """The searchable layers; see `Network.cell_names`."""
+        return tuple(f"layers.{layer}" for layer in range(LAYERS))
+
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; with one architecture per layer, each layer takes its own operation of its own."""
         out: Tensor = self.classifier(self.tail(self._maps(images, self._operations(path))[-1]).mean((2, 3)))
