@@ -6,7 +6,7 @@ import sys
 import click
 import typer
 
-from genas.cli import evaluate, export, options, report, retrain, score, search, status, supernet, zoo
+from genas.cli import evaluate, export, options, rank, report, retrain, score, search, status, supernet, zoo
 from genas.errors import DataError, GenasError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ def _options(
 app.command("search")(search.search)
 app.command("supernet")(supernet.supernet)
 app.command("score")(score.score)
+app.command("rank")(rank.rank)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("status")(status.status)

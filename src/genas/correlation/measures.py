@@ -76,7 +76,9 @@ def kendall(x: Floats, y: Floats, weights: Weights) -> Floats:
     drawn = weights.sum(axis=0, dtype=np.int64)
     pairs = drawn * (drawn - 1) // 2
     tied_both = _tied(first * (len(first) + 1) + second, weights)
-    tied_x, tied_y = (_tied(one, weights) if one.max(initial=-1) + 1 < len(one) else tied_both for one in (first, second))
+    tied_x, tied_y = (
+        _tied(one, weights) if one.max(initial=-1) + 1 < len(one) else tied_both for one in (first, second)
+    )
     discordant = _inversions(second, weights)
     numerator = pairs - tied_x - tied_y + tied_both - 2 * discordant
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -244,8 +246,10 @@ def mean_of_ranks(scores: Sequence[Floats]) -> Floats:
 
 
 def sum_of_log_ranks(scores: Sequence[Floats]) -> Floats:
-    """Rank aggregation by sum log(rank / m), which punishes a low rank in any of the proxies (Lee and Ham, AZ-NAS,
-    CVPR 2024, equation of the non-linear aggregation; ties share their mid-rank here)."""
+    """Rank aggregation by sum log(rank / m), which punishes a low rank in any of the proxies.
+
+    It is the non-linear aggregation of AZ-NAS (Lee and Ham, CVPR 2024); ties share their mid-rank here.
+    """
     return np.sum([np.log(_share(one)) for one in scores], axis=0)  # type: ignore[no-any-return]
 
 

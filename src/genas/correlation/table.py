@@ -177,8 +177,7 @@ def open_table(
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
     try:
-        opened = gzip.open(path, "rt", encoding="utf-8", newline="") if path.suffix == ".gz" else None
-        with opened or path.open(encoding="utf-8-sig", newline="") as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             heads = [head.strip() for head in next(reader, [])]
             body = [row for row in reader if row]
@@ -322,8 +321,8 @@ def _open_nats(path: Path, space: Space, columns: Sequence[str] | None) -> NatsT
     found = _NATS.match(path.name)
     if found is None or found.group(1) != "tss" or space.name != "nasbench201":
         raise DataError(
-            f"{path} is not a table of the run's space {space.name!r}: the topology archives of NATS-Bench (NATS-tss-...) "
-            "belong to 'nasbench201', those of sizes (NATS-sss-...) to none of genas's spaces."
+            f"{path} is not a table of the run's space {space.name!r}: the topology archives of NATS-Bench "
+            "(NATS-tss-...) belong to 'nasbench201', those of sizes (NATS-sss-...) to none of genas's spaces."
         )
     wrong = [name for name in columns or () if name not in _NATS_COLUMNS]
     if wrong:

@@ -24,7 +24,14 @@ _STYLE: Any = {
 }
 
 
-def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (4.7, 3.1)) -> str:
+def draw(paint: Callable[[Any], None], size: tuple[float, float], kind: str = "svg") -> bytes:
+    """A figure in the report's style.
+
+    Args:
+        paint: is given the empty `matplotlib.figure.Figure`.
+        size: width and height in inches.
+        kind: ``svg`` or ``png``.
+    """
     import logging
 
     import matplotlib
@@ -38,12 +45,17 @@ def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (4.7, 3.1)) 
         with matplotlib.rc_context(_STYLE):
             figure = Figure(figsize=size, layout="constrained")
             FigureCanvasSVG(figure)
-            paint(figure.add_subplot())
-            out = io.StringIO()
-            figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+            paint(figure)
+            out = io.BytesIO()
+            facts = {"Date": None, "Creator": None} if kind == "svg" else None
+            figure.savefig(out, format=kind, dpi=144, metadata=facts)
     finally:
         finder.setLevel(level)
-    text = out.getvalue()
+    return out.getvalue()
+
+
+def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (4.7, 3.1)) -> str:
+    text = draw(lambda figure: paint(figure.add_subplot()), size).decode()
     return text[text.index("<svg") :]
 
 

@@ -69,7 +69,7 @@ _TITLES = {
 def render_evaluation(title: str, created: str, evaluation: EvaluationData) -> str:
     """The HTML of the page of an evaluation alone."""
     charts = evaluation_charts(evaluation)
-    page = _environment().get_template("evaluation_page.html.j2")
+    page = environment().get_template("evaluation_page.html.j2")
     html: str = page.render(title=title, created=created, **_evaluation_values(evaluation, charts))
     return html
 
@@ -78,24 +78,24 @@ def _evaluation_values(evaluation: EvaluationData, charts: dict[str, str]) -> di
     return {
         "evaluation": evaluation,
         "evaluation_charts": [(name, *_TITLES[name]) for name in charts if name in _TITLES],
-        "charts": {name: _embedded(svg) for name, svg in charts.items()},
+        "charts": {name: embedded(svg) for name, svg in charts.items()},
     }
 
 
 def render(report: ReportData) -> str:
     """The HTML of the page."""
     drawn = charts(report)
-    values: dict[str, Any] = {"evaluation": None, "charts": {name: _embedded(svg) for name, svg in drawn.items()}}
+    values: dict[str, Any] = {"evaluation": None, "charts": {name: embedded(svg) for name, svg in drawn.items()}}
     if report.evaluation is not None:
         values = _evaluation_values(report.evaluation, drawn)
     html: str = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             **values,
             report=report,
             best=report.best[0] if report.best else None,
-            cells=[(graph.title, _embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
+            cells=[(graph.title, embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
             config=json.dumps(report.config, indent=2),
             environment=json.dumps(report.environment, indent=2),
             parts=_parts(report.best[0].parts) if report.best else [],
@@ -104,21 +104,23 @@ def render(report: ReportData) -> str:
     return html
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """Jinja2 with the report's templates and filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("genas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(number=number, count=count, percent=percent)
-    return environment
+    made.filters.update(number=number, count=count, percent=percent)
+    return made
 
 
 def _alt(title: str) -> str:
     return f"{title} of the best architecture: nodes on a line, operations as arcs"
 
 
-def _embedded(svg: str) -> str:
+def embedded(svg: str) -> str:
+    """The address of a picture that lies in the page itself."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
