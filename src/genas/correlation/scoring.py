@@ -16,11 +16,12 @@ from multiprocessing import get_context
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genas.correlation.scores import Scored
 from genas.correlation.variants import Variant, repetition
 from genas.errors import RunError
-from genas.proxy import Combined, Proxy, ProxySettings, Score, Scoring, open_proxy
+from genas.proxy import Combined, Proxy, ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxy.base import as_score
 from genas.proxy.combined import finite
 from genas.space.base import Architecture, Network, Space
@@ -36,17 +37,19 @@ class Job:
 
 
 class TimedScoring(Scoring):
-    """Scoring that knows how long the preparation of an architecture took when somebody else caused it."""
+    """Scoring that knows what the preparation of an architecture cost, whichever proxy caused it."""
 
     _ready: Architecture | None = None
     _spent = 0.0
     _asked = False
+    fresh = 0.0
+    """Seconds of preparation since `begin`."""
     reused = 0.0
-    """Seconds of preparation that a proxy was spared since `begin`."""
+    """Seconds of preparation that were spared since `begin`."""
 
     def begin(self) -> None:
         """A proxy begins to score."""
-        self._asked, self.reused = False, 0.0
+        self._asked, self.fresh, self.reused = False, 0.0, 0.0
 
     def prepared(self, architecture: Architecture) -> Network:
         """See `Scoring.prepared`."""
@@ -54,6 +57,7 @@ class TimedScoring(Scoring):
         network = super().prepared(architecture)
         if self._ready != architecture:
             self._ready, self._spent = architecture, time.perf_counter() - begun
+            self.fresh += self._spent
         elif not self._asked:
             self.reused = self._spent
         self._asked = True
@@ -79,8 +83,8 @@ class Scorer:
 
     def __init__(self, space: Space, open_scoring: OpenScoring, seed: int) -> None:
         self.space, self._open_scoring, self._seed = space, open_scoring, seed
-        self._scorings: dict[Any, TimedScoring] = {}
-        self._proxies: dict[tuple[str, int], tuple[Proxy, TimedScoring, Any]] = {}
+        self._scorings: dict[str, TimedScoring] = {}
+        self._proxies: dict[tuple[str, int], tuple[Proxy, TimedScoring, str]] = {}
 
     def check(self, variant: Variant) -> None:
         """Opens the proxy, so that a fault in it shows before anything is scored or written."""
@@ -92,69 +96,69 @@ class Scorer:
 
     def score(self, genotype: str, jobs: Sequence[Job]) -> list[Scored]:
         """The scores of one architecture; a failure becomes part of the record."""
-        architecture = self.space.parse(genotype)
-        together: dict[Any, list[Job]] = {}
-        for job in jobs:
-            together.setdefault(self._open(job)[2], []).append(job)
-        return [row for group in together.values() for row in self._score_together(architecture, group)]
+        architecture, known = self.space.parse(genotype), _Known()
+        return [self._score(architecture, job, known) for job in jobs]
 
-    def _score_together(self, architecture: Architecture, jobs: Sequence[Job]) -> list[Scored]:
-        """Variants whose scores are functions of the same means over pictures, or one variant alone."""
-        proxy, scoring, _ = self._open(jobs[0])
+    def _score(self, architecture: Architecture, job: Job, known: "_Known") -> Scored:
+        proxy, scoring, common = self._open(job)
         scoring.begin()
+        spared = known.spared
         begun = time.perf_counter()
-        means, failed = None, None
+        score, reason = None, None
         try:
-            if _shareable(proxy):
-                batches = -(-scoring.validation_count // scoring.evaluation.batch_size)
-                means = proxy.statistics(architecture, slice(0, batches)).mean(0)
+            if proxy.raceable:  # bit for bit what `Proxy.score` gives
+                means = known.means(proxy, architecture, common)
+                score = finite(as_score(proxy.score_of_means(architecture, means)))
+            else:
+                score = checked_score(proxy, architecture)
         except NOT_THE_ARCHITECTURES_FAULT:
             raise
         except Exception as error:  # as in a search: the architecture's own fault, recorded and not tried again
-            failed = describe(error)
-        shared = time.perf_counter() - begun + scoring.reused
-        rows = []
-        for job in jobs:
-            one = self._open(job)[0]
-            begun = time.perf_counter()
-            score: Score | None = None
-            reason = failed
-            if reason is None:
-                try:
-                    found = one.score_of_means(architecture, means) if means is not None else one.score(architecture)
-                    score = finite(as_score(found))
-                except NOT_THE_ARCHITECTURES_FAULT:
-                    raise
-                except Exception as error:
-                    reason = describe(error)
-            seconds = shared + time.perf_counter() - begun + (scoring.reused if means is None else 0.0)
-            value, terms = (None, {}) if score is None else (score.value, score.terms)
-            rows.append(
-                Scored(job.variant.name, job.repeat, architecture.genotype, value, reason, terms, round(seconds, 5))
-            )
-        return rows
+            reason = describe(error)
+        seconds = time.perf_counter() - begun + known.spared - spared + scoring.reused
+        value, terms = (None, {}) if score is None else (score.value, score.terms)
+        return Scored(job.variant.name, job.repeat, architecture.genotype, value, reason, terms, round(seconds, 5))
 
-    def _open(self, job: Job) -> tuple[Proxy, TimedScoring, Any]:
-        """The proxy, its scoring, and what variants have in common that share their statistics."""
+    def _open(self, job: Job) -> tuple[Proxy, TimedScoring, str]:
+        """The proxy, its scoring, and a text that is the same for variants with the same means over pictures."""
         key = (job.variant.name, job.repeat)
         if key not in self._proxies:
             variant, seed = repetition(job.variant, self._seed, job.repeat)
             settings = variant.proxy_settings
-            place = (seed, settings.batchnorm.model_dump_json(), settings.evaluation.model_dump_json())
+            place = f"{seed} {settings.batchnorm.model_dump_json()} {settings.evaluation.model_dump_json()}"
             if place not in self._scorings:
                 self._scorings[place] = self._open_scoring(settings, seed)
+            alike = settings.model_dump(mode="json", exclude={"expression": True, "flatness": {"alpha"}})
             scoring = self._scorings[place]
-            proxy = open_proxy(scoring, settings)
-            common: Any = key
-            if _shareable(proxy):
-                alike = settings.model_dump(mode="json", exclude={"expression": True, "flatness": {"alpha"}})
-                common = (type(proxy).statistics, place, str(alike))
-            self._proxies[key] = (proxy, scoring, common)
+            self._proxies[key] = (open_proxy(scoring, settings), scoring, f"{seed} {alike}")
         return self._proxies[key]
 
 
-def _shareable(proxy: Proxy) -> bool:
-    return proxy.raceable and not isinstance(proxy, Combined)
+class _Known:
+    """The means over pictures that proxies of one architecture share, and the seconds that this spared."""
+
+    def __init__(self) -> None:
+        self.spared = 0.0
+        self._found: dict[tuple[Any, str], tuple[Tensor, float]] = {}
+
+    def means(self, proxy: Proxy, architecture: Architecture, common: str) -> Tensor:
+        """The means of a raceable proxy's statistics over all pictures ([K]); of a sum, those of its parts in a row."""
+        if isinstance(proxy, Combined):
+            return torch.cat([self.means(part, architecture, common) for _, part in proxy.parts])
+        scoring = proxy.scoring
+        assert isinstance(scoring, TimedScoring)
+        key = (type(proxy).statistics, common)
+        if key not in self._found:
+            before, begun = scoring.fresh, time.perf_counter()
+            batches = -(-scoring.validation_count // scoring.evaluation.batch_size)
+            means = proxy.statistics(architecture, slice(0, batches)).mean(0)
+            self._found[key] = (means, time.perf_counter() - begun - (scoring.fresh - before))
+            return means
+        means, seconds = self._found[key]
+        self.spared += seconds
+        if proxy.columns:
+            scoring.prepared(architecture)  # alone, it would have had to
+        return means
 
 
 Task = tuple[str, tuple[Job, ...]]

@@ -12,7 +12,7 @@ from typing import Any
 
 from genas.report.data import EvaluationTable
 from genas.report.page import embedded, environment, number
-from genas.report.ranking_figures import Bar, Chart, bars, matrix, repeatability, scatter
+from genas.report.ranking_figures import Bar, Chart, bars, matrix, scatter
 from genas.runs import write_atomically
 
 Content = Mapping[str, Any]
@@ -25,7 +25,7 @@ class ColumnPart:
     """What the page says of one column of the table; charts by their names."""
 
     name: str
-    table: EvaluationTable
+    tables: tuple[EvaluationTable, ...]
     charts: tuple[tuple[str, str, str], ...]
     scatter: tuple[tuple[str, str], ...]
 
@@ -88,25 +88,26 @@ def charts(content: Content, rows: Sequence[Mapping[str, str]]) -> dict[str, Cha
         level = round(100 * content["settings"]["analysis"]["level"])
         found[f"tau-{slug(column)}"] = bars(
             [_bar(name, one["tau"]) for name, one in entries if one["tau"]["value"] is not None],
-            f"Kendall's tau-b with {column} (line: {level} % interval)",
+            f"tau-b (line: {level} % interval)",
         )
         both = [(name, one["partial"].get("loss + macs")) for name, one in entries]
         partial = [_bar(name, figure) for name, figure in both if figure and figure["value"] is not None]
         if partial:
-            found[f"partial-{slug(column)}"] = bars(partial, f"tau with {column} given supernet loss and MACs")
+            found[f"partial-{slug(column)}"] = bars(partial, f"partial tau (line: {level} % interval)")
         for name, _ in entries:
             pairs = [(float(row[name]), float(row[f"true:{column}"])) for row in rows if row[name] != ""]
             ranks = _ranks([score for score, _ in pairs])
             found[f"scatter-{slug(column)}-{slug(name)}"] = scatter(ranks, [truth for _, truth in pairs], name, column)
     mutual = content["mutual"]
     found["mutual-tau"] = matrix(mutual["names"], mutual["tau"])
-    points = [
-        (name, one["seconds"], one["retest"]["tau"]["value"])
+    again = [
+        _bar(name, one["retest"]["tau"])
         for name, one in content["proxies"].items()
-        if one["retest"] and one["retest"]["random"] and one["seconds"] and one["retest"]["tau"]["value"] is not None
+        if one["retest"] and one["retest"]["random"] and one["retest"]["tau"]["value"] is not None
     ]
-    if points:
-        found["test-retest"] = repeatability(points)
+    if again:
+        again.sort(key=lambda bar: -bar.value)
+        found["test-retest"] = bars(again, "tau between repetitions")
     return found
 
 
@@ -147,8 +148,8 @@ def _drawn(content: Content) -> str:
     return f"{scored:,}, {which}" + (f"; {missing:,} left out because a proxy failed on them" if missing else "")
 
 
-def column_table(content: Content, column: str) -> EvaluationTable:
-    """Every figure of a column, the best tau first."""
+def agreement_table(content: Content, column: str) -> EvaluationTable:
+    """How the rankings agree with a column, and what picking by them loses; the best tau first."""
     entries = ranked(content, column)
     tries = list(entries[0][1]["regret"])
     settings = content["settings"]["analysis"]
@@ -158,36 +159,37 @@ def column_table(content: Content, column: str) -> EvaluationTable:
         "interval",
         "rho",
         f"tau best {settings['best_count']}",
-        f"tau best {settings['best_share']:.0%}".replace("%", " %"),
+        f"tau best {100 * settings['best_share']:g} %",
         *(f"regret {one}" for one in tries),
-        "given MACs",
-        "given loss",
-        "given both",
-        "interval",
-        "tau − loss's",
-        "interval",
     )
-    rows = []
-    for name, one in entries:
-        partial = one["partial"]
-        rows.append(
-            (
-                name,
-                value(one["tau"]),
-                spread(one["tau"]),
-                value(one["rho"]),
-                value(one["tau_best_count"]),
-                value(one["tau_best_share"]),
-                *(value(one["regret"][key]) for key in tries),
-                value(partial.get("macs")),
-                value(partial.get("loss")),
-                value(partial.get("loss + macs")),
-                spread(partial.get("loss + macs")),
-                value(one["minus"].get("loss")),
-                spread(one["minus"].get("loss")),
-            )
+    rows = tuple(
+        (
+            name,
+            value(one["tau"]),
+            spread(one["tau"]),
+            value(one["rho"]),
+            value(one["tau_best_count"]),
+            value(one["tau_best_share"]),
+            *(value(one["regret"][key]) for key in tries),
         )
-    return EvaluationTable(column, heads, tuple(rows))
+        for name, one in entries
+    )
+    return EvaluationTable(f"Agreement with {column}", heads, rows)
+
+
+def partial_table(content: Content, column: str) -> EvaluationTable:
+    """What the proxies add to loss and MACs, in the order of `agreement_table`."""
+    differences = ("tau − MACs'", "interval", "tau − loss's", "interval")
+    heads = ("Proxy", "given MACs", "given loss", "given both", "interval", *differences)
+    rows = []
+    for name, one in ranked(content, column):
+        partial, minus = one["partial"], one["minus"]
+        both = partial.get("loss + macs")
+        row = [name, value(partial.get("macs")), value(partial.get("loss")), value(both), spread(both)]
+        for other in ("macs", "loss"):
+            row += [value(minus.get(other)), spread(minus.get(other))]
+        rows.append(tuple(row))
+    return EvaluationTable(f"Beside loss and MACs, {column}", heads, tuple(rows))
 
 
 def proxy_table(content: Content) -> EvaluationTable:
@@ -215,7 +217,10 @@ def _part(content: Content, column: str, drawn: Mapping[str, Chart]) -> ColumnPa
     ]
     plots = [(f"scatter-{slug(column)}-{slug(name)}", name) for name, _ in ranked(content, column)]
     return ColumnPart(
-        column, column_table(content, column), tuple(one for one in wanted if one[0] in drawn), tuple(plots)
+        column,
+        (agreement_table(content, column), partial_table(content, column)),
+        tuple(one for one in wanted if one[0] in drawn),
+        tuple(plots),
     )
 
 
@@ -244,7 +249,7 @@ def _ranks(scores: Sequence[float]) -> list[float]:
 
 def slug(name: str) -> str:
     """A name as part of a file name; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.").lower()
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.").lower()
     if plain == name:
         return plain
     return f"{plain}-{sum(ord(letter) * (place + 1) for place, letter in enumerate(name)) % 9973}"
@@ -255,7 +260,7 @@ def short(figure: float | None) -> str:
     if figure is None or not math.isfinite(figure):
         return DASH
     text = f"{figure:.3f}" if abs(figure) < 100 else f"{figure:.1f}"
-    return text.replace("0.", ".", 1) if abs(figure) < 1 else text
+    return (text.replace("0.", ".", 1) if abs(figure) < 1 else text).replace("-", "−")
 
 
 def value(figure: Content | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genas.report.figures import BLUE, GREEN, GREY, ORANGE, draw
+from genas.report.figures import BLUE, ORANGE, draw
 
 Paint = Callable[[Any], None]
 
@@ -117,27 +117,6 @@ def scatter(ranks: Sequence[float], truth: Sequence[float], title: str, label: s
         axes.set_ylabel(_short(label, 20))
 
     return Chart(paint, (3.1, 2.5))
-
-
-def repeatability(rows: Sequence[tuple[str, float, float]]) -> Chart:
-    """Test-retest tau against the time of one architecture.
-
-    Args:
-        rows: name, seconds of one architecture, tau.
-    """
-
-    def paint(figure: Any) -> None:
-        axes = figure.add_subplot()
-        colours = (BLUE, ORANGE, GREEN, GREY)
-        for number, (name, seconds, tau) in enumerate(rows):
-            axes.scatter([seconds], [tau], s=34, color=colours[number % 4], zorder=3)
-            axes.annotate(_short(name, 26), (seconds, tau), xytext=(5, 3), textcoords="offset points", fontsize=8.5)
-        axes.set_xscale("log")
-        axes.margins(x=0.3, y=0.15)
-        axes.set_xlabel("seconds for one architecture")
-        axes.set_ylabel("tau between repetitions")
-
-    return Chart(paint, (4.9, 3.3))
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
