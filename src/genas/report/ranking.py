@@ -45,10 +45,10 @@ def build_ranking_page(folder: Path) -> Path:
     drawn = charts(content, rows)
     pictures = {}
     for name, chart in drawn.items():
-        svg = chart.svg()
+        svg = chart if isinstance(chart, str) else chart.svg()
         pictures[name] = embedded(svg)
         write_atomically(folder / "figures" / f"{name}.svg", svg.encode())
-        if not name.startswith("scatter-"):
+        if isinstance(chart, Chart):
             write_atomically(folder / "figures" / f"{name}.png", chart.png())
     page = environment().get_template("ranking_page.html.j2")
     html: str = page.render(
@@ -75,14 +75,14 @@ def ranked(content: Content, column: str) -> list[tuple[str, Content]]:
     return sorted(found, key=lambda pair: -(pair[1]["tau"]["value"] if pair[1]["tau"]["value"] is not None else -2))
 
 
-def charts(content: Content, rows: Sequence[Mapping[str, str]]) -> dict[str, Chart]:
-    """All charts by file name without suffix.
+def charts(content: Content, rows: Sequence[Mapping[str, str]]) -> dict[str, Chart | str]:
+    """All charts, or their SVG, by file name without suffix.
 
     Args:
         content: of ``rank.json``.
         rows: of ``scores.csv``.
     """
-    found = {}
+    found: dict[str, Chart | str] = {}
     for column in content["columns"]["names"]:
         entries = ranked(content, column)
         level = round(100 * content["settings"]["analysis"]["level"])
@@ -206,7 +206,7 @@ def proxy_table(content: Content) -> EvaluationTable:
     )
 
 
-def _part(content: Content, column: str, drawn: Mapping[str, Chart]) -> ColumnPart:
+def _part(content: Content, column: str, drawn: Mapping[str, Chart | str]) -> ColumnPart:
     wanted = [
         (f"tau-{slug(column)}", "Agreement with the table", f"Kendall's tau of every proxy with {column}"),
         (

@@ -1,12 +1,15 @@
 """The charts of a ranking study: bars with intervals, the matrix of mutual tau, scatter plots."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from genas.report.figures import BLUE, ORANGE, draw
 
 Paint = Callable[[Any], None]
+POINTS = 2000  # at most so many in a scatter plot: every k-th of the draw
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,8 @@ def matrix(names: Sequence[str], values: Sequence[Sequence[float | None]]) -> Ch
     return Chart(paint, (side, side - 0.2))
 
 
-def scatter(ranks: Sequence[float], truth: Sequence[float], title: str, label: str) -> Chart:
-    """True accuracy against the rank by score.
+def scatter(ranks: Sequence[float], truth: Sequence[float], title: str, label: str) -> str:
+    """True accuracy against the rank by score, as SVG; written by hand, because a study has dozens of them.
 
     Args:
         ranks: 100 for the best score, towards 0.
@@ -100,23 +103,50 @@ def scatter(ranks: Sequence[float], truth: Sequence[float], title: str, label: s
         title: the proxy.
         label: the table's column.
     """
+    step = -(-len(ranks) // POINTS)
+    low, high = _range(truth)
+    wide, tall, left, top = 236, 150, 46, 26  # pixels: the plot, and where it begins
 
-    def paint(figure: Any) -> None:
-        axes = figure.add_subplot()
-        low, high = _range(truth)
-        shown = [max(value, low) for value in truth]
-        outside = [value < low for value in truth]
-        colours = [ORANGE if out else BLUE for out in outside]
-        size = 10 if len(truth) < 400 else 5 if len(truth) < 3000 else 2
-        # points as a picture: thousands of them would make a heavy page
-        axes.scatter(ranks, shown, s=size, c=colours, alpha=0.55, linewidths=0, rasterized=True)
-        axes.set_title(_short(title, 34), fontsize=10.5)
-        axes.set_xlim(-2, 102)
-        axes.set_ylim(low - (high - low) * 0.03, high)
-        axes.set_xlabel("rank by score, % (right: best)")
-        axes.set_ylabel(_short(label, 20))
+    def across(rank: float) -> float:
+        return left + wide * rank / 100
 
-    return Chart(paint, (3.1, 2.5))
+    def up(value: float) -> float:
+        return top + tall * (1 - (max(value, low) - low) / (high - low))
+
+    shown = list(zip(ranks[::step], truth[::step], strict=True))
+    size = 5 if len(shown) < 300 else 3.4 if len(shown) < 1200 else 2.4
+    thinned = f" ({len(shown):,} of {len(ranks):,})" if step > 1 else ""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 296 222" width="296" height="222" role="img" '
+        f'aria-label="{escape(label)} against the rank by {escape(title)}" '
+        'font-family="system-ui, -apple-system, Segoe UI, sans-serif" font-size="11" fill="#4b5563">',
+        f'<text x="{left}" y="15" font-size="12.5" fill="#1f2937">{escape(_short(title, 36))}</text>',
+    ]
+    for tick in _ticks(low, high):
+        parts.append(f'<path d="M{left} {up(tick):.1f}h{wide}" stroke="#e8ebf0"/>')
+        parts.append(f'<text x="{left - 6}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for rank in (0, 50, 100):
+        parts.append(f'<text x="{across(rank):.0f}" y="{top + tall + 16}" text-anchor="middle">{rank}</text>')
+    parts.append(f'<path d="M{left} {top}v{tall}h{wide}" stroke="#9aa3b0" fill="none"/>')
+    for colour, below in ((BLUE, False), (ORANGE, True)):
+        points = "".join(f"M{across(rank):.1f} {up(value):.1f}h0" for rank, value in shown if (value < low) is below)
+        if points:
+            parts.append(
+                f'<path d="{points}" stroke="{colour}" stroke-width="{size}" stroke-linecap="round" '
+                'stroke-opacity=".6" fill="none"/>'
+            )
+    middle = left + wide / 2
+    parts.append(
+        f'<text x="{middle}" y="{top + tall + 34}" text-anchor="middle">rank by score, %{thinned}</text></svg>'
+    )
+    return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to six round values between two bounds."""
+    size = 10 ** math.floor(math.log10(high - low))
+    step = next(size * part for part in (0.2, 0.25, 0.5, 1, 2) if (high - low) / (size * part) <= 6)
+    return [round(number * step, 10) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
@@ -126,7 +156,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     tenth = ranked[len(ranked) // 10]
     if len(ranked) >= 20 and high > tenth and low < high - 3 * (high - tenth):
         low = high - 2 * (high - tenth)
-    return low, high + (high - low) * 0.04 or low + 1
+    return low, high + ((high - low) * 0.04 or 1.0)
 
 
 def _short(name: str, length: int = 30) -> str:
