@@ -15,7 +15,7 @@ from genas.correlation.measures import (
     mean_of_ranks,
     once,
     partial_kendall,
-    regret,
+    picked,
     spearman,
     sum_of_log_ranks,
 )
@@ -71,6 +71,10 @@ def test_tau_among_the_best_is_that_of_the_best_of_every_sample():
     )
 
 
+def regret(scores, truth, weights, tries):
+    return (picked(truth, truth, weights, [tries]) - picked(scores, truth, weights, [tries]))[0]
+
+
 def test_regret_is_the_mean_over_all_subsets():
     rng = np.random.default_rng(3)
     scores, truth = rng.integers(0, 4, 9).astype(float), rng.normal(size=9)
@@ -82,9 +86,10 @@ def test_regret_is_the_mean_over_all_subsets():
             losses.append(truth[chosen].max() - truth[picks].mean())
         assert regret(scores, truth, once(9), tries)[0] == pytest.approx(np.mean(losses), abs=1e-12)
     weights = bootstrap_weights(9, 6, 0)
-    for value, drawn in zip(regret(scores, truth, weights, 4), samples(weights), strict=True):
-        same = regret(scores[drawn], truth[drawn], once(9), 4)[0]
-        assert value == pytest.approx(same, abs=1e-12)
+    for ranked in (scores, rng.normal(size=9)):
+        for value, drawn in zip(regret(ranked, truth, weights, 4), samples(weights), strict=True):
+            same = regret(ranked[drawn], truth[drawn], once(9), 4)[0]
+            assert value == pytest.approx(same, abs=1e-12)
 
 
 def signs(values):

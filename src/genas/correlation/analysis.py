@@ -21,7 +21,7 @@ from genas.correlation.measures import (
     kendall_matrix,
     once,
     partial_kendall,
-    regret,
+    picked,
     spearman,
 )
 from genas.correlation.variants import COVARIATES
@@ -110,6 +110,7 @@ class _Figures:
         variables = [*scores.values(), *columns.values()]
         self.tau, self.taus = kendall_matrix(variables, self.once), kendall_matrix(variables, self.many)
         self._best: dict[tuple[str, int, bool], Weights] = {}
+        self._reached: dict[str, tuple[Floats, ...]] = {}
 
     def figure(self, value: Floats, many: Floats) -> dict[str, float | None]:
         low, high = interval(many, self.settings.level)
@@ -136,8 +137,7 @@ class _Figures:
             "tau_best_count": self._among_best(name, column, settings.best_count),
             "tau_best_share": self._among_best(name, column, share),
             "best_share_count": share,
-            "regret": {str(tries): self._regret(name, column, tries) for tries in settings.tries if tries < self.count}
-            | {"all": self._regret(name, column, self.count)},
+            "regret": self._regret(name, column),
             "partial": {
                 " + ".join(given): self._partial(x, y, given)
                 for given in ((COVARIATES[1],), (COVARIATES[0],), COVARIATES)
@@ -154,8 +154,19 @@ class _Figures:
         first, second = self.scores[name], self.truth[column]
         return self.figure(measure(first, second, self.once), measure(first, second, self.many))
 
-    def _regret(self, name: str, column: str, tries: int) -> dict[str, float | None]:
-        return self._both(lambda first, second, weights: regret(first, second, weights, tries), name, column)
+    def _regret(self, name: str, column: str) -> dict[str, dict[str, float | None]]:
+        sizes = [size for size in self.settings.tries if size < self.count]
+        truth = self.truth[column]
+        if column not in self._reached:
+            self._reached[column] = tuple(
+                picked(truth, truth, weights, [*sizes, self.count]) for weights in (self.once, self.many)
+            )
+        lost = [
+            best - picked(self.scores[name], truth, weights, [*sizes, self.count])
+            for best, weights in zip(self._reached[column], (self.once, self.many), strict=True)
+        ]
+        names = [*map(str, sizes), "all"]
+        return {one: self.figure(value, many) for one, value, many in zip(names, *lost, strict=True)}
 
     def _partial(self, x: int, y: int, given: Sequence[str]) -> dict[str, float | None] | None:
         places = [self.places["proxy", one] for one in given]

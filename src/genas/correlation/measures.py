@@ -134,8 +134,8 @@ def _midranks(values: Floats, weights: Weights) -> Floats:
     groups = codes(values)
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    sums = np.add.reduceat(weights[order], starts, axis=0)
-    ranks = np.cumsum(sums, axis=0) - sums + (sums + 1) / 2
+    sums = weights[order] if len(starts) == len(groups) else np.add.reduceat(weights[order], starts, axis=0)
+    ranks = np.cumsum(sums, axis=0, dtype=np.float64) - (sums - 1) / 2
     return np.asarray(ranks[groups])
 
 
@@ -154,25 +154,42 @@ def best_weights(truth: Floats, weights: Weights, best: int) -> Weights:
     return kept
 
 
-def regret(scores: Floats, truth: Floats, weights: Weights, tries: int) -> Floats:
-    """What the pick by score loses against the best, expected over random subsets of `tries` architectures.
+def picked(scores: Floats, truth: Floats, weights: Weights, tries: Sequence[int]) -> Floats:
+    """The truth of the pick by score among N architectures, expected over random subsets.
 
-    A subset is drawn without replacement from the sample; the pick is its highest score (a random one of equal
-    highest), and the loss is the difference to its best truth. Both expectations are exact: the best of a subset has
-    at most rank r with probability 1 - C(n - r, N) / C(n, N).
+    A subset of N is drawn without replacement from the sample; the pick is its highest score, a random one of equal
+    highest. The expectation is exact: the best of a subset is among the r first with probability 1 - C(n - r, N) /
+    C(n, N). ``picked(truth, truth, ...)`` is what the best pick reaches; the difference is the regret.
 
     Args:
         scores: [n].
         truth: [n].
         weights: [n, B]; all columns have the same sum.
-        tries: N; at least that sum means the whole sample.
+        tries: the sizes N; at least that sum means the whole sample.
 
     Returns:
-        [B], in the unit of `truth`.
+        [len(tries), B], in the unit of `truth`.
     """
+    groups = codes(-scores)
+    order = np.argsort(groups, kind="stable")
     drawn = int(weights[:, 0].sum())
-    chance = _best_within(drawn, min(tries, drawn))
-    return _expected_pick(truth, truth, weights, chance) - _expected_pick(scores, truth, weights, chance)
+    chances = [_best_within(drawn, min(count, drawn)) for count in tries]
+    sums, means = _grouped(groups, order, truth, weights)
+    upto = np.cumsum(sums, axis=0)
+    if means.shape[1] == 1:  # summed by parts: the last group's chance is 1
+        steps = means[:-1, 0] - means[1:, 0]
+        return np.stack([steps @ chance[upto[:-1]] + means[-1, 0] for chance in chances])
+    return np.stack([(np.diff(chance[upto], axis=0, prepend=0.0) * means).sum(axis=0) for chance in chances])
+
+
+def _grouped(groups: Counts, order: Counts, truth: Floats, weights: Weights) -> tuple[Weights, Floats]:
+    """Draws of each group of equal scores, [G, B], and their mean truth, [G, B] or, without ties, [G, 1]."""
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    if len(starts) == len(groups):
+        return weights[order], truth[order][:, None]
+    sums = np.add.reduceat(weights[order], starts, axis=0)
+    totals = np.add.reduceat(weights[order] * truth[order][:, None], starts, axis=0)
+    return sums, np.divide(totals, sums, out=np.zeros_like(totals), where=sums > 0)
 
 
 def _best_within(count: int, tries: int) -> Floats:
@@ -182,18 +199,6 @@ def _best_within(count: int, tries: int) -> Floats:
         left = count - rank + 1  # places from the one that the r-th takes on
         missing[rank] = missing[rank - 1] * max(left - tries, 0) / left
     return 1 - missing
-
-
-def _expected_pick(scores: Floats, truth: Floats, weights: Weights, chance: Floats) -> Floats:
-    groups = codes(-scores)
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    sums = np.add.reduceat(weights[order], starts, axis=0)
-    totals = np.add.reduceat(weights[order] * truth[order][:, None], starts, axis=0)
-    upto = np.cumsum(sums, axis=0)
-    share = chance[upto] - chance[upto - sums]
-    means = np.divide(totals, sums, out=np.zeros_like(totals), where=sums > 0)
-    return np.asarray((share * means).sum(axis=0))
 
 
 def kendall_matrix(variables: Sequence[Floats], weights: Weights) -> Floats:
@@ -228,15 +233,15 @@ def partial_kendall(matrix: Floats, x: int, y: int, given: Sequence[int]) -> Flo
         [B], NaN where the covariates leave nothing of one of the two, as they do of themselves.
     """
     places = [x, y, *given]
-    chosen = np.moveaxis(matrix[np.ix_(places, places)], 2, 0)
-    values = np.full(len(chosen), np.nan)
-    for number, taus in enumerate(chosen):
-        if not np.isfinite(taus).all():
-            continue
-        inner, outer = taus[2:, 2:], taus[2:, :2]
-        left = taus[:2, :2] - outer.T @ np.linalg.pinv(inner, hermitian=True) @ outer
-        if left[0, 0] > SINGULAR and left[1, 1] > SINGULAR:
-            values[number] = np.clip(left[0, 1] / np.sqrt(left[0, 0] * left[1, 1]), -1, 1)
+    taus = np.moveaxis(matrix[np.ix_(places, places)], 2, 0)
+    values = np.full(len(taus), np.nan)
+    known = np.flatnonzero(np.isfinite(taus).all(axis=(1, 2)))
+    inner, outer = taus[known, 2:, 2:], taus[known, 2:, :2]
+    fitted = np.swapaxes(outer, 1, 2) @ np.linalg.pinv(inner, hermitian=True) @ outer
+    left = taus[known, :2, :2] - fitted
+    some = (left[:, 0, 0] > SINGULAR) & (left[:, 1, 1] > SINGULAR)
+    spread = np.sqrt(left[some, 0, 0] * left[some, 1, 1])
+    values[known[some]] = np.clip(left[some, 0, 1] / spread, -1, 1)
     return values
 
 
