@@ -202,7 +202,7 @@ def proxy_table(content: Content) -> EvaluationTable:
         seconds = DASH if one["seconds"] is None else number(round(one["seconds"], 4))
         rows.append((name, said, band, seconds, str(one["failed"]) if one["failed"] else DASH))
     return EvaluationTable(
-        "Cost and repeatability", ("Proxy", "test-retest tau", "interval", "s per arch.", "failed"), tuple(rows)
+        "Cost and repeatability", ("Proxy", "retest tau", "interval", "s per arch.", "failed"), tuple(rows)
     )
 
 

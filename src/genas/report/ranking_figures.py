@@ -65,6 +65,7 @@ def bars(rows: Sequence[Bar], label: str) -> Chart:
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel(label)
         axes.grid(visible=False, axis="y")
+        axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
 
     return Chart(paint, (4.9, 0.95 + 0.27 * len(rows)))
