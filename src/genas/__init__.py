@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from genas.proxy import Proxy as Proxy
     from genas.proxy import Score as Score
     from genas.proxy import Scoring as Scoring
+    from genas.ranking import rank as rank
     from genas.retrain.export import export as export
     from genas.retrain.hub import HubModel as HubModel
     from genas.retraining import Retrained as Retrained
@@ -57,6 +58,7 @@ _HOMES = {
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",
     "search": "genas.pipeline",
+    "rank": "genas.ranking",
     "Retrained": "genas.retraining",
     "retrain_architecture": "genas.retraining",
     "Proxy": "genas.proxy",

@@ -6,7 +6,21 @@ import sys
 import click
 import typer
 
-from genas.cli import evaluate, export, landscape, options, report, retrain, score, search, status, supernet, sweep, zoo
+from genas.cli import (
+    evaluate,
+    export,
+    landscape,
+    options,
+    rank,
+    report,
+    retrain,
+    score,
+    search,
+    status,
+    supernet,
+    sweep,
+    zoo,
+)
 from genas.errors import DataError, GenasError
 
 app = typer.Typer(
@@ -34,6 +48,7 @@ app.command("supernet")(supernet.supernet)
 app.command("score")(score.score)
 app.command("landscape")(landscape.landscape)
 app.command("sweep")(sweep.sweep)
+app.command("rank")(rank.rank)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("status")(status.status)

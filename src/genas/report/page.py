@@ -78,14 +78,14 @@ def _evaluation_values(evaluation: EvaluationData, charts: dict[str, str]) -> di
     return {
         "evaluation": evaluation,
         "evaluation_charts": [(name, *_TITLES[name]) for name in charts if name in _TITLES],
-        "charts": {name: _embedded(svg) for name, svg in charts.items()},
+        "charts": {name: embedded(svg) for name, svg in charts.items()},
     }
 
 
 def render(report: ReportData) -> str:
     """The HTML of the page."""
     drawn = charts(report)
-    values: dict[str, Any] = {"evaluation": None, "charts": {name: _embedded(svg) for name, svg in drawn.items()}}
+    values: dict[str, Any] = {"evaluation": None, "charts": {name: embedded(svg) for name, svg in drawn.items()}}
     if report.evaluation is not None:
         values = _evaluation_values(report.evaluation, drawn)
     html: str = (
@@ -95,7 +95,7 @@ def render(report: ReportData) -> str:
             **values,
             report=report,
             best=report.best[0] if report.best else None,
-            cells=[(graph.title, _embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
+            cells=[(graph.title, embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
             config=json.dumps(report.config, indent=2),
             environment=json.dumps(report.environment, indent=2),
             parts=_parts(report.best[0].parts) if report.best else [],
@@ -108,18 +108,19 @@ def environment() -> Any:
     """Jinja2 with the templates of the reports and their filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("genas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(number=number, count=count, percent=percent)
-    return environment
+    made.filters.update(number=number, count=count, percent=percent)
+    return made
 
 
 def _alt(title: str) -> str:
     return f"{title} of the best architecture: nodes on a line, operations as arcs"
 
 
-def _embedded(svg: str) -> str:
+def embedded(svg: str) -> str:
+    """The address of a picture that lies in the page itself."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 

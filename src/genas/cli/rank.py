@@ -1,0 +1,187 @@
+"""``genas rank``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genas.cli import options
+from genas.errors import ConfigError
+
+WHAT = "What is ranked"
+
+
+def rank(
+    run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    table: Annotated[
+        Path,
+        typer.Option(
+            "--table",
+            help="The benchmark: CSV, CSV.gz or Parquet with genotypes and accuracies, the JSON file of "
+            "NAS-Bench-Macro, or a NATS-Bench archive (NATS-tss-...).",
+            rich_help_panel=WHAT,
+        ),
+    ],
+    proxies: Annotated[
+        str | None,
+        typer.Option(
+            "--proxies",
+            help="Proxies, expressions and aggregated ranks, such as 'loss,angle + 16*flatness,ranks(loss,macs)'. "
+            "Loss and MACs are always ranked. [default: loss,accuracy,angle,flatness,ranks(loss,macs)]",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    architectures: Annotated[
+        str,
+        typer.Option(
+            "--architectures",
+            help="How many, drawn uniformly by --seed (a larger draw contains a smaller one), or all.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "100",
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", help="Accuracy columns, with commas. [default: all]", rich_help_panel=WHAT),
+    ] = None,
+    genotype_column: Annotated[
+        str | None,
+        typer.Option(
+            "--genotype-column",
+            help="Column of the genotypes. [default: genotype, arch, architecture or arch_str]",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    variants: Annotated[
+        Path | None,
+        typer.Option(
+            "--variants", help="YAML file of further proxies: names with their proxy settings.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            "--repeats",
+            help="Score random proxies so often, with other noise and pictures: measures test-retest tau.",
+            min=1,
+            rich_help_panel=WHAT,
+        ),
+    ] = 1,
+    repeat_architectures: Annotated[
+        int | None,
+        typer.Option(
+            "--repeat-architectures",
+            help="Repeat on so many, the first of the draw. [default: all]",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option(
+            "--epoch",
+            help="Score with the weights after that epoch (kept by supernet.keep_every); 0: the initial ones.",
+            min=0,
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="Score with the supernet's weights in this file.", rich_help_panel=WHAT),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting of the proxies, such as proxy.evaluation.pictures=1000, or of the study, such as "
+            "analysis.replicates=2000; may be repeated.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            help="Name of the study: results go to RUN/rank/NAME, and the same name continues or extends it. "
+            "[default: final, or epoch-N]",
+            rich_help_panel=options.RUN,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", help="Seed of the draw of architectures and of the bootstrap.", min=0, rich_help_panel=options.RUN
+        ),
+    ] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", help="Processes that score, with one thread each.", min=1, rich_help_panel=options.MACHINE
+        ),
+    ] = 1,
+    device: options.Device = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure how well proxies rank the architectures of a benchmark.
+
+    Scores architectures with a run's supernet and compares with their true accuracies: Kendall's tau, Spearman's rho,
+    partial and mutual tau, regret, with bootstrap intervals. Writes rank.json, scores.csv, rank.html and figures into
+    RUN/rank/NAME; every score is kept as it comes.
+
+    [bold]Examples[/bold]
+
+    genas rank runs/c10 --table nasbench201.csv.gz --architectures 1000
+
+    genas rank runs/c10 --table nasbench201.csv.gz --variants flatness.yaml --repeats 3 --workers 2 --name flatness
+    """
+    from genas.cli.show_rank import print_ranking
+    from genas.config import parse_assignment
+    from genas.ranking import PROXIES, read_settings
+    from genas.ranking import rank as compare
+
+    changes = [parse_assignment(text) for text in assignments or []]
+    study = [{key: value for key, value in one.items() if key != "proxy"} for one in changes]
+    proxy = [one for one in changes if "proxy" in one]
+    named = {
+        "architectures": _count(architectures),
+        "seed": seed,
+        "repeats": repeats,
+        "repeat_architectures": repeat_architectures,
+        "workers": workers,
+    }
+    content = compare(
+        run,
+        table,
+        (PROXIES if variants is None else "") if proxies is None else proxies,
+        columns=_list(columns),
+        genotype_column=genotype_column,
+        variants=variants,
+        settings=read_settings([named, *study]),
+        proxy_settings=proxy,
+        epoch=epoch,
+        checkpoint=checkpoint,
+        name=name,
+        device=device,
+        quiet=quiet or as_json,
+    )
+    if as_json:
+        print(json.dumps(content, indent=2))
+    else:
+        print_ranking(content)
+
+
+def _count(text: str) -> int | None:
+    if text.strip().lower() == "all":
+        return None
+    if not text.strip().isdigit() or int(text) < 10:
+        raise ConfigError(f"--architectures is {text!r}; a whole number of at least 10, or all, was wanted.")
+    return int(text)
+
+
+def _list(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ConfigError(f"--columns is {text!r}; names with commas between them were wanted.")
+    return names

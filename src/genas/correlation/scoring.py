@@ -1,0 +1,211 @@
+"""Scores architectures by many variants at once, in this process or in several.
+
+What variants share is computed once: losses under the same noise that flatness measures with different alpha weigh
+differently, the mean loss and accuracy, the recalibrated network. The seconds of a variant are nevertheless what it
+takes alone.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genas.correlation.scores import Scored
+from genas.correlation.variants import Variant, repetition
+from genas.errors import RunError
+from genas.proxy import Combined, Proxy, ProxySettings, Scoring, checked_score, open_proxy
+from genas.proxy.base import as_score
+from genas.proxy.combined import finite
+from genas.space.base import Architecture, Network, Space
+from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, describe
+
+
+@dataclass(frozen=True)
+class Job:
+    """A variant and the number of its repetition."""
+
+    variant: Variant
+    repeat: int
+
+
+class TimedScoring(Scoring):
+    """Scoring that knows what the preparation of an architecture cost, whichever proxy caused it."""
+
+    _ready: Architecture | None = None
+    _spent = 0.0
+    _asked = False
+    fresh = 0.0
+    """Seconds of preparation since `begin`."""
+    reused = 0.0
+    """Seconds of preparation that were spared since `begin`."""
+
+    def begin(self) -> None:
+        """A proxy begins to score."""
+        self._asked, self.fresh, self.reused = False, 0.0, 0.0
+
+    def prepared(self, architecture: Architecture) -> Network:
+        """See `Scoring.prepared`."""
+        begun = time.perf_counter()
+        network = super().prepared(architecture)
+        if self._ready != architecture:
+            self._ready, self._spent = architecture, time.perf_counter() - begun
+            self.fresh += self._spent
+        elif not self._asked:
+            self.reused = self._spent
+        self._asked = True
+        return network
+
+    def forget(self) -> None:
+        """See `Scoring.forget`."""
+        self._ready = None
+        super().forget()
+
+
+OpenScoring = Callable[[ProxySettings, int], TimedScoring]
+
+
+class Scorer:
+    """The opened proxies of a study.
+
+    Args:
+        space: the run's space.
+        open_scoring: (settings, seed) to the supernet ready to score.
+        seed: the run's seed.
+    """
+
+    def __init__(self, space: Space, open_scoring: OpenScoring, seed: int) -> None:
+        self.space, self._open_scoring, self._seed = space, open_scoring, seed
+        self._scorings: dict[str, TimedScoring] = {}
+        self._proxies: dict[tuple[str, int], tuple[Proxy, TimedScoring, str]] = {}
+
+    def check(self, variant: Variant) -> None:
+        """Opens the proxy, so that a fault in it shows before anything is scored or written."""
+        self._open(Job(variant, 0))
+
+    def by_function(self, job: Job) -> bool:
+        """Whether architectures of one function have one score."""
+        return self._open(job)[0].by_function and type(self.space).function_key is not Space.function_key
+
+    def score(self, genotype: str, jobs: Sequence[Job]) -> list[Scored]:
+        """The scores of one architecture; a failure becomes part of the record."""
+        architecture, known = self.space.parse(genotype), _Known()
+        return [self._score(architecture, job, known) for job in jobs]
+
+    def _score(self, architecture: Architecture, job: Job, known: "_Known") -> Scored:
+        proxy, scoring, common = self._open(job)
+        scoring.begin()
+        spared = known.spared
+        begun = time.perf_counter()
+        score, reason = None, None
+        try:
+            if proxy.raceable:  # bit for bit what `Proxy.score` gives
+                means = known.means(proxy, architecture, common)
+                score = finite(as_score(proxy.score_of_means(architecture, means)))
+            else:
+                score = checked_score(proxy, architecture)
+        except NOT_THE_ARCHITECTURES_FAULT:
+            raise
+        except Exception as error:  # as in a search: the architecture's own fault, recorded and not tried again
+            reason = describe(error)
+        seconds = time.perf_counter() - begun + known.spared - spared + scoring.reused
+        value, terms = (None, {}) if score is None else (score.value, score.terms)
+        return Scored(job.variant.name, job.repeat, architecture.genotype, value, reason, terms, round(seconds, 5))
+
+    def _open(self, job: Job) -> tuple[Proxy, TimedScoring, str]:
+        """The proxy, its scoring, and a text that is the same for variants with the same means over pictures."""
+        key = (job.variant.name, job.repeat)
+        if key not in self._proxies:
+            variant, seed = repetition(job.variant, self._seed, job.repeat)
+            settings = variant.proxy_settings
+            place = f"{seed} {settings.batchnorm.model_dump_json()} {settings.evaluation.model_dump_json()}"
+            if place not in self._scorings:
+                self._scorings[place] = self._open_scoring(settings, seed)
+            alike = settings.model_dump(mode="json", exclude={"expression": True, "flatness": {"alpha"}})
+            scoring = self._scorings[place]
+            self._proxies[key] = (open_proxy(scoring, settings), scoring, f"{seed} {alike}")
+        return self._proxies[key]
+
+
+class _Known:
+    """The means over pictures that proxies of one architecture share, and the seconds that this spared."""
+
+    def __init__(self) -> None:
+        self.spared = 0.0
+        self._found: dict[tuple[Any, str], tuple[Tensor, float]] = {}
+
+    def means(self, proxy: Proxy, architecture: Architecture, common: str) -> Tensor:
+        """The means of a raceable proxy's statistics over all pictures ([K]); of a sum, those of its parts in a row."""
+        if isinstance(proxy, Combined):
+            return torch.cat([self.means(part, architecture, common) for _, part in proxy.parts])
+        scoring = proxy.scoring
+        assert isinstance(scoring, TimedScoring)
+        key = (type(proxy).statistics, common)
+        if key not in self._found:
+            before, begun = scoring.fresh, time.perf_counter()
+            batches = -(-scoring.validation_count // scoring.evaluation.batch_size)
+            means = proxy.statistics(architecture, slice(0, batches)).mean(0)
+            self._found[key] = (means, time.perf_counter() - begun - (scoring.fresh - before))
+            return means
+        means, seconds = self._found[key]
+        self.spared += seconds
+        if proxy.columns:
+            scoring.prepared(architecture)  # alone, it would have had to
+        return means
+
+
+Task = tuple[str, tuple[Job, ...]]
+_opened: list[Scorer] = []  # of a worker process: what its initialiser opened
+
+
+def _begin(open_scorer: Callable[[], Scorer]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides when to stop
+    torch.set_num_threads(1)
+    _opened.append(open_scorer())
+
+
+def _work(task: Task) -> list[Scored]:
+    return _opened[0].score(*task)
+
+
+def score_all(
+    tasks: Sequence[Task], scorer: Scorer, workers: int, open_scorer: Callable[[], Scorer]
+) -> Iterator[list[Scored]]:
+    """The scores of all tasks as they come.
+
+    Args:
+        tasks: architectures and what scores them.
+        scorer: of this process.
+        workers: processes; 1 scores here, more give every process one thread and the run opened for itself.
+        open_scorer: opens a scorer in a worker; must be picklable.
+
+    Raises:
+        RunError: a worker died.
+    """
+    if workers == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield scorer.score(*task)
+        return
+    count = min(workers, len(tasks))
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin, initargs=(open_scorer,))
+    try:
+        left = iter(tasks)
+        waiting: set[Future[list[Scored]]] = {pool.submit(_work, task) for task in islice(left, 2 * count)}
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            waiting |= {pool.submit(_work, task) for task in islice(left, len(done))}
+    except BrokenProcessPool as error:
+        raise RunError(
+            f"a process of --workers {workers} died, perhaps for want of memory; give the same command with fewer."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

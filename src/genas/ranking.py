@@ -1,0 +1,288 @@
+"""Opens a run and a benchmark's table, scores, compares, writes results and page: `genas rank`."""
+
+import hashlib
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from genas.checkpoint import load_checkpoint
+from genas.config import Config, build_config, merge, read_yaml
+from genas.correlation import (
+    Outcome,
+    Scorer,
+    Scores,
+    Study,
+    StudySettings,
+    Table,
+    TimedScoring,
+    Variant,
+    analyse,
+    draw,
+    open_table,
+    read_variants,
+)
+from genas.device import describe_machine
+from genas.errors import ConfigError, RunError
+from genas.pipeline import Session, load_config
+from genas.proxy import ProxySettings
+from genas.report.ranking import build_ranking_page
+from genas.runs import RunFolder, environment, explain, flatten, write_csv, write_json
+from genas.settings import message_of
+from genas.space.cost import Cost
+from genas.supernet import initial_weights, initialise
+
+FORMAT = "genas-rank-1"
+PROXIES = "loss,accuracy,angle,flatness,ranks(loss,macs)"
+
+
+def rank(
+    run: str | Path,
+    table: str | Path,
+    proxies: str = PROXIES,
+    *,
+    columns: Sequence[str] | None = None,
+    genotype_column: str | None = None,
+    variants: Mapping[str, Any] | str | Path | None = None,
+    settings: StudySettings | Mapping[str, Any] | None = None,
+    proxy_settings: Sequence[Mapping[str, Any]] = (),
+    epoch: int | None = None,
+    checkpoint: str | Path | None = None,
+    name: str | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+    command: str | None = None,
+) -> dict[str, Any]:
+    """Scores architectures of a benchmark with a run's supernet and compares the ranking with the table's.
+
+    Args:
+        run: a run folder with a trained supernet.
+        table: see `genas.correlation.table.open_table`.
+        proxies: a list such as ``loss,flatness,ranks(loss,macs)``.
+        columns: accuracy columns of the table; None for all.
+        genotype_column: of the table; None to find it.
+        variants: further variants by name (see `genas.correlation.variants`), or a YAML file of them.
+        settings: how many architectures and so on: `StudySettings` or a mapping of its fields.
+        proxy_settings: changes of the run's settings for all variants, as ``{"proxy": {...}}``, later ones winning.
+        epoch: score with the weights kept after that epoch (``supernet.keep_every``), 0 for the initial ones.
+        checkpoint: score with the weights of this file.
+        name: of the study, a folder in ``RUN/rank/``; None for ``final``, ``epoch-N`` or the checkpoint's name.
+        device: ``cpu`` or ``cuda``; None for the run's.
+        quiet: no progress.
+        command: what the page shows as the command; None for this process's.
+
+    Returns:
+        What ``rank.json`` holds.
+
+    Raises:
+        GenasError: a run, table or setting that does not fit, one sentence each.
+    """
+    run, table = Path(run), Path(table)
+    asked = settings if isinstance(settings, StudySettings) else read_settings([settings or {}])
+    config = _config(run, proxy_settings, device)
+    if any(set(one) != {"proxy"} for one in proxy_settings):
+        raise ConfigError("settings of proxies come as {'proxy': {...}}; the run's other settings are fixed.")
+    named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
+    chosen = read_variants(proxies, named, config.proxy)
+    weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
+    session = Session(config)
+    opened = open_table(table, session.space, columns, genotype_column)
+    genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
+    folder = run / "rank" / _study_name(name, weights)
+    scorer = open_scorer(run, config, weights, session)
+    for variant in chosen:
+        if variant.kind == "proxy":
+            scorer.check(variant)
+    with RunFolder(folder), Scores(folder / "scores.sqlite") as scores:
+        facts = {"weights": _digest(weights), "seed": config.seed, "data_limit": config.data.limit}
+        scores.agree(facts, chosen)
+        opener = partial(open_scorer, run, config, weights)
+        cost = _Costs(session)
+        outcome = Study(scores, scorer, chosen, genotypes, asked, opener, cost, quiet).run()
+        values = opened.values(outcome.genotypes)
+        _write_scores(folder, outcome, values)
+        figures = analyse(outcome.scores, values, outcome.repeats, asked.analysis, asked.seed)
+        content = {
+            "format": FORMAT,
+            "run": str(run),
+            "study": folder.name,
+            "command": command or shlex.join(["genas", *sys.argv[1:]]),
+            "weights": {"file": str(weights), "epoch": _epoch(weights), "sha256": facts["weights"]},
+            "table": opened.describe(),
+            "settings": asked.model_dump(mode="json"),
+            **_described(figures, outcome, chosen),
+            "run_settings": _run_settings(config),
+            "environment": environment(describe_machine(session.fabric.device)),
+        }
+        write_json(folder / "rank.json", content)
+        build_ranking_page(folder)
+    return content
+
+
+def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:
+    """The settings from nested mappings, later ones winning.
+
+    Raises:
+        ConfigError: an unknown key or an impossible value; every fault is named.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = merge(merged, layer)
+    try:
+        return StudySettings.model_validate(merged)
+    except ValidationError as error:
+        known = ", ".join(flatten(StudySettings().model_dump()))
+        faults = [
+            f"unknown key {'.'.join(map(str, fault['loc']))!r} (known are {known})"
+            if fault["type"] == "extra_forbidden"
+            else f"{'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {message_of(fault)}"
+            for fault in error.errors()
+        ]
+        raise ConfigError(f"the settings of the study are wrong: {'; '.join(faults)}.") from error
+
+
+def weights_file(run: Path, epoch: int | None, checkpoint: Path | None) -> Path:
+    """The file of supernet weights that a study scores with.
+
+    Raises:
+        ConfigError: both an epoch and a file.
+        RunError: no such file; the epochs that were kept are named.
+    """
+    if epoch is not None and checkpoint is not None:
+        raise ConfigError("--epoch and --checkpoint both name the weights; give one of them.")
+    folder = run / "supernet"
+    if checkpoint is not None:
+        if not checkpoint.is_file():
+            raise RunError(f"There is no checkpoint at {checkpoint}.")
+        return checkpoint
+    if epoch is None:
+        return folder / "checkpoint.safetensors"
+    file = folder / ("initial.safetensors" if epoch == 0 else f"epoch-{epoch}.safetensors")
+    if not file.is_file():
+        kept = sorted(int(one.stem.partition("-")[2]) for one in folder.glob("epoch-*.safetensors"))
+        said = f"kept are {', '.join(map(str, kept))}" if kept else "none were; train with --set supernet.keep_every=5"
+        raise RunError(f"{run} has no weights of epoch {epoch}: {said}.")
+    return file
+
+
+def open_scorer(run: Path, config: Config, weights: Path, session: Session | None = None) -> Scorer:
+    """A run's supernet with the weights of a file, ready to score.
+
+    Args:
+        run: the run folder; nothing is written there.
+        config: its configuration.
+        weights: what `weights_file` gave.
+        session: the opened configuration, where there is one.
+
+    Raises:
+        RunError: the supernet is not trained to its end and no other weights were named.
+        CheckpointError: a damaged or foreign file.
+    """
+    session = session or Session(config)
+    if weights == run / "supernet" / "checkpoint.safetensors":
+        network = session.scoring(run).supernet
+    else:
+        tensors, _ = load_checkpoint(weights)
+        network = initialise(session.space, session.splits.num_classes, session.splits.image_shape[0], config.seed)
+        state = {name.removeprefix("model."): value for name, value in tensors.items()}
+        own = network.state_dict()
+        if not own.keys() <= state.keys() or any(own[name].shape != state[name].shape for name in own):
+            raise RunError(f"{weights} does not fit the supernet of {run}: it is of another space or size.")
+        network.load_state_dict({name: state[name] for name in own})
+        network = network.to(session.fabric.device).eval()
+    initial = initial_weights(run / "supernet")
+
+    def scoring(settings: ProxySettings, seed: int) -> TimedScoring:
+        splits = session.splits
+        return TimedScoring(
+            session.space, network, initial, splits, session.fabric, seed, settings.batchnorm, settings.evaluation
+        )
+
+    if session.fabric.device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+    return Scorer(session.space, scoring, config.seed)
+
+
+class _Costs:
+    """Parameters and MACs by genotype."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __call__(self, genotype: str) -> Cost:
+        return self.session.cost(self.session.space.parse(genotype))
+
+
+def _config(run: Path, proxy_settings: Sequence[Mapping[str, Any]], device: str | None) -> Config:
+    before = load_config(run).model_dump(mode="json")
+    return build_config([before, *proxy_settings, {"device": device} if device else {}])
+
+
+def _study_name(name: str | None, weights: Path) -> str:
+    if name is not None:
+        if Path(name).name != name or name.startswith("."):
+            raise ConfigError(f"--name is {name!r}; the name of a folder, without '/', was wanted.")
+        return name
+    return "final" if weights.stem == "checkpoint" else weights.stem
+
+
+def _epoch(weights: Path) -> int | None:
+    facts = load_checkpoint(weights)[1]
+    if weights.stem == "initial":
+        return 0
+    epoch = facts.get("epoch")
+    return int(epoch) if epoch is not None else None
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise explain(error, file) from error
+
+
+def _run_settings(config: Config) -> dict[str, Any]:
+    content = config.model_dump(mode="json")
+    return {key: content[key] for key in ("seed", "device", "precision", "data", "space", "supernet")}
+
+
+def _described(figures: dict[str, Any], outcome: Outcome, variants: Sequence[Variant]) -> dict[str, Any]:
+    """The figures with what is known of each proxy beside them."""
+    proxies = {}
+    for variant in variants:
+        found = figures["proxies"].get(variant.name, {"columns": {}, "retest": None})
+        failed = outcome.failed[variant.name]
+        proxies[variant.name] = {
+            **variant.describe(),
+            "seconds": outcome.seconds[variant.name],
+            "failed": len(failed),
+            "last_failure": failed[-1][1] if failed else None,
+            **found,
+        }
+    return {**figures, "scored": len(outcome.genotypes), "proxies": proxies}
+
+
+def _write_scores(folder: Path, outcome: Outcome, values: Mapping[str, Any]) -> None:
+    """``scores.csv``: one row per architecture, the table's columns, the scores, and why one is missing."""
+    reasons = {name: dict(failed) for name, failed in outcome.failed.items()}
+    rows = []
+    for place, genotype in enumerate(outcome.genotypes):
+        row: dict[str, Any] = {"genotype": genotype}
+        row |= {f"true:{name}": float(column[place]) for name, column in values.items()}
+        row |= {name: "" if genotype in reasons[name] else float(s[place]) for name, s in outcome.scores.items()}
+        for name, repeated in outcome.repeats.items():
+            for number, scores in enumerate(repeated[1:], 1):
+                row[f"{name}#{number}"] = float(scores[place]) if place < len(scores) else ""
+        row["failures"] = "; ".join(
+            f"{name}: {found[genotype]}" for name, found in reasons.items() if genotype in found
+        )
+        rows.append(row)
+    write_csv(folder / "scores.csv", rows)
+
+
+__all__ = ["FORMAT", "PROXIES", "Table", "rank", "read_settings"]
