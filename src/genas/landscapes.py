@@ -30,11 +30,11 @@ from genas.landscape import (
     walk,
 )
 from genas.loading import TrainedModel, find_models, load_model
-from genas.pipeline import Session, load_config
 from genas.progress import Bar
 from genas.proxy import Scoring
 from genas.report.landscape import build_landscape_page
 from genas.runs import RunFolder, write_json
+from genas.session import Session, load_config
 from genas.space import Architecture, Network, Space
 
 FORMAT = "genas-landscape-1"

@@ -29,10 +29,10 @@ from genas.correlation import (
 )
 from genas.device import describe_machine
 from genas.errors import ConfigError, RunError
-from genas.pipeline import Session, load_config
 from genas.proxy import ProxySettings
 from genas.report.ranking import build_ranking_page
 from genas.runs import RunFolder, environment, explain, flatten, write_csv, write_json
+from genas.session import Session, load_config
 from genas.settings import message_of
 from genas.space.cost import Cost
 from genas.supernet import initial_weights, initialise

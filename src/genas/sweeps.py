@@ -12,13 +12,14 @@ from typing import Any
 from genas.config import Config, build_config
 from genas.errors import ConfigError, GenasError, RunError
 from genas.landscapes import checked_name
-from genas.pipeline import Session, load_config, write_best
+from genas.pipeline import write_best
 from genas.proxy import Combined, Scoring, open_proxy
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
 from genas.retrain.network import sized
 from genas.runs import RunFolder, flatten, write_csv, write_json
 from genas.seeding import python_rng
+from genas.session import Session, load_config
 from genas.space import Architecture
 from genas.strategy import History, Record, open_search, run_search
 from genas.sweep import Remembered, Scores, Template, mean_share, parse_template, weight_for

@@ -18,8 +18,8 @@ from commands import genas
 from scipy import stats
 
 from genas.correlation import scoring
-from genas.pipeline import load_config
 from genas.ranking import open_scorer, weights_file
+from genas.session import load_config
 from genas.space import open_space
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)

@@ -204,7 +204,7 @@ def settings(run: Path | None, layers: list[dict[str, Any]], as_published: bool)
     from genas.config import build_config
 
     if run is not None and (run / "config.yaml").exists() and not layers and not as_published:
-        from genas.pipeline import load_config
+        from genas.session import load_config
 
         return load_config(run)
     return build_config(layers, as_published=as_published)

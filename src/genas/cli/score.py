@@ -20,7 +20,8 @@ def score(
     """Score architectures with a run's supernet, by the run's proxy or another one. Nothing is written to the run."""
     from genas.cli.show import print_scores
     from genas.config import Config, build_config, merge
-    from genas.pipeline import load_config, score_genotypes
+    from genas.pipeline import score_genotypes
+    from genas.session import load_config
 
     layers = options.overrides(None, assignments, {"proxy.expression": proxy, "device": device})
     before = load_config(run).model_dump(mode="json")
