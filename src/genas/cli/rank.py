@@ -55,7 +55,9 @@ def rank(
     variants: Annotated[
         Path | None,
         typer.Option(
-            "--variants", help="YAML file of further proxies: names with their proxy settings.", rich_help_panel=WHAT
+            "--variants",
+            help="YAML file of further proxies: names with their proxy settings. Replaces the default list.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     repeats: Annotated[
