@@ -1,5 +1,6 @@
 """The console command ``genas``: collects the commands and turns errors into one sentence and an exit code."""
 
+import inspect
 import os
 import sys
 
@@ -43,18 +44,30 @@ def _options(
         os.environ["GENAS_DEBUG"] = "1"
 
 
-app.command("search")(search.search)
-app.command("supernet")(supernet.supernet)
-app.command("score")(score.score)
-app.command("landscape")(landscape.landscape)
-app.command("sweep")(sweep.sweep)
-app.command("rank")(rank.rank)
-app.command("evaluate")(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("status")(status.status)
-app.command("retrain")(retrain.retrain)
-app.command("report")(report.report)
-app.command("zoo")(zoo.zoo)
+COMMANDS = (
+    search.search,
+    supernet.supernet,
+    score.score,
+    landscape.landscape,
+    sweep.sweep,
+    rank.rank,
+    evaluate.evaluate,
+    export.export,
+    status.status,
+    retrain.retrain,
+    report.report,
+    zoo.zoo,
+)
+
+
+def _flowing(text: str) -> str:
+    """A docstring whose paragraphs are one line each: the terminal's width breaks them, not ours."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for command in COMMANDS:
+    app.command(command.__name__, help=_flowing(command.__doc__ or ""))(command)
 
 
 def main() -> None:

@@ -22,21 +22,21 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="Data set; its test set is used. [default: the run's own]", rich_help_panel=options.DATA
+            "--data", help="Data set; its test set is used. \\[default: the run's own]", rich_help_panel=options.DATA
         ),
     ] = None,
     data_root: options.DataRoot = None,
     image_size: Annotated[
         int | None,
         typer.Option(
-            "--image-size", help="Side of the pictures. [default: the network's]", rich_help_panel=options.DATA
+            "--image-size", help="Side of the pictures. \\[default: the network's]", rich_help_panel=options.DATA
         ),
     ] = None,
     classes: Annotated[
         str | None,
         typer.Option(
             "--classes",
-            help="name: match classes by name; order: trust their order, where only names differ. [default: name]",
+            help="name: match classes by name; order: trust their order, where only names differ. \\[default: name]",
             rich_help_panel=options.DATA,
         ),
     ] = None,
@@ -67,7 +67,7 @@ def evaluate(
     ] = True,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", help="At most that many test pictures. [default: all]", rich_help_panel=WHAT),
+        typer.Option("--limit", help="At most that many test pictures. \\[default: all]", rich_help_panel=WHAT),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -77,7 +77,7 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the results go. [default: into RUN]", rich_help_panel=options.OUTPUT),
+        typer.Option("--out", help="Where the results go. \\[default: into RUN]", rich_help_panel=options.OUTPUT),
     ] = None,
     device: options.Device = None,
     precision: options.Precision = None,

@@ -43,7 +43,7 @@ def export(
         str | None,
         typer.Option(
             "--data",
-            help="Data set that the export is checked on. [default: the run's own]",
+            help="Data set that the export is checked on. \\[default: the run's own]",
             rich_help_panel=options.DATA,
         ),
     ] = None,

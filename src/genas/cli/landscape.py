@@ -18,7 +18,7 @@ def landscape(
         typer.Argument(
             metavar="[GENOTYPE]...",
             help="Architectures in any text form, or folders of trained networks; LABEL=GENOTYPE names one in the "
-            "figures. [default: the run's best]",
+            "figures. \\[default: the run's best]",
         ),
     ] = None,
     retrained: Annotated[
@@ -42,7 +42,7 @@ def landscape(
         float | None,
         typer.Option(
             "--range",
-            help="How far lines and plane go to either side. [default: 1, the norm of each filter; 0.05 with "
+            help="How far lines and plane go to either side. \\[default: 1, the norm of each filter; 0.05 with "
             "--normalise none]",
             rich_help_panel=WHERE,
         ),
@@ -90,7 +90,7 @@ def landscape(
         float | None,
         typer.Option(
             "--radius",
-            help="Distance at which the rise of the loss is told. [default: half the range]",
+            help="Distance at which the rise of the loss is told. \\[default: half the range]",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,

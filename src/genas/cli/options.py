@@ -20,7 +20,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         help="Data set: digits (built in), cifar10, cifar100, imagenet16-120, imagenet, folder:PATH, parquet:PATH, or "
-        "your own package.module:Name. [default: digits]",
+        "your own package.module:Name. \\[default: digits]",
         rich_help_panel=DATA,
     ),
 ]
@@ -32,7 +32,7 @@ SpaceName = Annotated[
     str | None,
     typer.Option(
         "--space",
-        help="Search space: darts, nasbench201, nasbench-macro, or package.module:Name. [default: darts]",
+        help="Search space: darts, nasbench201, nasbench-macro, or package.module:Name. \\[default: darts]",
         rich_help_panel=DATA,
     ),
 ]
@@ -41,14 +41,14 @@ ProxyText = Annotated[
     typer.Option(
         "--proxy",
         help="What is maximised: flatness, angle, accuracy, loss, macs, synflow, sharpness and others "
-        "(docs/proxies.md), or a weighted sum such as 'angle + 16*flatness'. [default: flatness]",
+        "(docs/proxies.md), or a weighted sum such as 'angle + 16*flatness'. \\[default: flatness]",
         rich_help_panel=METHOD,
     ),
 ]
 Algorithm = Annotated[
     str | None,
     typer.Option(
-        "--search", help="evolution, random, or package.module:Name. [default: evolution]", rich_help_panel=METHOD
+        "--search", help="evolution, random, or package.module:Name. \\[default: evolution]", rich_help_panel=METHOD
     ),
 ]
 MaxMacs = Annotated[
@@ -66,7 +66,7 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         help="racing: stop scoring an architecture once it can hardly be among the best that the search keeps; exact: "
-        "score every architecture on all validation pictures. [default: racing]",
+        "score every architecture on all validation pictures. \\[default: racing]",
         rich_help_panel=METHOD,
     ),
 ]
@@ -82,7 +82,7 @@ Run = Annotated[
     Path | None,
     typer.Option(
         "--run",
-        help="Run folder. The same command continues an interrupted run. [default: runs/DATA-SPACE-PROXY-seedN]",
+        help="Run folder. The same command continues an interrupted run. \\[default: runs/DATA-SPACE-PROXY-seedN]",
         rich_help_panel=RUN,
     ),
 ]
@@ -94,13 +94,13 @@ Assignments = Annotated[
     typer.Option("--set", help="One setting, as section.key=value; may be repeated.", rich_help_panel=RUN),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", help="Seed of everything random. [default: 0]", min=0, rich_help_panel=RUN)
+    int | None, typer.Option("--seed", help="Seed of everything random. \\[default: 0]", min=0, rich_help_panel=RUN)
 ]
 Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu or cuda. [default: auto]", rich_help_panel=MACHINE)
+    str | None, typer.Option("--device", help="auto, cpu or cuda. \\[default: auto]", rich_help_panel=MACHINE)
 ]
 Precision = Annotated[
-    str | None, typer.Option("--precision", help="32, bf16, 16 or 64. [default: 32]", rich_help_panel=MACHINE)
+    str | None, typer.Option("--precision", help="32, bf16, 16 or 64. \\[default: 32]", rich_help_panel=MACHINE)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=OUTPUT)]

@@ -28,7 +28,7 @@ def rank(
         typer.Option(
             "--proxies",
             help="Proxies, expressions and aggregated ranks, such as 'loss,angle + 16*flatness,ranks(loss,macs)'. "
-            "Loss and MACs are always ranked. [default: loss,accuracy,angle,flatness,ranks(loss,macs)]",
+            "Loss and MACs are always ranked. \\[default: loss,accuracy,angle,flatness,ranks(loss,macs)]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -42,13 +42,13 @@ def rank(
     ] = "100",
     columns: Annotated[
         str | None,
-        typer.Option("--columns", help="Accuracy columns, with commas. [default: all]", rich_help_panel=WHAT),
+        typer.Option("--columns", help="Accuracy columns, with commas. \\[default: all]", rich_help_panel=WHAT),
     ] = None,
     genotype_column: Annotated[
         str | None,
         typer.Option(
             "--genotype-column",
-            help="Column of the genotypes. [default: genotype, arch, architecture or arch_str]",
+            help="Column of the genotypes. \\[default: genotype, arch, architecture or arch_str]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -73,7 +73,7 @@ def rank(
         int | None,
         typer.Option(
             "--repeat-architectures",
-            help="Repeat on so many, the first of the draw. [default: all]",
+            help="Repeat on so many, the first of the draw. \\[default: all]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -104,7 +104,7 @@ def rank(
         typer.Option(
             "--name",
             help="Name of the study: results go to RUN/rank/NAME, and the same name continues or extends it. "
-            "[default: final, or epoch-N]",
+            "\\[default: final, or epoch-N]",
             rich_help_panel=options.RUN,
         ),
     ] = None,

@@ -29,13 +29,13 @@ def retrain(
     ] = None,
     space: Annotated[
         str | None,
-        typer.Option("--space", help="Space of the genotype. [default: found out]", rich_help_panel=options.DATA),
+        typer.Option("--space", help="Space of the genotype. \\[default: found out]", rich_help_panel=options.DATA),
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
             "--recipe",
-            help="cifar, imagenet, another name of --list-recipes, or a YAML file. [default: the run's own, else by "
+            help="cifar, imagenet, another name of --list-recipes, or a YAML file. \\[default: the run's own, else by "
             "space and data]",
             rich_help_panel=RECIPE,
         ),
@@ -78,13 +78,13 @@ def retrain(
             "--run",
             "--run-folder",  # torchrun takes --run for an abbreviation of an option of its own
             help="Run folder. The same command continues an interrupted run. Under torchrun, write --run-folder. "
-            "[default: runs/retrain-WHAT-DATA-RECIPE]",
+            "\\[default: runs/retrain-WHAT-DATA-RECIPE]",
             rich_help_panel=options.RUN,
         ),
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option("--seeds", help="One training each, such as 0,1,2. [default: 0]", rich_help_panel=options.RUN),
+        typer.Option("--seeds", help="One training each, such as 0,1,2. \\[default: 0]", rich_help_panel=options.RUN),
     ] = None,
     assignments: Annotated[
         list[str] | None,

@@ -28,7 +28,7 @@ def sweep(
         typer.Option(
             "--shares",
             help="In place of weights: shares of the swept part in per cent; the weights that give them to random "
-            "architectures are found first. [default: 0,20,43,76,89, the GeNAS poster's]",
+            "architectures are found first. \\[default: 0,20,43,76,89, the GeNAS poster's]",
             rich_help_panel=options.METHOD,
         ),
     ] = None,
@@ -38,7 +38,7 @@ def sweep(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", help="Results lie in RUN/sweep/NAME. [default: from the sum]", rich_help_panel=options.OUTPUT
+            "--name", help="Results lie in RUN/sweep/NAME. \\[default: from the sum]", rich_help_panel=options.OUTPUT
         ),
     ] = None,
     config: options.ConfigFile = None,
