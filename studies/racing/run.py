@@ -28,28 +28,41 @@ BATCH = 250
 
 
 class Known(Proxy):
-    """A proxy that computes the statistics of a function, part by part, once."""
+    """A proxy that computes what a picture gives for a function once, and keeps it in a file.
+
+    Parts of the walk are asked for in order, so what is known of a function is its first pictures.
+    """
 
     by_function = True
 
-    def __init__(self, inner: Proxy, parts: list[slice]) -> None:
+    def __init__(self, inner: Proxy, parts: list[slice], path: Path) -> None:
         super().__init__(inner.scoring)
-        self.inner, self.parts, self.seen, self.work = inner, parts, 0, 0
-        self.known: dict[tuple[str, int], torch.Tensor] = {}
+        self.inner, self.parts, self.path = inner, parts, path
+        self.seen = self.work = 0
+        self.known: dict[str, torch.Tensor] = torch.load(path) if path.exists() else {}
 
     @property
     def raceable(self) -> bool:
         return True
 
     def statistics(self, architecture, part):
-        key = (self.scoring.space.function_key(architecture), part.start)
-        if key not in self.known:
-            self.known[key] = self.inner.statistics(architecture, part)
-            self.work += len(self.known[key])
-            if self.work // 100_000 > (self.work - len(self.known[key])) // 100_000:
-                print(f"{self.work:,} pictures, {len(self.known):,} parts", file=sys.stderr, flush=True)
-        self.seen += len(self.known[key])
-        return self.known[key]
+        key = self.scoring.space.function_key(architecture)
+        size = self.scoring.evaluation.batch_size
+        first, last = part.start * size, min(part.stop * size, self.scoring.validation_count)
+        have = self.known.get(key)
+        missing = slice(0 if have is None else len(have) // size, part.stop)
+        if have is None or len(have) < last:
+            rows = self.inner.statistics(architecture, missing)
+            self.known[key] = rows if have is None else torch.cat([have, rows])
+            self.work += len(rows)
+            if self.work // 200_000 > (self.work - len(rows)) // 200_000:
+                self.save()
+        self.seen += last - first
+        return self.known[key][first:last]
+
+    def save(self) -> None:
+        torch.save(self.known, self.path)
+        print(f"{self.work:,} pictures, {len(self.known):,} functions", file=sys.stderr, flush=True)
 
     def score_of_means(self, architecture, means):
         return self.inner.score_of_means(architecture, means)
@@ -78,7 +91,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=16)
     parser.add_argument("--pictures", type=int, default=10_000)
-    parser.add_argument("--generations", type=int, default=10)
+    parser.add_argument("--generations", type=int, default=8)
     parser.add_argument("--proxy", default="flatness")
     parser.add_argument("--folder", type=Path, default=Path("runs/racing"))
     parser.add_argument("--out", type=Path, required=True)
@@ -104,7 +117,8 @@ def opened(given: argparse.Namespace) -> Known:
         BatchNormSettings(),
         EvaluationSettings(pictures=given.pictures, batch_size=BATCH),
     )
-    return Known(open_proxy(scoring, ProxySettings(expression=given.proxy)), rounds(given.pictures, BATCH, 256))
+    inner = open_proxy(scoring, ProxySettings(expression=given.proxy))
+    return Known(inner, rounds(given.pictures, BATCH, 256), given.folder / f"known-{given.seed}.pt")
 
 
 def main() -> None:
@@ -129,21 +143,24 @@ def main() -> None:
             result[budget] = row
             given.out.write_text(json.dumps(result, indent=1) + "\n")
             if budget == "racing":
-                row["pictures_of_an_exact_walk"] = given.pictures * len(
-                    {space.function_key(space.parse(record.genotype)) for record in history}
-                )
+                row["functions"] = len({space.function_key(space.parse(record.genotype)) for record in history})
                 pairs = [kept(history, whole, number, search.parents) for number in range(given.generations)]
                 row["kept_alike"] = [len(mine & wanted) for mine, wanted in pairs]
                 row["kept"] = [len(wanted) for _, wanted in pairs]
                 row["winner_full_score"] = whole(best.genotype)
     racing, exact = result["racing"], result["exact"]
+    result["share_of_all"] = racing["pictures_evaluated"] / (given.pictures * exact["architectures"])
     result["share_of_pictures"] = racing["pictures_evaluated"] / exact["pictures_evaluated"]
     result["agreement"] = sum(racing["kept_alike"]) / sum(racing["kept"])
     result["winner_relative"] = racing["winner_full_score"] / exact["winner_score"]
     result["seconds"] = round(time.perf_counter() - begun)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
-    torch.save(proxy.known, given.folder / f"known-{given.seed}.pt")  # to try other settings without the pictures
-    print(json.dumps({key: result[key] for key in ("seed", "share_of_pictures", "agreement", "winner_relative")}))
+    proxy.save()
+    print(
+        json.dumps(
+            {key: result[key] for key in ("seed", "share_of_pictures", "share_of_all", "agreement", "winner_relative")}
+        )
+    )
 
 
 if __name__ == "__main__":

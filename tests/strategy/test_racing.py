@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from genas.checkpoint import load_checkpoint
 from genas.proxy import Accuracy, Angle, EvaluationSettings, Flatness, FlatnessSettings, ProxySettings, open_proxy
 from genas.proxy.base import Proxy, Score
 from genas.space import Cost, open_space
@@ -75,21 +76,33 @@ def test_rounds_cover_every_batch_once_and_grow(total, start):
     covered = [number for part in parts for number in range(part.start, part.stop)]
     assert covered == list(range(-(-total // 64)))
     seen = [part.stop for part in parts]
-    assert all(later >= 2 * earlier * 0.99 or later == seen[-1] for earlier, later in pairwise(seen))
+    assert all(later >= 1.5 * earlier or later == seen[-1] for earlier, later in pairwise(seen))
 
 
-def test_keeps_the_best_at_a_fraction_of_the_pictures():
-    wrong = pictures = 0
-    for seed in range(40):
+def missed(error, races=40):
+    """How many of the truly best races stopped, in how many races, and the share of the pictures that they looked at."""
+    wrong, spoilt, pictures = 0, 0, 0
+    for seed in range(races):
         proxy, contenders = Pictures(), some(30, seed)
-        one = race(proxy)
+        one = race(proxy, error=error)
         outcomes = one.run(contenders, [], seed)
         truth = sorted(contenders, key=lambda a: -proxy.score(a).value)[:KEEP]
-        whole = {name for name, outcome in outcomes.items() if outcome.pictures is None}
-        wrong += not {best.genotype for best in truth} <= whole
-        pictures += one.seen
-    assert wrong <= 5  # at most 5 % are promised, 2 of 40: above 5 by chance in 1 of 70
-    assert pictures < 0.45 * 40 * 30 * 2000
+        lost = {best.genotype for best in truth} - {name for name, one in outcomes.items() if one.pictures is None}
+        wrong, spoilt, pictures = wrong + len(lost), spoilt + bool(lost), pictures + one.seen
+    return wrong, spoilt, pictures / (races * 30 * 2000)
+
+
+def test_keeps_the_promised_share_of_the_best_at_a_fraction_of_the_pictures():
+    wrong, _, share = missed(0.05)
+    # at most 5 % of 40 * KEEP are promised
+    assert wrong <= 0.05 * 40 * KEEP
+    assert share < 0.4
+
+
+def test_an_error_for_the_whole_generation_holds_too():
+    _, spoilt, share = missed(0.05 / KEEP)
+    assert spoilt <= 5  # at most 5 % are promised, 2 of 40: above 5 by chance in 1 of 70
+    assert share < 0.45
 
 
 def test_whole_scores_are_those_of_full_evaluation_and_estimates_are_near():
@@ -202,7 +215,10 @@ def test_only_whole_scores_are_ranked_and_files_of_losers_go(tmp_path):
         run_search(open_search(SPACE, SMALL), Pictures(), history, cost, 0, quiet=True, race_folder=tmp_path)
         assert all(record.pictures is None for record in history.best(100))
         assert any(record.pictures is not None for record in history)
-        assert len(list(tmp_path.glob("*.safetensors"))) <= SMALL.parents
+        whole = {SPACE.function_key(SPACE.parse(record.genotype)) for record in history.best(100)}
+        files = [load_checkpoint(path)[1]["key"] for path in tmp_path.glob("*.safetensors")]
+        assert len(files) >= SMALL.parents
+        assert set(files) <= whole
 
 
 def test_exact_budget_scores_everything_whole():

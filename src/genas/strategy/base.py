@@ -43,9 +43,10 @@ class SearchSettings(Settings):
     """``racing``: stop scoring an architecture once it can hardly be among the `parents` best; ``exact``: score
     every architecture on all validation pictures (4.4)."""
     race_error: float = Field(0.05, gt=0, lt=0.5)
-    """Probability per generation that a race stops an architecture it should have kept (ours)."""
+    """Expected share of the `parents` best, per generation, that a race stops although full evaluation would keep them
+    (ours: 0.05, so at least 95 % agree)."""
     race_start: int = Field(256, ge=32)
-    """Validation pictures of a race's first round; every round doubles them (ours)."""
+    """Validation pictures of a race's first round; every further round adds half of what was seen (ours)."""
     max_macs: int | None = Field(None, ge=1)
     """Greatest number of MACs of an architecture at the supernet's size; None for no limit."""
     max_params: int | None = Field(None, ge=1)

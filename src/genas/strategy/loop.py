@@ -19,7 +19,7 @@ from genas.space.base import Architecture, Space
 from genas.space.cost import Cost
 from genas.strategy.base import Proposal, Search
 from genas.strategy.history import History, Record
-from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, Outcome, Race, describe
+from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, REGRESSORS, Outcome, Race, describe
 
 
 def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]) -> Record:
@@ -125,8 +125,8 @@ class _Work:
         for proposal in proposals:
             if self.shared is None or self.shared.find(proposal, generation, self.cost, here=False) is None:
                 keys.setdefault(race.key(proposal.architecture), proposal)
-        parse, history = self.search.space.parse, self.history
-        holders = [parse(record.genotype) for record in history.best(race.keep, before_generation=generation)]
+        history = self.history
+        holders, others = self.known_whole(race, generation)
         decided = 0
 
         def tick(done: int) -> None:
@@ -134,7 +134,7 @@ class _Work:
             before, decided = decided, done
             self.step(done - before, generation)
 
-        outcomes = race.run([proposal.architecture for proposal in keys.values()], holders, generation, tick)
+        outcomes = race.run([proposal.architecture for proposal in keys.values()], holders, generation, tick, others)
         seconds = round((time.perf_counter() - begun) / max(len(keys), 1), 3)
         for proposal in proposals:
             if proposal.architecture.genotype not in history:  # a killed process may have added some
@@ -143,8 +143,20 @@ class _Work:
                     outcome = outcomes[keys[race.key(proposal.architecture)].architecture.genotype]
                     record = _record(proposal, generation, outcome, self.cost(proposal.architecture), seconds)
                 self.add(proposal, record)
-        race.statistics.keep_only([race.key(parse(record.genotype)) for record in history.best(race.keep)])
+        race.statistics.keep_only([race.key(one) for part in self.known_whole(race, generation + 1) for one in part])
         self.step(len(proposals) - decided, generation)
+
+    def known_whole(self, race: Race, generation: int) -> tuple[list[Architecture], list[Architecture]]:
+        """The best before a generation: those that the search keeps, and others that a race may lean on.
+
+        The others are of different functions; of the kept, several may be one.
+        """
+        records = self.history.best(race.keep + 3 * REGRESSORS, before_generation=generation)
+        best = [self.search.space.parse(record.genotype) for record in records]
+        holders = best[: race.keep]
+        seen = {race.key(one) for one in holders}
+        others = {race.key(one): one for one in best[race.keep :] if race.key(one) not in seen}
+        return holders, list(others.values())[:REGRESSORS]
 
     def add(self, proposal: Proposal, record: Record) -> None:
         """Puts a record into the history, for those of the same function too."""

@@ -1,17 +1,22 @@
 """A race: the architectures of a generation on growing sets of pictures, losers stopped early.
 
 A search keeps the `parents` best architectures; how bad the others are does not matter to it. All contenders see the
-same random pictures under the same noise. After each round, which doubles the pictures, the spread of every score
+same random pictures under the same noise. After each round, which adds half of what was seen, the spread of every score
 is estimated by resampling the pictures (Poisson bootstrap, the same weights for all, shrunk as the seen part of the
 finite validation set grows). A contender outside the `parents` best is stopped when it overtakes any one of them with
-small probability; per generation these probabilities may add up to ``race_error``, evenly over the rounds. What is
-left at the end has seen every picture, so the scores of the kept are whole.
+small probability; per generation these probabilities may add up to ``race_error`` times `parents`, evenly over the
+rounds, so that at least the share 1 - ``race_error`` of the kept is, in expectation, what full evaluation keeps. What
+is left at the end has seen every picture, so the scores of the kept are whole.
 
-The best of earlier generations take part without new work. Their statistics of each picture are known, so it is also
-known by how much the pictures seen so far flatter them; the contenders' means are corrected by that (control variate).
+The best of earlier generations take part without new work. What all pictures gave for them is known, so it is also
+known by how much the pictures seen so far flatter them. A contender's statistics are regressed on theirs, picture by
+picture, and its means corrected accordingly (the regression estimator of survey sampling: Cochran, Sampling Techniques,
+1977, chapter 7): pictures that are hard for one architecture are hard for all, so this takes away most of the spread.
+In the first generation, which has nobody to lean on, the leaders of the first round see all pictures at once for this
+purpose.
 
 Racing of configurations on growing samples follows Maron and Moore (Hoeffding races, NIPS 1993) and
-Birattari et al. (F-Race, GECCO 2002); resampling instead of a bound, and the finite population, are ours.
+Birattari et al. (F-Race, GECCO 2002); resampling instead of a bound, the finite population and the regression are ours.
 
 What each picture gave is kept in ``race/`` of the run folder until the generation is in the history, so that a killed
 race is run again from there and ends bit-identically.
@@ -36,6 +41,9 @@ from genas.space.base import Architecture
 
 NOT_THE_ARCHITECTURES_FAULT = (MemoryError, Interrupted, DataError, RunError)
 REPLICATES = 256  # resamples; the standard error of a spread is then 4 %
+REGRESSORS = 24  # at most that many architectures known whole enter a regression
+PICTURES_PER_REGRESSOR = 12  # and at most one for so many pictures
+GROWTH = 1.5  # of the pictures seen, from round to round
 
 
 @dataclass(frozen=True)
@@ -94,14 +102,14 @@ class Statistics:
 
 
 def rounds(total: int, batch_size: int, start: int) -> list[slice]:
-    """Parts of a walk through `total` pictures, in batches: about `start` pictures, then doubling what was seen.
+    """Parts of a walk through `total` pictures, in batches: about `start` pictures, then half of what was seen.
 
     A last part of less than a quarter of what was seen joins the one before.
     """
     batches = -(-total // batch_size)
     edges = [0, min(batches, max(1, round(start / batch_size)))]
     while edges[-1] < batches:
-        edges.append(min(batches, 2 * edges[-1]))
+        edges.append(min(batches, math.ceil(GROWTH * edges[-1])))
         if batches - edges[-1] < edges[-1] / 4:
             edges[-1] = batches
     return [slice(first, last) for first, last in pairwise(edges)]
@@ -113,7 +121,7 @@ class Race:
     Args:
         proxy: a raceable one.
         keep: how many of the best the search keeps.
-        error: probability per generation of stopping one that should have been kept.
+        error: expected share of the kept, per generation, that full evaluation would not keep.
         start: pictures of the first round.
         seed: the run's seed.
         folder: ``race/`` of the run folder; None for memory only.
@@ -137,6 +145,8 @@ class Race:
         self.batch_size = proxy.scoring.evaluation.batch_size
         self.parts = rounds(self.total, self.batch_size, start)
         self.seen = 0  # pictures (times architectures) that this process evaluated
+        self._risked = 0.0
+        self._leaders: set[str] = set()
 
     def run(
         self,
@@ -144,6 +154,7 @@ class Race:
         holders: Sequence[Architecture],
         name: int,
         tick: Callable[[int], None] | None = None,
+        others: Sequence[Architecture] = (),
     ) -> dict[str, Outcome]:
         """Races `contenders` against each other and against the best so far.
 
@@ -152,13 +163,18 @@ class Race:
             holders: the best of earlier generations, scored whole, at most `keep`.
             name: number of the generation; names the resampling.
             tick: called after every piece of work with the number of contenders decided by now.
+            others: more architectures scored whole, the best first, that the regression may lean on.
 
         Returns:
             An outcome for each contender, by genotype.
         """
         outcomes: dict[str, Outcome] = {}
         active = list(contenders)
+        self._risked = 0.0  # sum of the risks of those stopped in this race
+        # Not what is on disk says who is whole: a killed race may have been further than this one is.
+        self._leaders = set()
         before = [(holder, self._rows(holder, self.total)) for holder in holders]
+        lean = [rows for other in others if (rows := self.statistics.rows(self.key(other), self.total)) is not None]
         count = 0
         for number, part in enumerate(self.parts):
             count = min(part.stop * self.batch_size, self.total)
@@ -170,8 +186,9 @@ class Race:
                 if tick is not None:
                     tick(len(outcomes))
             if part.stop * self.batch_size < self.total and len(active) + len(holders) > self.keep:
-                stopped = self._stopped(active, before, count, (name, number))
-                for architecture, score in stopped:
+                if number == 0 and not holders:
+                    self._complete_leaders(active, count, outcomes, tick)
+                for architecture, score in self._stopped(active, before, lean, count, (name, number)):
                     outcomes[architecture.genotype] = Outcome(score, count)
                     active.remove(architecture)
                     if tick is not None:
@@ -214,10 +231,41 @@ class Race:
         assert rows is not None
         return rows
 
+    def _complete_leaders(
+        self,
+        active: list[Architecture],
+        count: int,
+        outcomes: dict[str, Outcome],
+        tick: Callable[[int], None] | None,
+    ) -> None:
+        """Shows all pictures to the better half of those that would be kept by now."""
+        scored = [(self._scored(one, self._seen(one, count).mean(0), count), one) for one in active]
+        values = [
+            (-outcome.score.value, place) for place, (outcome, _) in enumerate(scored) if outcome.score is not None
+        ]
+        for _, place in sorted(values)[: max(self.keep // 2, 1)]:
+            leader = scored[place][1]
+            for part in self.parts:
+                failed = self._advance(leader, part, min(part.stop * self.batch_size, self.total))
+                if tick is not None:
+                    tick(len(outcomes))
+                if failed is not None:
+                    outcomes[leader.genotype] = Outcome(None, None, failed)
+                    active.remove(leader)
+                    break
+            else:
+                self._leaders.add(leader.genotype)
+
+    def _seen(self, architecture: Architecture, count: int) -> Tensor:
+        rows = self.statistics.rows(self.key(architecture), count)
+        assert rows is not None
+        return rows
+
     def _stopped(
         self,
         active: Sequence[Architecture],
         before: Sequence[tuple[Architecture, Tensor]],
+        lean: Sequence[Tensor],
         count: int,
         name: tuple[int, int],
     ) -> list[tuple[Architecture, Score]]:
@@ -227,42 +275,77 @@ class Race:
         weights[1:] = torch.poisson(weights[1:], generator=rng)
         weights /= weights.sum(1, keepdim=True)
         shrink = math.sqrt(max(self.total - count, 0) / self.total)
+        whole = [(one, self._seen(one, self.total)) for one in active if one.genotype in self._leaders]
+        running = [one for one in active if one.genotype not in self._leaders]
+        known = [*before, *whole]
+        # architectures of one function have the same statistics
+        distinct = {self.key(one): rows for one, rows in known}
+        fit = _Regression([*distinct.values(), *lean], count)
 
         def resampled(rows: Tensor) -> Tensor:  # [R + 1, K]: means that the whole set might have
-            means = weights @ rows
-            return means[:1] + shrink * (means - means[:1])
+            left_over, explained = fit(rows)
+            means = weights @ left_over
+            return explained + means[:1] + shrink * fit.inflation * (means - means[:1])
 
-        means = [resampled(self._rows(architecture, count)) for architecture in active]
-        if before:
-            holders = torch.stack([rows for _, rows in before]).mean(0)
-            correction = holders.mean(0) - resampled(holders[:count])
-            means = [one + correction for one in means]
-        values = [self.proxy.values_of_means(*pair) for pair in zip(active, means, strict=True)]
+        means = [resampled(self._seen(one, count)) for one in running]
+        values = [self.proxy.values_of_means(*pair) for pair in zip(running, means, strict=True)]
         fixed = [
-            self.proxy.values_of_means(holder, rows.mean(0, keepdim=True)).expand(REPLICATES + 1)
-            for holder, rows in before
+            self.proxy.values_of_means(one, rows.mean(0, keepdim=True)).expand(REPLICATES + 1) for one, rows in known
         ]
         everyone = torch.stack([*values, *fixed])  # [architectures, R + 1]
         order = everyone[:, 0].argsort(descending=True, stable=True).tolist()
         best = everyone[order[: self.keep]]
         risks = []
         for place in order[self.keep :]:
-            if place < len(active):
+            if place < len(running):
                 lead = best - everyone[place]
                 spread = lead[:, 1:].std(1)
                 if bool(lead[:, 1:].isfinite().all()):
                     z = lead[:, 0] / (spread * math.sqrt(2)).clamp_min(1e-300)
                     risks.append((float(0.5 * torch.erfc(z.min())), place))
         stopped = []
-        left = self.error / max(len(self.parts) - 1, 1)
+        allowed = (
+            self.error * self.keep * (name[1] + 1) / max(len(self.parts) - 1, 1)
+        )  # evenly over the rounds, what is left stays
         for risk, place in sorted(risks):
-            left -= risk
-            if left < 0:
+            if self._risked + risk > allowed:
                 break
-            outcome = self._scored(active[place], means[place][0], count)
+            self._risked += risk
+            outcome = self._scored(running[place], means[place][0], count)
             if outcome.score is not None:
-                stopped.append((active[place], outcome.score))
+                stopped.append((running[place], outcome.score))
         return stopped
+
+
+class _Regression:
+    """The regression of an architecture's statistics on those of architectures that are known whole.
+
+    Args:
+        known: [N, K] of each, the most important first; N pictures, of which the first `count` were seen.
+        count: pictures seen n.
+    """
+
+    def __init__(self, known: Sequence[Tensor], count: int) -> None:
+        used = list(known[: min(REGRESSORS, count // PICTURES_PER_REGRESSOR)])
+        self.inflation = 1.0
+        self._seen: Tensor | None = None
+        if used:
+            everything = torch.stack(used, 2).movedim(1, 0)  # [K, N, p]
+            means = everything[:, :count].mean(1, keepdim=True)
+            self._seen = everything[:, :count] - means
+            self._inverse = torch.linalg.pinv(self._seen)  # [K, p, n]
+            self._gap = everything.mean(1) - means[:, 0]  # [K, p]: all pictures less those seen
+            left = max(count - len(used) - 2, 1)
+            # fitted residuals are too small, and the coefficients are estimates
+            self.inflation = math.sqrt(count / (left + 1) * (1 + len(used) / left))
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What the fit leaves of `rows` ([n, K]), and how much the whole set's means are above those seen ([K])."""
+        if self._seen is None:
+            return rows, rows.new_zeros(rows.shape[1])
+        centred = (rows - rows.mean(0)).t()[:, :, None]  # [K, n, 1]
+        slopes = self._inverse @ centred  # [K, p, 1]
+        return rows - (self._seen @ slopes)[:, :, 0].t(), (self._gap[:, None] @ slopes)[:, 0, 0]
 
 
 def describe(error: Exception) -> str:
