@@ -215,7 +215,7 @@ def test_only_whole_scores_are_ranked_and_files_of_losers_go(tmp_path):
         run_search(open_search(SPACE, SMALL), Pictures(), history, cost, 0, quiet=True, race_folder=tmp_path)
         assert all(record.pictures is None for record in history.best(100))
         assert any(record.pictures is not None for record in history)
-        whole = {SPACE.function_key(SPACE.parse(record.genotype)) for record in history.best(100)}
+        whole = {record.genotype for record in history.best(100)}
         files = [load_checkpoint(path)[1]["key"] for path in tmp_path.glob("*.safetensors")]
         assert len(files) >= SMALL.parents
         assert set(files) <= whole
