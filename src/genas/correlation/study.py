@@ -150,7 +150,9 @@ class Study:
         return any(first[genotype].score != row.score for genotype, row in second.items() if genotype in first)
 
     def _score(self, jobs: Sequence[Job], genotypes: Sequence[str], title: str, stop: StopRequest) -> None:
-        leaders = {job: self._leaders(job, genotypes) for job in jobs}
+        apart = {genotype: genotype for genotype in genotypes}
+        shared = self._leaders(genotypes) if any(self.scorer.by_function(job) for job in jobs) else apart
+        leaders = {job: shared if self.scorer.by_function(job) else apart for job in jobs}
         done = {job: self.scores.genotypes_of(job.variant.name, job.repeat) for job in jobs}
         tasks: list[Task] = []
         for genotype in genotypes:
@@ -165,10 +167,8 @@ class Study:
         for job in jobs:
             self._share(job, genotypes, leaders[job])
 
-    def _leaders(self, job: Job, genotypes: Sequence[str]) -> dict[str, str]:
+    def _leaders(self, genotypes: Sequence[str]) -> dict[str, str]:
         """By architecture, the first in the order that is the same function: the one that is scored."""
-        if not self.scorer.by_function(job):
-            return {genotype: genotype for genotype in genotypes}
         first: dict[str, str] = {}
         found = {}
         for genotype in genotypes:
