@@ -177,7 +177,20 @@ def _grounds(
             own = f"{label}, {weights.parent.name}" if label and len(found) > 1 else label
             grounds.append(_of_trained(own, session, run, weights, settings))
     once = list({ground.name: ground for ground in reversed(grounds)}.values())[::-1]
-    return [replace(ground, label=ground.label or _letter(number)) for number, ground in enumerate(once)]
+    return _all_labelled(once)
+
+
+def _all_labelled(grounds: Sequence[Ground]) -> list[Ground]:
+    """A letter, by the place in the row, for each that has no label.
+
+    Raises:
+        ConfigError: two have the same, and figures could not tell them apart.
+    """
+    labels = [ground.label or _letter(number) for number, ground in enumerate(grounds)]
+    twice = next((label for place, label in enumerate(labels) if label in labels[:place]), None)
+    if twice is not None:
+        raise ConfigError(f"two networks are labelled {twice!r}; give one of them another label: LABEL=GENOTYPE.")
+    return [replace(ground, label=label) for ground, label in zip(grounds, labels, strict=True)]
 
 
 def _labelled(text: str, space: Space) -> tuple[str, str]:

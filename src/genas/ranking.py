@@ -1,6 +1,7 @@
 """Opens a run and a benchmark's table, scores, compares, writes results and page: `genas rank`."""
 
 import hashlib
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,12 @@ def rank(
         if variant.kind == "proxy":
             scorer.check(variant)
     with RunFolder(folder), Scores(folder / "scores.sqlite") as scores:
-        facts = {"weights": _digest(weights), "seed": config.seed, "data_limit": config.data.limit}
+        facts = {
+            "weights": _digest(weights),
+            "seed": config.seed,
+            "data_limit": config.data.limit,
+            "device": session.fabric.device.type,
+        }
         scores.agree(facts, chosen)
         opener = partial(open_scorer, run, config, weights)
         cost = _Costs(session)
@@ -225,7 +231,7 @@ def _config(run: Path, proxy_settings: Sequence[Mapping[str, Any]], device: str 
 
 def _study_name(name: str | None, weights: Path) -> str:
     if name is not None:
-        if Path(name).name != name or name.startswith("."):
+        if not name or Path(name).name != name or name.startswith("."):
             raise ConfigError(f"--name is {name!r}; the name of a folder, without '/', was wanted.")
         return name
     return "final" if weights.stem == "checkpoint" else weights.stem
@@ -274,15 +280,20 @@ def _write_scores(folder: Path, outcome: Outcome, values: Mapping[str, Any]) -> 
     for place, genotype in enumerate(outcome.genotypes):
         row: dict[str, Any] = {"genotype": genotype}
         row |= {f"true:{name}": float(column[place]) for name, column in values.items()}
-        row |= {name: "" if genotype in reasons[name] else float(s[place]) for name, s in outcome.scores.items()}
+        row |= {name: _cell(scores[place]) for name, scores in outcome.scores.items()}
         for name, repeated in outcome.repeats.items():
             for number, scores in enumerate(repeated[1:], 1):
-                row[f"{name}#{number}"] = float(scores[place]) if place < len(scores) else ""
+                row[f"{name}#{number}"] = _cell(scores[place]) if place < len(scores) else ""
         row["failures"] = "; ".join(
             f"{name}: {found[genotype]}" for name, found in reasons.items() if genotype in found
         )
         rows.append(row)
     write_csv(folder / "scores.csv", rows)
+
+
+def _cell(score: float) -> float | str:
+    """Empty where scoring failed, of the proxy itself or of a member whose ranks it aggregates."""
+    return float(score) if math.isfinite(score) else ""
 
 
 __all__ = ["FORMAT", "PROXIES", "Table", "rank", "read_settings"]

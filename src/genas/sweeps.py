@@ -28,6 +28,7 @@ from genas.sweep.weights import check_shares, check_weights
 FORMAT = "genas-sweep-1"
 POSTER_SHARES = (0.0, 20.0, 43.0, 76.0, 89.0)  # shares of flatness beside the angle, in per cent (the GeNAS poster)
 ALWAYS = ("angle", "flatness", "loss")  # told of every winner, whatever the expression
+COSTS = ("params", "macs")
 FIXED_SECTIONS = ("data", "space", "supernet", "seed")
 
 
@@ -88,6 +89,7 @@ def sweep_weights(
                 "folder": str(folder),
                 "expression": expression,
                 "swept": template.swept.name,
+                "parts": sweep.names,
                 "kept": config.search.parents,
                 "scores_computed": scores.counts(),
                 "architectures": sum(row["evaluated"] for row in rows),
@@ -110,11 +112,18 @@ class _Sweep:
     scores: Scores
     quiet: bool
 
+    @property
+    def names(self) -> list[str]:
+        """The proxies of the sum."""
+        return [part.name for part in self.template.parts(1.0)]
+
     def proxy(self, name: str) -> Remembered:
         """A part of the sum, its scores shared by all weights."""
         config = self.session.config
         settings = config.proxy.model_copy(update={"expression": name})
-        return Remembered(open_proxy(self.scoring, settings), self.scores, config.search.share_functions)
+        proxy = Remembered(open_proxy(self.scoring, settings), self.scores, config.search.share_functions)
+        proxy.name = name  # as the sum has it; one of the user's own may call itself otherwise
+        return proxy
 
     def weights_of(self, shares: Sequence[float]) -> tuple[float, ...]:
         """The weights that give the wanted mean shares over the first generation, which is random."""
@@ -166,7 +175,8 @@ class _Sweep:
         config = self.session.config
         parts = tuple((part.weight, self.proxy(part.name)) for part in self.template.parts(weight))
         search = open_search(self.session.space, config.search, self.session.within_limits)
-        folder = self.folder / f"w-{weight:g}"
+        short = f"{weight:g}"
+        folder = self.folder / f"w-{short if float(short) == weight else repr(weight)}"
         folder.mkdir(exist_ok=True)
         with History(folder / "history.sqlite") as history:
             proxy = Combined(self.scoring, parts)
@@ -216,7 +226,9 @@ class _Sweep:
     def _values(self, architecture: Architecture) -> dict[str, float | None]:
         """Angle, flatness, loss and accuracy, and the parts of the sum, each on its own scale; None where undefined."""
         values: dict[str, float | None] = {}
-        for name in dict.fromkeys([*ALWAYS, *(part.name for part in self.template.parts(1.0))]):
+        for name in dict.fromkeys([*ALWAYS, *self.names]):
+            if name in COSTS:
+                continue  # told of every winner in any case
             try:
                 score = self.proxy(name).score(architecture)
             except GenasError:
@@ -242,6 +254,8 @@ def _config(run: Path, template: Template, layers: Sequence[Mapping[str, Any]], 
     Raises:
         ConfigError: a change to what the run has fixed.
     """
+    if any("expression" in (layer.get("proxy") or {}) for layer in layers):
+        raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
     before = load_config(run).model_dump(mode="json")
     one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
     extra: dict[str, Any] = {"proxy": {"expression": one}, **({"device": device} if device else {})}

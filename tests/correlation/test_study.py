@@ -1,14 +1,18 @@
 """A study scores as a search does, once, keeps what it has, and continues to the same end."""
 
+import time
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from genas.correlation import Scorer, Scores, Study, StudySettings, TimedScoring, analyse, draw, read_variants
 from genas.correlation.scoring import Job
 from genas.errors import DataError, GenasError, RunError
 from genas.proxy import ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxy.accuracy import Loss
-from genas.space.cost import architecture_cost
+from genas.proxy.flatness import Flatness, FlatnessSettings
+from genas.space.cost import Cost, architecture_cost
 
 BASE = ProxySettings(
     flatness={"sigmas": (0.05, 0.1)},
@@ -21,6 +25,7 @@ NAMED = {
 }
 # the last three are one function of the supernet: what does not reach the output makes no difference
 CODES = ["333333", "111111", "300030", "203133", "122333", "013213", "431201", "000300", "120300", "340300"]
+FEW = CODES[:2] + CODES[-3:]
 
 
 @pytest.fixture
@@ -85,7 +90,7 @@ def test_what_variants_share_is_computed_once(opened, nas_scoring, monkeypatch):
 
 
 def test_architectures_of_one_function_are_scored_once(tmp_path, opened, nas_scoring):
-    _, rows, _ = study(tmp_path, opened, nas_scoring)
+    _, rows, _ = study(tmp_path, opened, nas_scoring, "angle,flatness", FEW)
     first, *others = [nas_scoring.space.parse(code).genotype for code in CODES[-3:]]
     for other in others:
         assert rows["flatness"][other].shared_with == first
@@ -97,8 +102,8 @@ def test_architectures_of_one_function_are_scored_once(tmp_path, opened, nas_sco
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(tmp_path, opened, nas_scoring, monkeypatch):
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
-    whole, _, _ = study(tmp_path / "whole", opened, nas_scoring, "flatness,angle", repeats=2)
-    asked, limit = [], 12
+    whole, _, _ = study(tmp_path / "whole", opened, nas_scoring, "flatness,angle", FEW, repeats=2)
+    asked, limit = [], 6
     score = Scorer.score
 
     def stopping(self, genotype, jobs):
@@ -111,9 +116,9 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(tmp_path, opened, nas
     for _ in range(3):
         asked = []
         with pytest.raises(KeyboardInterrupt):
-            study(tmp_path / "parts", opened, nas_scoring, "flatness,angle", repeats=2)
+            study(tmp_path / "parts", opened, nas_scoring, "flatness,angle", FEW, repeats=2)
     limit, asked = 10**6, []
-    parts, _, _ = study(tmp_path / "parts", opened, nas_scoring, "flatness,angle", repeats=2)
+    parts, _, _ = study(tmp_path / "parts", opened, nas_scoring, "flatness,angle", FEW, repeats=2)
     assert 0 < len(asked) == len(set(asked))
     for name, values in whole.scores.items():
         assert parts.scores[name].tolist() == values.tolist()
@@ -121,12 +126,12 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(tmp_path, opened, nas
         name: [row.tolist() for row in rows] for name, rows in whole.repeats.items()
     }
     asked = []
-    study(tmp_path / "parts", opened, nas_scoring, "flatness,angle", repeats=2)
+    study(tmp_path / "parts", opened, nas_scoring, "flatness,angle", FEW, repeats=2)
     assert asked == []
 
 
 def test_random_proxies_are_told_from_others_by_repeating_them(tmp_path, opened, nas_scoring):
-    outcome, _, _ = study(tmp_path, opened, nas_scoring, repeats=3)
+    outcome, _, _ = study(tmp_path, opened, nas_scoring, codes=FEW, repeats=3)
     assert {name: len(rows) for name, rows in outcome.repeats.items()} == {
         "loss": 3,
         "angle": 1,
@@ -143,9 +148,9 @@ def test_random_proxies_are_told_from_others_by_repeating_them(tmp_path, opened,
 
 
 def test_a_study_may_grow_but_not_change(tmp_path, opened, nas_scoring):
-    first, _, _ = study(tmp_path, opened, nas_scoring, codes=CODES[:5])
-    second, _, _ = study(tmp_path, opened, nas_scoring)
-    assert second.scores["slopes"][:5].tolist() == first.scores["slopes"].tolist()
+    first, _, _ = study(tmp_path, opened, nas_scoring, "", FEW[:3])
+    second, _, _ = study(tmp_path, opened, nas_scoring, "angle", FEW)
+    assert second.scores["slopes"][:3].tolist() == first.scores["slopes"].tolist()
     with Scores(tmp_path / "scores.sqlite") as scores:
         with pytest.raises(RunError, match=r"another study: they differ in weights \(was 'w', now 'v'\).*--name"):
             scores.agree({"weights": "v"}, [])
@@ -164,11 +169,50 @@ def test_a_failure_is_recorded_and_the_study_goes_on(tmp_path, opened, nas_scori
         return whole(self, architecture, means)
 
     monkeypatch.setattr(Loss, "score_of_means", failing)
-    outcome, _, _ = study(tmp_path, opened, nas_scoring)
+    outcome, _, _ = study(tmp_path, opened, nas_scoring, "accuracy,ranks(loss,macs)", CODES[:4])
     assert outcome.failed["loss"] == [(bad.genotype, "GenasError: the loss is odd")]
     for name in ("loss", "ranks(loss,macs)"):
         assert np.flatnonzero(np.isnan(outcome.scores[name])).tolist() == [2]
     assert np.isfinite(outcome.scores["accuracy"]).all()
+
+
+class Coarse(Flatness):
+    """A user's own: inherits how it measures, and settles by itself with which noise."""
+
+    name = "coarse"
+
+    def __init__(self, scoring):
+        super().__init__(scoring, FlatnessSettings(sigmas=(0.2, 0.4)))
+
+
+def test_a_proxy_that_inherits_its_statistics_has_scores_of_its_own(opened, nas_scoring):
+    text = f"flatness,{__name__}:Coarse"
+    variants = [one for one in read_variants(text, {}, BASE) if one.kind == "proxy"]
+    rows = {row.variant: row.score for row in opened.score("333333", [Job(one, 0) for one in variants])}
+    assert rows[f"{__name__}:Coarse"] == opened.score("333333", [Job(variants[-1], 0)])[0].score != rows["flatness"]
+
+
+def test_seconds_are_those_of_a_proxy_alone_also_after_one_that_looks_at_neighbours(opened, monkeypatch):
+    def slow(self, network):
+        time.sleep(0.05)
+        return recalibrate(self, network)
+
+    recalibrate = Scoring.recalibrate
+    variants = [one for one in read_variants("neighbour-flatness,accuracy", {}, BASE) if one.kind == "proxy"]
+    monkeypatch.setattr(Scoring, "recalibrate", slow)
+    seconds = {row.variant: row.seconds for row in opened.score("333333", [Job(one, 0) for one in variants])}
+    assert seconds["loss"] > 0.05
+    assert seconds["accuracy"] > 0.05
+    assert seconds["neighbour-flatness"] > 5 * 0.05  # itself and four neighbours
+
+
+def test_costs_are_counted_once(tmp_path, opened, nas_scoring):
+    genotype = nas_scoring.space.parse(CODES[0]).genotype
+    with Scores(tmp_path / "scores.sqlite") as scores:
+        scores.add_cost(genotype, Cost(params=5, macs=7))  # as if counted before
+    outcome, _, _ = study(tmp_path, opened, nas_scoring, "angle", codes=CODES[:2])
+    assert outcome.scores["macs"][0] == 7
+    assert outcome.scores["macs"][1] > 7
 
 
 def test_draws_are_nested_and_know_nothing_of_the_order_of_rows():
@@ -211,6 +255,15 @@ def test_figures_of_a_study():
     assert found["proxies"]["macs"]["retest"]["random"] is False
     again = analyse(scores, columns, {}, settings, 0)
     assert again["proxies"]["loss"]["columns"] == found["proxies"]["loss"]["columns"]
+
+
+def test_a_column_may_have_the_name_of_a_proxy():
+    scores, columns = made()
+    settings = StudySettings().analysis.model_copy(update={"replicates": 100})
+    named = {"loss": columns["test"], "macs": -columns["test"]}
+    found = analyse(scores, named, {}, settings, 0)
+    assert found["columns"]["tau"][0][1] == pytest.approx(-1)
+    assert found["mutual"]["tau"][0][1] == pytest.approx(stats.kendalltau(scores["loss"], scores["macs"]).statistic)
 
 
 def test_failed_architectures_are_left_out_for_all_and_failed_proxies_for_good():

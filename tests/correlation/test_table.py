@@ -110,6 +110,19 @@ def test_files_that_are_no_tables(tmp_path):
         open_table(tmp_path / "t.csv", SPACE)
 
 
+def test_a_damaged_archive_and_a_line_that_is_too_short_are_one_sentence(tmp_path):
+    path = written(tmp_path / "t.csv.gz", rows())
+    content = bytearray(path.read_bytes())
+    content[40] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.csv\.gz cannot be read as CSV"):
+        open_table(path, SPACE)
+    whole = written(tmp_path / "t.csv", rows()).read_text().replace("\r", "").splitlines()
+    (tmp_path / "t.csv").write_text("\n".join([*whole[:3], "", "short", *whole[3:]]))
+    with pytest.raises(DataError, match=r"t\.csv, line 5: 1 values came for 3 columns"):
+        open_table(tmp_path / "t.csv", SPACE)
+
+
 def macro_entry(mean):
     return {"test_acc": [mean, mean], "mean_acc": mean, "std": 0.1, "params": 5, "flops": 7}
 

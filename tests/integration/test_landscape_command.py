@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from commands import genas
 import genas as genas_package
 from genas.data.base import Normalisation
 from genas.interrupt import StopRequest
+from genas.proxy import Proxy
 from genas.runs import read_config
 from genas.seeding import derive
 from genas.space import open_space
@@ -141,6 +143,7 @@ def test_landscape_of_a_trained_network(run, capsys):
         (["333333", "--pictures", "none"], "--pictures is 'none'; a whole number above 0, or all, was wanted."),
         (["333333", "--sigmas", "a"], "--sigmas is 'a'; numbers with commas"),
         (["333333", "--name", "../x"], "--name is '../x'"),
+        (["a=333333", "a=303030"], "two networks are labelled 'a'; give one of them another label"),
     ],
 )
 def test_bad_input_to_landscape(run, capsys, arguments, message):
@@ -217,11 +220,38 @@ def test_an_interrupted_sweep_by_shares_continues_to_the_same_result(run, capsys
         assert again[key] == whole[key]
 
 
+class Length(Proxy):
+    """A user's own, with a name of its own."""
+
+    name = "length"
+
+    def score(self, architecture):
+        return float(len(architecture.genotype))
+
+
+def test_a_proxy_of_ones_own_is_swept_beside_counts(run, capsys):
+    own = f"{__name__}:Length"
+    weights = (0.1234567, 0.1234568)  # alike in six digits
+    found = answer(
+        capsys, "sweep", run, "--proxy", f"macs + w*{own}", "--weights", ",".join(map(str, weights)), "--name", "own"
+    )
+    folder = run / "sweep" / "own"
+    assert {path.name for path in folder.glob("w-*")} == {f"w-{weight}" for weight in weights}
+    for row in found["weights"]:
+        value = weights[0] * len(row["genotype"])
+        assert row["share"]["winner"] == pytest.approx(value / (value + math.log1p(row["macs"])), rel=1e-5)
+        assert row[own] == len(row["genotype"])
+        assert isinstance(row["macs"], int)
+    assert own in (folder / "sweep.html").read_text()
+
+
 def test_bad_input_to_sweep(run, capsys):
     assert "both weights and shares came" in refused(capsys, "sweep", run, "--weights", "1", "--shares", "20")
     assert "--weights is 'x'; numbers with commas" in refused(capsys, "sweep", run, "--weights", "x")
     assert "the weight -1 came" in refused(capsys, "sweep", run, "--weights", "-1")
     assert "one part has to have the weight w" in refused(capsys, "sweep", run, "--proxy", "angle")
+    wanted = "the sum of a sweep comes with --proxy; leave proxy.expression out"
+    assert wanted in refused(capsys, "sweep", run, "--set", "proxy.expression=loss")
     assert "supernet is fixed by the run" in refused(capsys, "sweep", run, "--set", "supernet.epochs=9")
     assert genas("sweep", run, "--weights", "1", "--name", "one", "--quiet") == 0
     sentence = refused(capsys, "sweep", run, "--weights", "1", "--name", "one", "--set", "search.parents=3")

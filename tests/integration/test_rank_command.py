@@ -18,6 +18,7 @@ from commands import genas
 from scipy import stats
 
 from genas.correlation import scoring
+from genas.proxy import Proxy
 from genas.ranking import open_scorer, weights_file
 from genas.session import load_config
 from genas.space import open_space
@@ -126,6 +127,30 @@ def test_the_terminal_shows_one_table_per_column_in_80_columns(run, table, capsy
     )
 
 
+class Picky(Proxy):
+    """Fails on every fifth architecture."""
+
+    asked = 0
+
+    def score(self, architecture):
+        Picky.asked += 1
+        if Picky.asked % 5 == 0:
+            raise ValueError("no")
+        return float(len(architecture.genotype))
+
+
+def test_a_failure_in_an_aggregation_is_an_empty_cell_and_a_gap_in_the_page(run, table, capsys):
+    own = f"{__name__}:Picky"
+    options = ["--columns", "test", "--architectures", "15", "--proxies", f"ranks({own},macs)", *FAST, "--json"]
+    assert genas("rank", run, "--table", table, *options, "--name", "picky") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["n"], content["scored"]) == (12, 15)
+    rows = scores_of(run / "rank" / "picky")
+    assert [row[own] == "" for row in rows] == [row[f"ranks({own},macs)"] == "" for row in rows]
+    assert sum(row[own] == "" for row in rows) == 3
+    assert all("ValueError: no" in row["failures"] for row in rows if row[own] == "")
+
+
 def test_weights_of_other_epochs(run, table, capsys):
     options = ["--table", table, "--columns", "test", "--architectures", "10", "--proxies", "angle", *FAST, "--json"]
     assert genas("rank", run, "--epoch", "0", *options) == 0
@@ -153,6 +178,8 @@ def test_weights_of_other_epochs(run, table, capsys):
         (["--epoch", "1", "--checkpoint", "x"], "--epoch and --checkpoint both name the weights"),
         (["--checkpoint", "nothing.safetensors"], "There is no checkpoint at nothing.safetensors"),
         (["--architectures", "10", "--name", "a/b"], "--name is 'a/b'; the name of a folder"),
+        (["--architectures", "10", "--name", ""], "--name is ''; the name of a folder"),
+        (["--set", "analysis.tries=[0]"], "analysis.tries.0 is 0"),
         (["--set", "supernet.epochs=3"], "the settings of the study are wrong: unknown key 'supernet'"),
         (["--set", "analysis.replicates=5"], "analysis.replicates is 5"),
         (["--set", "proxy.flatness.drawz=5"], "proxy.flatness.drawz"),

@@ -3,6 +3,7 @@
 import csv
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -293,6 +294,17 @@ def test_an_infinite_loss_is_a_point_too(tmp_path):
         points.add("n", "validation", Place("line", 0, 0.1), LossAndAccuracy(math.nan, 0.1))
     with Points(tmp_path / "points.csv") as points:
         assert points["n", "validation", Place("line", 0, 0.1)].loss == math.inf
+
+
+def test_a_network_whose_own_loss_is_infinite_has_no_landscape(tmp_path):
+    bowl = Bowl()
+    broken = replace(site(bowl), measures={"validation": lambda: LossAndAccuracy(math.nan, 0.1)})
+    for _ in range(2):  # the second time it is in the file
+        with (
+            Points(tmp_path / "points.csv") as points,
+            pytest.raises(RunError, match="the validation loss of 'bowl' is inf at the weights themselves"),
+        ):
+            walk(broken, places(settings()), settings(), 0, points)
 
 
 def test_directions_depend_on_seed_number_and_name():

@@ -6,7 +6,7 @@ proxy that failed on more than half of them is left out instead.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -42,7 +42,7 @@ class AnalysisSettings(Settings):
     """Tau is also computed among so many best architectures by truth."""
     best_share: float = Field(0.1, gt=0, lt=1)
     """And among the best share of them."""
-    tries: tuple[int, ...] = (10, 50, 100)
+    tries: tuple[Annotated[int, Field(ge=1)], ...] = (10, 50, 100)
     """Sizes of the random subsets from which the pick's regret is computed; that of all comes in any case."""
 
 
@@ -87,8 +87,8 @@ def analyse(
             name: {"columns": {column: figures.of(name, column) for column in columns}, "retest": retest.get(name)}
             for name in names
         },
-        "mutual": figures.matrix(names),
-        "columns": figures.matrix(list(columns)),
+        "mutual": figures.matrix("proxy", names),
+        "columns": figures.matrix("column", list(columns)),
     }
 
 
@@ -116,9 +116,8 @@ class _Figures:
         low, high = interval(many, self.settings.level)
         return {"value": _plain(value[0]), "low": _plain(low), "high": _plain(high)}
 
-    def matrix(self, names: Sequence[str]) -> dict[str, Any]:
-        """Tau between proxies, or between columns."""
-        kind = "proxy" if all(("proxy", name) in self.places for name in names) else "column"
+    def matrix(self, kind: Literal["proxy", "column"], names: Sequence[str]) -> dict[str, Any]:
+        """Tau between proxies, or between columns; a column may have the name of a proxy."""
         places = [self.places[kind, name] for name in names]
         cells = [[self.figure(self.tau[one, other], self.taus[one, other]) for other in places] for one in places]
         return {"names": list(names)} | {

@@ -16,6 +16,7 @@ from genas.correlation.variants import Variant
 from genas.errors import RunError
 from genas.proxy import ProxySettings
 from genas.runs import explain, flatten
+from genas.space.cost import Cost
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS scores (
   shared_with TEXT,
   PRIMARY KEY (variant, repeat, genotype)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS costs (genotype TEXT PRIMARY KEY, params INTEGER NOT NULL, macs INTEGER NOT NULL);
 """
 
 
@@ -117,23 +119,41 @@ class Scores:
         Raises:
             RunError: the file cannot be written.
         """
+        self._insert(
+            "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    row.variant,
+                    row.repeat,
+                    row.genotype,
+                    row.score,
+                    row.failed,
+                    json.dumps(dict(row.terms)),
+                    row.seconds,
+                    row.shared_with,
+                )
+                for row in rows
+            ),
+        )
+
+    def add_cost(self, genotype: str, cost: Cost) -> None:
+        """Adds parameters and MACs of an architecture.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        self._insert("INSERT INTO costs VALUES (?, ?, ?)", [(genotype, cost.params, cost.macs)])
+
+    def costs(self) -> dict[str, Cost]:
+        """Parameters and MACs by genotype."""
+        rows = self._db.execute("SELECT genotype, params, macs FROM costs")
+        return {genotype: Cost(params, macs) for genotype, params, macs in rows}
+
+    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         try:
             with self._db:
                 self._db.execute("BEGIN")
-                for row in rows:
-                    self._db.execute(
-                        "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (
-                            row.variant,
-                            row.repeat,
-                            row.genotype,
-                            row.score,
-                            row.failed,
-                            json.dumps(dict(row.terms)),
-                            row.seconds,
-                            row.shared_with,
-                        ),
-                    )
+                self._db.executemany(statement, rows)
         except sqlite3.OperationalError as error:
             if "full" in str(error):
                 raise explain(OSError(28, "no space"), self.path) from error

@@ -39,34 +39,38 @@ class Job:
 class TimedScoring(Scoring):
     """Scoring that knows what the preparation of an architecture cost, whichever proxy caused it."""
 
-    _ready: Architecture | None = None
-    _spent = 0.0
-    _asked = False
     fresh = 0.0
     """Seconds of preparation since `begin`."""
     reused = 0.0
-    """Seconds of preparation that were spared since `begin`."""
+    """Seconds of preparation that were spared since `begin`, because another proxy had caused it before."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._whole: dict[Architecture, float] = {}  # seconds of the first preparation, batch norm included
+        self._asked: set[Architecture] = set()  # since `begin`
+        self.touched: set[Architecture] = set()
+        """Architectures that were prepared since somebody emptied the set: a proxy may look at neighbours too."""
 
     def begin(self) -> None:
         """A proxy begins to score."""
-        self._asked, self.fresh, self.reused = False, 0.0, 0.0
+        self._asked, self.fresh, self.reused = set(), 0.0, 0.0
 
     def prepared(self, architecture: Architecture) -> Network:
         """See `Scoring.prepared`."""
         begun = time.perf_counter()
         network = super().prepared(architecture)
-        if self._ready != architecture:
-            self._ready, self._spent = architecture, time.perf_counter() - begun
-            self.fresh += self._spent
-        elif not self._asked:
-            self.reused = self._spent
-        self._asked = True
+        spent = time.perf_counter() - begun
+        self._whole.setdefault(architecture, spent)
+        self.fresh += spent
+        self.needed(architecture, spent)
+        self.touched.add(architecture)
         return network
 
-    def forget(self) -> None:
-        """See `Scoring.forget`."""
-        self._ready = None
-        super().forget()
+    def needed(self, architecture: Architecture, spent: float = 0.0) -> None:
+        """Takes down that the proxy needs `architecture` prepared, which took it `spent` seconds."""
+        if architecture not in self._asked:
+            self._asked.add(architecture)
+            self.reused += max(self._whole.get(architecture, 0.0) - spent, 0.0)
 
 
 OpenScoring = Callable[[ProxySettings, int], TimedScoring]
@@ -139,7 +143,7 @@ class _Known:
 
     def __init__(self) -> None:
         self.spared = 0.0
-        self._found: dict[tuple[Any, str], tuple[Tensor, float]] = {}
+        self._found: dict[tuple[Any, str], tuple[Tensor, float, set[Architecture]]] = {}
 
     def means(self, proxy: Proxy, architecture: Architecture, common: str) -> Tensor:
         """The means of a raceable proxy's statistics over all pictures ([K]); of a sum, those of its parts in a row."""
@@ -147,17 +151,20 @@ class _Known:
             return torch.cat([self.means(part, architecture, common) for _, part in proxy.parts])
         scoring = proxy.scoring
         assert isinstance(scoring, TimedScoring)
-        key = (type(proxy).statistics, common)
+        # a proxy of the user's own may inherit `statistics` and settle by itself what they are of
+        own = type(proxy).__module__.partition(".")[0] != __name__.partition(".")[0]
+        key = (type(proxy) if own else type(proxy).statistics, common)
         if key not in self._found:
+            scoring.touched = set()
             before, begun = scoring.fresh, time.perf_counter()
             batches = -(-scoring.validation_count // scoring.evaluation.batch_size)
             means = proxy.statistics(architecture, slice(0, batches)).mean(0)
-            self._found[key] = (means, time.perf_counter() - begun - (scoring.fresh - before))
+            self._found[key] = (means, time.perf_counter() - begun - (scoring.fresh - before), scoring.touched)
             return means
-        means, seconds = self._found[key]
+        means, seconds, touched = self._found[key]
         self.spared += seconds
-        if proxy.columns:
-            scoring.prepared(architecture)  # alone, it would have had to
+        for one in touched:
+            scoring.needed(one)  # alone, it would have had to prepare them
         return means
 
 

@@ -125,6 +125,7 @@ class Study:
         """
         repeated = self.genotypes[: self.settings.repeat_architectures]
         with StopRequest() as stop:
+            self._count(stop)
             self._score([Job(variant, 0) for variant in self._proxies], self.genotypes, "scores", stop)
             if self.settings.repeats > 1:
                 self._score([Job(variant, 1) for variant in self._proxies], repeated[:PROBE], "repeats, probe", stop)
@@ -133,13 +134,25 @@ class Study:
                 self._score(jobs, repeated, "repeats", stop)
         return self._collect(repeated)
 
+    def _count(self, stop: StopRequest) -> None:
+        """Parameters and MACs of what the history lacks: large tables take minutes."""
+        known = self.scores.costs()
+        missing = [genotype for genotype in self.genotypes if genotype not in known]
+        with Bar("costs", len(missing), 0, "architecture", self._quiet or not missing) as bar:
+            for genotype in missing:
+                self.scores.add_cost(genotype, self._cost(genotype))
+                bar.step()
+                stop.check()
+
     def _is_random(self, variant: Variant) -> bool:
         """Whether any of the first architectures scores otherwise when repeated."""
         first, second = self.scores.of(variant.name, 0), self.scores.of(variant.name, 1)
         return any(first[genotype].score != row.score for genotype, row in second.items() if genotype in first)
 
     def _score(self, jobs: Sequence[Job], genotypes: Sequence[str], title: str, stop: StopRequest) -> None:
-        leaders = {job: self._leaders(job, genotypes) for job in jobs}
+        apart = {genotype: genotype for genotype in genotypes}
+        shared = self._leaders(genotypes) if any(self.scorer.by_function(job) for job in jobs) else apart
+        leaders = {job: shared if self.scorer.by_function(job) else apart for job in jobs}
         done = {job: self.scores.genotypes_of(job.variant.name, job.repeat) for job in jobs}
         tasks: list[Task] = []
         for genotype in genotypes:
@@ -154,10 +167,8 @@ class Study:
         for job in jobs:
             self._share(job, genotypes, leaders[job])
 
-    def _leaders(self, job: Job, genotypes: Sequence[str]) -> dict[str, str]:
+    def _leaders(self, genotypes: Sequence[str]) -> dict[str, str]:
         """By architecture, the first in the order that is the same function: the one that is scored."""
-        if not self.scorer.by_function(job):
-            return {genotype: genotype for genotype in genotypes}
         first: dict[str, str] = {}
         found = {}
         for genotype in genotypes:
@@ -187,6 +198,7 @@ class Study:
         repeats: dict[str, list[Floats]] = {}
         seconds: dict[str, float | None] = {}
         failed: dict[str, list[tuple[str, str]]] = {}
+        costs = self.scores.costs()
         for variant in self.variants:
             name = variant.name
             if variant.kind == "proxy":
@@ -198,8 +210,8 @@ class Study:
                 if self.settings.repeats > 1:
                     repeats[name] = self._repeats(variant, repeated)
             elif variant.kind == "cost":
-                costs = [self._cost(genotype) for genotype in self.genotypes]
-                scores[name] = np.array([getattr(cost, name) for cost in costs], dtype=np.float64)
+                counts = [getattr(costs[genotype], name) for genotype in self.genotypes]
+                scores[name] = np.array(counts, dtype=np.float64)
                 seconds[name], failed[name] = None, []
             else:
                 scores[name] = aggregate(variant, scores)

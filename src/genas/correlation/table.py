@@ -13,6 +13,7 @@ import io
 import json
 import math
 import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -177,18 +178,19 @@ def open_table(
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+        compressed = path.suffix.lower() == ".gz"
+        with (gzip.open if compressed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             heads = [head.strip() for head in next(reader, [])]
-            body = [row for row in reader if row]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+            body = [(reader.line_num, row) for row in reader if row]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV ({error}).") from error
     if len(set(heads)) < len(heads):
         raise DataError(f"{path} has two columns of one name in {', '.join(heads)}; rename one.")
-    for number, row in enumerate(body, 2):
+    for number, row in body:
         if len(row) != len(heads):
             raise DataError(f"{path}, line {number}: {len(row)} values came for {len(heads)} columns.")
-    return {head: [row[place] for row in body] for place, head in enumerate(heads)}
+    return {head: [row[place] for _, row in body] for place, head in enumerate(heads)}
 
 
 def _read_parquet(path: Path) -> dict[str, list[Any]]:

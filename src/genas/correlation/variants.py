@@ -117,9 +117,9 @@ class _Reader:
         self.named, self.base = named, base
         self.found: dict[str, Variant] = {}
         for name in named:
-            if not isinstance(name, str) or not re.fullmatch(r"[^\s,()][^,()]*", name):
-                raise ConfigError(f"the variant {name!r} needs another name: a text without commas and parentheses.")
-            if name in COSTS or name in COVARIATES:
+            if not isinstance(name, str) or not re.fullmatch(r"[^\s,()#][^,()#]*", name):
+                raise ConfigError(f"the variant {name!r} needs another name: a text without commas, parentheses and #.")
+            if name in (*COSTS, *COVARIATES, "genotype", "failures"):  # the last two are columns of scores.csv
                 raise ConfigError(f"the variant {name!r} needs another name: this one has a meaning in every study.")
 
     def add(self, text: str) -> Variant:

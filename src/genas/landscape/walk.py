@@ -5,6 +5,7 @@ and noise of strength sigma is a step of length sigma along a draw, the same dra
 has it (`genas.retrain.flatness`).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from genas.errors import RunError
 from genas.landscape.directions import Direction, move, random_direction
 from genas.landscape.points import CENTRE, Place, Points
 from genas.landscape.settings import LandscapeSettings
@@ -84,6 +86,9 @@ def walk(
         seed: of the directions and the noise.
         points: known points; new ones are added as they come.
         tick: called after every place, computed or known; what it raises ends the walk with everything restored.
+
+    Raises:
+        RunError: the loss of the weights themselves is not finite, so that nothing can be told of its rise.
     """
     with kept(site.network) as origin, _kept_statistics(site.network):
         directions = _Directions(origin, settings, seed)
@@ -95,7 +100,19 @@ def walk(
                     site.recalibrate()
                 for data in missing:
                     points.add(site.name, data, place, site.measures[data]())
+            if place == CENTRE:
+                _check_centre(site, points)
             tick()
+
+
+def _check_centre(site: Site, points: Points) -> None:
+    for data in site.measures:
+        loss = points[site.name, data, CENTRE].loss
+        if not math.isfinite(loss):
+            raise RunError(
+                f"the {data} loss of {site.name!r} is {loss} at the weights themselves, so there is no landscape "
+                "around them: its training diverged, or the pictures are not those it was trained on."
+            )
 
 
 class _Directions:

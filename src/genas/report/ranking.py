@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import hashlib
 import json
 import math
 import re
@@ -18,6 +19,7 @@ from genas.runs import write_atomically
 Content = Mapping[str, Any]
 BASELINES = ("params", "macs")
 DASH = "–"
+LONGEST = 60  # letters of a name in a file's name: a column and a proxy are in one
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def charts(content: Content, rows: Sequence[Mapping[str, str]]) -> dict[str, Cha
         for name, _ in entries:
             pairs = [(float(row[name]), float(row[f"true:{column}"])) for row in rows if row[name] != ""]
             ranks = _ranks([score for score, _ in pairs])
-            found[f"scatter-{slug(column)}-{slug(name)}"] = scatter(ranks, [truth for _, truth in pairs], name, column)
+            found[f"scatter-{slug(column)}--{slug(name)}"] = scatter(ranks, [truth for _, truth in pairs], name, column)
     mutual = content["mutual"]
     found["mutual-tau"] = matrix(mutual["names"], mutual["tau"])
     again = [
@@ -215,7 +217,7 @@ def _part(content: Content, column: str, drawn: Mapping[str, Chart | str]) -> Co
             f"Partial tau of every proxy with {column} given supernet loss and MACs",
         ),
     ]
-    plots = [(f"scatter-{slug(column)}-{slug(name)}", name) for name, _ in ranked(content, column)]
+    plots = [(f"scatter-{slug(column)}--{slug(name)}", name) for name, _ in ranked(content, column)]
     return ColumnPart(
         column,
         (agreement_table(content, column), partial_table(content, column)),
@@ -250,9 +252,9 @@ def _ranks(scores: Sequence[float]) -> list[float]:
 def slug(name: str) -> str:
     """A name as part of a file name; different names stay different."""
     plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.").lower()
-    if plain == name:
+    if plain == name and len(plain) <= LONGEST:
         return plain
-    return f"{plain}-{sum(ord(letter) * (place + 1) for place, letter in enumerate(name)) % 9973}"
+    return f"{plain[:LONGEST].rstrip('-.')}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
 def short(figure: float | None) -> str:

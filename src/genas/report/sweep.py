@@ -14,6 +14,7 @@ from genas.report.page import count, environment, percent
 from genas.runs import write_atomically
 
 Row = Mapping[str, Any]
+SHOWN = ("angle", "flatness", "loss", "params", "macs")  # of every winner, whatever the sum is made of
 
 
 def build_sweep_page(folder: Path) -> Path:
@@ -108,6 +109,7 @@ def _table(content: Row) -> EvaluationTable:
     rows = content["weights"]
     shares = any("wanted_share" in row for row in rows)
     tested = any(row.get("test") for row in rows)
+    others = [name for name in content.get("parts", ()) if name not in SHOWN]
     heads = (
         "w",
         *(("wanted",) if shares else ()),
@@ -120,6 +122,7 @@ def _table(content: Row) -> EvaluationTable:
         "angle",
         "flatness",
         "loss",
+        *others,
         *(("test top-1",) if tested else ()),
     )
     names = _letters(content)
@@ -136,7 +139,7 @@ def _table(content: Row) -> EvaluationTable:
                 f"{row['score']:.4g}",
                 count(row["params"]),
                 count(row["macs"]),
-                *("" if row[key] is None else f"{row[key]:.4g}" for key in ("angle", "flatness", "loss")),
+                *("" if row[key] is None else f"{row[key]:.4g}" for key in ("angle", "flatness", "loss", *others)),
                 *((percent(row["test"]["top1"]) if row.get("test") else "",) if tested else ()),
             )
             for row in rows
