@@ -4,6 +4,7 @@ python studies/racing/table.py
 """
 
 import json
+import sys
 from pathlib import Path
 from statistics import mean
 
@@ -18,6 +19,7 @@ def row(found: dict) -> list[str]:
         f"{exact['pictures_evaluated'] / 1e6:.2f} M",
         f"{racing['pictures_evaluated'] / 1e6:.2f} M",
         f"{100 * found['share_of_pictures']:.1f} %",
+        f"{100 * racing['pictures_evaluated'] / (found['pictures'] * racing['architectures']):.1f} %",
         f"{racing['stopped']} of {racing['architectures']}",
         f"{sum(racing['kept_alike'])} of {sum(racing['kept'])}",
         " ".join(map(str, racing["kept_alike"])),
@@ -27,8 +29,18 @@ def row(found: dict) -> list[str]:
 
 
 def main() -> None:
-    results = [json.loads(path.read_text()) for path in sorted(HERE.glob("seed-*.json"))]
-    heads = ["seed", "generations", "exact", "racing", "share", "stopped early", "kept alike", "by generation"]
+    results = [json.loads(path.read_text()) for path in sorted((HERE / "".join(sys.argv[1:2])).glob("seed-*.json"))]
+    heads = [
+        "seed",
+        "generations",
+        "exact",
+        "racing",
+        "of exact",
+        "of all",
+        "stopped early",
+        "kept alike",
+        "by generation",
+    ]
     heads += ["winner's full score", "winner"]
     print("| " + " | ".join(heads) + " |")
     print("| --- " * len(heads) + "|")
