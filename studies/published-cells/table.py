@@ -80,8 +80,7 @@ def between(rows: list[dict]) -> list[str]:
     cells = by_cell(rows)
     for name, measure in MEASURES.items():
         groups = [[measure(one) for one in group] for group in cells.values()]
-        if min(map(len, groups)) < 2:
-            continue
+        groups = [group for group in groups if len(group) > 1]
         means = statistics.stdev([statistics.mean(group) for group in groups])
         within = math.sqrt(statistics.mean([statistics.variance(group) for group in groups]))
         found = f_oneway(*groups)
@@ -104,9 +103,9 @@ def agreement(rows: list[dict]) -> list[str]:
 
 def pairs(rows: list[dict]) -> str:
     """How many pairs of cells are ordered alike by every seed."""
-    cells = by_cell(rows)
+    cells = [group for group in by_cell(rows).values() if len(group) > 1]
     alike = total = 0
-    for first, second in combinations(cells.values(), 2):
+    for first, second in combinations(cells, 2):
         signs = {
             math.copysign(1, a["clean"]["top1"] - b["clean"]["top1"])
             for a, b in zip(first, second, strict=False)
