@@ -17,7 +17,7 @@ from genas.report.evaluation import build_evaluation_page
 from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
 from genas.retrain.source import data_source
 from genas.runs import flatten, write_csv, write_json
-from genas.settings import message_of
+from genas.settings import faults_of
 
 FORMAT = "genas-evaluation-1"
 
@@ -92,15 +92,8 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> EvaluateSettings:
     try:
         return EvaluateSettings.model_validate(merged)
     except ValidationError as error:
-        known = flatten(EvaluateSettings().model_dump())
-        faults = []
-        for fault in error.errors():
-            key = ".".join(str(part) for part in fault["loc"])
-            if fault["type"] == "extra_forbidden":
-                faults.append(f"unknown key {key!r} (known are {', '.join(known)})")
-            else:
-                faults.append(f"{key} is {fault['input']!r}: {message_of(fault)}")
-        raise ConfigError(f"the settings of the evaluation are wrong: {'; '.join(faults)}.") from error
+        faults = faults_of(error, flatten(EvaluateSettings().model_dump()))
+        raise ConfigError(f"the settings of the evaluation are wrong: {faults}.") from error
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

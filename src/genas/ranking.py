@@ -34,7 +34,7 @@ from genas.proxy import ProxySettings
 from genas.report.ranking import build_ranking_page
 from genas.runs import RunFolder, environment, explain, flatten, write_csv, write_json
 from genas.session import Session, load_config
-from genas.settings import message_of
+from genas.settings import faults_of
 from genas.space.cost import Cost
 from genas.supernet import initial_weights, initialise
 
@@ -108,7 +108,10 @@ def rank(
         }
         scores.agree(facts, chosen)
         opener = partial(open_scorer, run, config, weights)
-        cost = _Costs(session)
+
+        def cost(genotype: str) -> Cost:
+            return session.cost(session.space.parse(genotype))
+
         outcome = Study(scores, scorer, chosen, genotypes, asked, opener, cost, quiet).run()
         values = opened.values(outcome.genotypes)
         _write_scores(folder, outcome, values)
@@ -142,14 +145,8 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:
     try:
         return StudySettings.model_validate(merged)
     except ValidationError as error:
-        known = ", ".join(flatten(StudySettings().model_dump()))
-        faults = [
-            f"unknown key {'.'.join(map(str, fault['loc']))!r} (known are {known})"
-            if fault["type"] == "extra_forbidden"
-            else f"{'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {message_of(fault)}"
-            for fault in error.errors()
-        ]
-        raise ConfigError(f"the settings of the study are wrong: {'; '.join(faults)}.") from error
+        faults = faults_of(error, flatten(StudySettings().model_dump()))
+        raise ConfigError(f"the settings of the study are wrong: {faults}.") from error
 
 
 def weights_file(run: Path, epoch: int | None, checkpoint: Path | None) -> Path:
@@ -212,16 +209,6 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
     if session.fabric.device.type == "cuda":
         torch.backends.cudnn.benchmark = False
     return Scorer(session.space, scoring, config.seed)
-
-
-class _Costs:
-    """Parameters and MACs by genotype."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def __call__(self, genotype: str) -> Cost:
-        return self.session.cost(self.session.space.parse(genotype))
 
 
 def _config(run: Path, proxy_settings: Sequence[Mapping[str, Any]], device: str | None) -> Config:

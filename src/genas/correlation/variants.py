@@ -21,7 +21,7 @@ from genas.errors import ConfigError
 from genas.proxy import ProxySettings, parse_expression
 from genas.runs import flatten
 from genas.seeding import derive
-from genas.settings import message_of
+from genas.settings import faults_of
 
 COVARIATES = ("loss", "macs")
 """Always ranked: the baselines, and what partial correlations are given."""
@@ -158,13 +158,7 @@ class _Reader:
         try:
             settings = ProxySettings.model_validate(merge(self.base.model_dump(), changes))
         except ValidationError as error:
-            known = ", ".join(flatten(ProxySettings().model_dump()))
-            faults = [
-                f"unknown key {'.'.join(map(str, fault['loc']))!r} (known are {known})"
-                if fault["type"] == "extra_forbidden"
-                else f"{'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {message_of(fault)}"
-                for fault in error.errors()
-            ]
-            raise ConfigError(f"the settings of the variant {name!r} are wrong: {'; '.join(faults)}.") from error
+            faults = faults_of(error, flatten(ProxySettings().model_dump()))
+            raise ConfigError(f"the settings of the variant {name!r} are wrong: {faults}.") from error
         parse_expression(settings.expression)
         return settings

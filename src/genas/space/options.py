@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from genas.errors import ConfigError
-from genas.settings import Settings, message_of
+from genas.settings import Settings, faults_of
 
 Config = TypeVar("Config", bound=Settings)
 
@@ -24,11 +24,5 @@ def validated(name: str, config: type[Config], options: dict[str, Any]) -> Confi
     try:
         return config.model_validate(options)
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            key = ".".join(str(part) for part in fault["loc"]) or "options"
-            if fault["type"] == "extra_forbidden":
-                faults.append(f"unknown option {key!r} (known are {', '.join(config.model_fields)})")
-            else:
-                faults.append(f"{key} is {fault['input']!r}: {message_of(fault)}")
-        raise ConfigError(f"the space {name!r} is configured wrongly: {'; '.join(faults)}.") from error
+        faults = faults_of(error, config.model_fields, "option")
+        raise ConfigError(f"the space {name!r} is configured wrongly: {faults}.") from error
