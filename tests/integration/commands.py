@@ -4,6 +4,22 @@ import sys
 
 from genas.cli import app
 
+FAST = {
+    "space.cells_per_stage": 1,
+    "space.channels": 4,
+    "supernet.epochs": 1,
+    "supernet.batch_size": 64,
+    "search.generations": 2,
+    "search.population": 4,
+    "search.parents": 2,
+    "search.mutations": 1,
+    "search.crossovers": 1,
+    "proxy.evaluation.pictures": 64,
+    "proxy.batchnorm.pictures": 64,
+    "retrain.epochs": 1,
+}
+"""A whole search on digits in seconds; settings by name."""
+
 
 def genas(*arguments):
     """Exit code of one command; output goes to the captured streams."""

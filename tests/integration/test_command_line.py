@@ -6,24 +6,10 @@ import shutil
 import pytest
 import torch
 import yaml
-from commands import genas
+from commands import FAST, genas
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 
-FAST = {
-    "space.cells_per_stage": 1,
-    "space.channels": 4,
-    "supernet.epochs": 1,
-    "supernet.batch_size": 64,
-    "search.generations": 2,
-    "search.population": 4,
-    "search.parents": 2,
-    "search.mutations": 1,
-    "search.crossovers": 1,
-    "proxy.evaluation.pictures": 64,
-    "proxy.batchnorm.pictures": 64,
-    "retrain.epochs": 1,
-}
 SETTINGS = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
 
 

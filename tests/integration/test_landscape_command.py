@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from commands import genas
+from commands import FAST, genas
 
 import genas as genas_package
 from genas.data.base import Normalisation
@@ -18,22 +18,7 @@ from genas.seeding import derive
 from genas.space import open_space
 from genas.strategy import History
 
-SETTINGS = {
-    "space.cells_per_stage": 1,
-    "space.channels": 4,
-    "supernet.epochs": 1,
-    "supernet.batch_size": 64,
-    "search.generations": 2,
-    "search.population": 4,
-    "search.parents": 2,
-    "search.mutations": 1,
-    "search.crossovers": 1,
-    "proxy.evaluation.pictures": 64,
-    "proxy.batchnorm.pictures": 64,
-    "retrain.epochs": 1,
-    "retrain.batch_size": 128,
-    "data.limit": 256,
-}
+SETTINGS = {**FAST, "retrain.batch_size": 128, "data.limit": 256}
 SMALL = ["--pictures", 64, "--directions", 2, "--points", 3, "--contour", 3, "--draws", 2, "--sigmas", "0.01,0.05"]
 FEWER = [*SMALL, "--contour", 0, "--noise", "none"]
 

@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from genas.correlation.variants import Variant
+from genas.database import open_database, writing
 from genas.errors import RunError
 from genas.proxy import ProxySettings
-from genas.runs import explain, flatten
+from genas.runs import flatten
 from genas.space.cost import Cost
 
 _SCHEMA = """
@@ -74,9 +75,7 @@ class Scores:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._db = sqlite3.connect(str(path), isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db = open_database(path)
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise RunError(f"{path} cannot be opened as the history of a study ({error}).") from error
@@ -150,14 +149,9 @@ class Scores:
         return {genotype: Cost(params, macs) for genotype, params, macs in rows}
 
     def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        try:
-            with self._db:
-                self._db.execute("BEGIN")
-                self._db.executemany(statement, rows)
-        except sqlite3.OperationalError as error:
-            if "full" in str(error):
-                raise explain(OSError(28, "no space"), self.path) from error
-            raise RunError(f"{self.path} could not be written ({error}).") from error
+        with writing(self.path), self._db:
+            self._db.execute("BEGIN")
+            self._db.executemany(statement, rows)
 
     def of(self, variant: str, repeat: int = 0) -> dict[str, Scored]:
         """All scores of a variant by genotype."""

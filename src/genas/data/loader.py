@@ -9,6 +9,7 @@ tensor, never from the picture source: relabelling a torchvision `ImageFolder` b
 it yields.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -43,7 +44,40 @@ class PixelStore:
         return self._copies[device]
 
 
-class ResidentImages(LabelledImages):
+class Walked(LabelledImages):
+    """Pictures in an order that is decided before the walk begins."""
+
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device,
+        *,
+        seed: int | None = None,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        start: int = 0,
+        limit: int | None = None,
+        share: Share | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walks through the pictures once; see `LabelledImages.batches`."""
+        order = walk_order(len(self), batch_size, seed, shuffle, augmentation, limit)
+        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start, share)
+
+    @abstractmethod
+    def _walk(
+        self,
+        order: Tensor,
+        batch_size: int,
+        device: torch.device,
+        seed: int | None,
+        augmentation: Augmentation | None,
+        start: int,
+        share: Share | None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of a walk: `order` is [N], the places of the pictures; the rest as in `batches`."""
+
+
+class ResidentImages(Walked):
     """Pictures in memory.
 
     Args:
@@ -80,22 +114,6 @@ class ResidentImages(LabelledImages):
         """The same pictures with another normalisation; the pixels are shared."""
         return ResidentImages(self.store, self.labels, normalisation, self.indices)
 
-    def batches(
-        self,
-        batch_size: int,
-        device: torch.device,
-        *,
-        seed: int | None = None,
-        shuffle: bool = False,
-        augmentation: Augmentation | None = None,
-        start: int = 0,
-        limit: int | None = None,
-        share: Share | None = None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walks through the pictures once; see `LabelledImages.batches`."""
-        order = walk_order(len(self), batch_size, seed, shuffle, augmentation, limit)
-        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start, share)
-
     def _walk(
         self,
         order: Tensor,
@@ -112,11 +130,7 @@ class ResidentImages(LabelledImages):
         mean, std = channel_constants(self.normalisation, self.image_shape[0], device)
         alone = augmentation.per_picture(self.image_shape[1]) if augmentation and augmentation.one_by_one else None
         for first in range(start * batch_size, len(order), batch_size):
-            here: slice | Tensor = slice(first, first + batch_size)
-            part = None
-            if share is not None:
-                part = (share.rows(min(batch_size, len(order) - first)), min(batch_size, len(order) - first))
-                here = (part[0] + first).to(device)
+            here, part = batch_rows(first, batch_size, len(order), share, device)
             pixels = store[places[here]]
             if augmentation is None or seed is None:
                 yield pixels.float().sub_(mean).div_(std), labels[here]
@@ -144,6 +158,28 @@ def _transformed(pixels: Tensor, transform: Transform, seed: int, places: Sequen
     if not len(pixels):
         return pixels
     return torch.stack([seeded(transform, picture, seed, place) for picture, place in zip(pixels, places, strict=True)])
+
+
+def batch_rows(
+    first: int, batch_size: int, count: int, share: Share | None, device: torch.device
+) -> tuple[slice | Tensor, tuple[Tensor, int] | None]:
+    """Where a batch lies in its walk.
+
+    Args:
+        first: place of the batch's first picture.
+        batch_size: pictures per batch.
+        count: pictures of the whole walk.
+        share: this process's rows only; None for all.
+        device: where an index lies.
+
+    Returns:
+        The places of the rows in the walk, and (rows of the batch, size of the batch) where they are a share.
+    """
+    if share is None:
+        return slice(first, first + batch_size), None
+    size = min(batch_size, count - first)
+    rows = share.rows(size)
+    return (rows + first).to(device), (rows, size)
 
 
 def walk_order(

@@ -11,16 +11,16 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from genas.data.augment import Augmentation, centre_crop
-from genas.data.base import LabelledImages, Normalisation
-from genas.data.loader import Transform, channel_constants, checked_labels, seeded, walk_order
+from genas.data.base import Normalisation
+from genas.data.loader import Transform, Walked, batch_rows, channel_constants, checked_labels, seeded
 from genas.data.pictures import PictureSource, to_rgb, worker_count
 from genas.errors import DataError
 from genas.processes import Share
 from genas.seeding import torch_rng
 
 
-class StreamedImages(LabelledImages):
-    """Pictures decoded from disk as they are needed.
+class StreamedImages(Walked):
+    """Pictures decoded from disk as they are needed; a walk ends with a `DataError` that names what cannot be read.
 
     Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation,
     `Augmentation.per_picture` replaces that; the numbers are those of the usual ImageNet recipe.
@@ -69,26 +69,6 @@ class StreamedImages(LabelledImages):
             self.pictures, labels, normalisation or self.normalisation, self.size, indices, self.workers
         )
 
-    def batches(
-        self,
-        batch_size: int,
-        device: torch.device,
-        *,
-        seed: int | None = None,
-        shuffle: bool = False,
-        augmentation: Augmentation | None = None,
-        start: int = 0,
-        limit: int | None = None,
-        share: Share | None = None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walks through the pictures once; see `LabelledImages.batches`.
-
-        Raises:
-            DataError: a picture cannot be read; the error names it.
-        """
-        order = walk_order(len(self), batch_size, seed, shuffle, augmentation, limit)
-        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start, share)
-
     def _walk(
         self,
         order: Tensor,
@@ -115,11 +95,7 @@ class StreamedImages(LabelledImages):
         )
         for number, pixels in enumerate(walk, start):
             first = number * batch_size
-            here: slice | Tensor = slice(first, first + batch_size)
-            part = None
-            if share is not None:
-                part = (share.rows(min(batch_size, len(order) - first)), min(batch_size, len(order) - first))
-                here = (part[0] + first).to(device)
+            here, part = batch_rows(first, batch_size, len(order), share, device)
             if not len(pixels):
                 pixels = pixels.expand(0, 3, self.size, self.size)
             images = pixels.to(device, non_blocking=True).float()

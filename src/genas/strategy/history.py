@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from genas.database import open_database, writing
 from genas.errors import RunError
-from genas.runs import explain
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS architectures (
@@ -84,9 +84,7 @@ class History:
             if readonly:
                 self._db = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)
             else:
-                self._db = sqlite3.connect(str(path), isolation_level=None)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db = open_database(path)
                 self._migrate()
                 self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
@@ -107,29 +105,26 @@ class History:
             RunError: the genotype is known already, or the file cannot be written.
         """
         try:
-            self._db.execute(
-                "INSERT INTO architectures (genotype, generation, origin, parents, failed, score, parts, params, macs, "
-                "seconds, pictures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    record.genotype,
-                    record.generation,
-                    record.origin,
-                    json.dumps(record.parents),
-                    record.failed,
-                    record.score,
-                    json.dumps(record.parts),
-                    record.params,
-                    record.macs,
-                    record.seconds,
-                    record.pictures,
-                ),
-            )
+            with writing(self.path):
+                self._db.execute(
+                    "INSERT INTO architectures (genotype, generation, origin, parents, failed, score, parts, params, "
+                    "macs, seconds, pictures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        record.genotype,
+                        record.generation,
+                        record.origin,
+                        json.dumps(record.parents),
+                        record.failed,
+                        record.score,
+                        json.dumps(record.parts),
+                        record.params,
+                        record.macs,
+                        record.seconds,
+                        record.pictures,
+                    ),
+                )
         except sqlite3.IntegrityError as error:
             raise RunError(f"{record.genotype} is in the history already.") from error
-        except sqlite3.OperationalError as error:
-            if "full" in str(error):
-                raise explain(OSError(28, "no space"), self.path) from error
-            raise RunError(f"{self.path} could not be written ({error}).") from error
 
     def find(self, genotype: str) -> Record | None:
         """The record of a genotype, scored or failed."""

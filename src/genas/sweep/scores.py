@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from genas.database import open_database, writing
 from genas.errors import GenasError, RunError
 from genas.proxy.base import Proxy, Score
 from genas.proxy.combined import checked_score
-from genas.runs import explain
 from genas.space.base import Architecture
 from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, describe
 
@@ -46,9 +46,7 @@ class Scores:
         self.computed: Counter[str] = Counter()
         """Scores that this process computed, by proxy."""
         try:
-            self._db = sqlite3.connect(str(path), isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db = open_database(path)
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise RunError(f"{self.path} cannot be opened as a file of scores ({error}).") from error
@@ -69,14 +67,10 @@ class Scores:
             RunError: the file cannot be written.
         """
         value, terms, failed = (None, {}, found) if isinstance(found, str) else (found.value, found.terms, None)
-        try:
+        with writing(self.path):
             self._db.execute(
                 "INSERT INTO scores VALUES (?, ?, ?, ?, ?)", (proxy, key, value, json.dumps(terms), failed)
             )
-        except sqlite3.OperationalError as error:
-            if "full" in str(error):
-                raise explain(OSError(28, "no space"), self.path) from error
-            raise RunError(f"{self.path} could not be written ({error}).") from error
         self.computed[proxy] += 1
 
     def counts(self) -> dict[str, int]:
