@@ -1,6 +1,5 @@
 """The landscape of a run's architectures, from the run folder to the page: `genas landscape`."""
 
-import hashlib
 import json
 import os
 import re
@@ -33,7 +32,8 @@ from genas.loading import TrainedModel, find_models, load_model
 from genas.progress import Bar
 from genas.proxy import Scoring
 from genas.report.landscape import build_landscape_page
-from genas.runs import RunFolder, write_json
+from genas.report.page import letter
+from genas.runs import RunFolder, digest_of, write_json
 from genas.session import Session, load_config
 from genas.space import Architecture, Network, Space
 
@@ -167,7 +167,7 @@ def _grounds(
     grounds = []
     if paths:
         scorings = _scorings(session.scoring(run), session.splits, settings)
-        digest = _digest(run / "supernet" / "checkpoint.safetensors")
+        digest = digest_of(run / "supernet" / "checkpoint.safetensors")
         grounds = [_of_path(label, scorings, architecture, digest, settings) for label, architecture in paths]
     own_network = [("retrained", str(run))] if retrained else []
     for label, text in [*own_network, *folders]:
@@ -186,7 +186,7 @@ def _all_labelled(grounds: Sequence[Ground]) -> list[Ground]:
     Raises:
         ConfigError: two have the same, and figures could not tell them apart.
     """
-    labels = [ground.label or _letter(number) for number, ground in enumerate(grounds)]
+    labels = [ground.label or letter(number) for number, ground in enumerate(grounds)]
     twice = next((label for place, label in enumerate(labels) if label in labels[:place]), None)
     if twice is not None:
         raise ConfigError(f"two networks are labelled {twice!r}; give one of them another label: LABEL=GENOTYPE.")
@@ -207,10 +207,6 @@ def _labelled(text: str, space: Space) -> tuple[str, str]:
 
 def _exists(text: str) -> bool:
     return os.path.exists(text)  # a genotype may be too long for a path, which Path.exists refuses
-
-
-def _letter(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else str(number + 1)
 
 
 def _scorings(scoring: Scoring, splits: Splits, settings: LandscapeSettings) -> dict[str, Scoring]:
@@ -271,7 +267,7 @@ def _of_trained(label: str, session: Session, run: Path, weights: Path, settings
             network.to(memory_format=torch.channels_last)
         return _site(name, network, _scorings(scoring, splits, settings))
 
-    return Ground(name, label, model.facts.genotype, str(weights), _digest(weights), load)
+    return Ground(name, label, model.facts.genotype, str(weights), digest_of(weights), load)
 
 
 def _check_fit(session: Session, model: TrainedModel, weights: Path) -> None:
@@ -301,11 +297,6 @@ def _normalised(splits: Splits, model: TrainedModel) -> Splits:
         test=changed(splits.test) if splits.test is not None else None,
         normalisation=own,
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
 
 
 def _check_identity(folder: Path, session: Session, grounds: Sequence[Ground], settings: LandscapeSettings) -> None:

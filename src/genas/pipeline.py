@@ -19,7 +19,7 @@ from genas.report.build import build_report
 from genas.retrain import retrain
 from genas.retrain.network import sized
 from genas.runs import write_atomically, write_json
-from genas.session import Session, begin, held
+from genas.session import Session, begun
 from genas.space import Space
 from genas.strategy import History, Record, Search, open_search, run_search
 from genas.supernet import train_supernet
@@ -52,8 +52,7 @@ class Result:
 
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
     """Trains or continues the supernet of a run; returns the checkpoint's path."""
-    session, folder = begin(config, run)
-    with held(folder):
+    with begun(config, run) as session:
         train_supernet(
             run / "supernet",
             session.space,
@@ -91,8 +90,7 @@ def run_pipeline(
     Raises:
         GenasError: see the steps.
     """
-    session, folder = begin(config, run)
-    with held(folder):
+    with begun(config, run) as session:
         if session.fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
         write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())

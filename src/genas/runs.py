@@ -8,6 +8,7 @@ a kill, sees the old file or the new one and nothing between.
 import csv
 import errno
 import fcntl
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -169,12 +170,7 @@ class RunFolder:
         """
         path = self.path / "config.yaml"
         if path.exists():
-            before, now = flatten(complete(read_config(self.path))), flatten(config)
-            changed = [
-                f"{key} (was {before.get(key, 'absent')!r}, now {now.get(key, 'absent')!r})"
-                for key in sorted(before.keys() | now.keys())
-                if before.get(key, "absent") != now.get(key, "absent")
-            ]
+            changed = changes(complete(read_config(self.path)), config)
             if changed:
                 raise RunError(
                     f"{self.path} was begun with another configuration; it differs in {', '.join(changed)}. "
@@ -188,6 +184,22 @@ class RunFolder:
                 "choose another folder with --run."
             )
         write_atomically(path, yaml.safe_dump(dict(config), sort_keys=False).encode())
+
+
+def digest_of(path: Path) -> str:
+    """What tells the content of a file from others: a hash of 24 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two nested configurations, one text for each dotted key."""
+    first, second = flatten(before), flatten(now)
+    return [
+        f"{key} (was {first.get(key, 'absent')!r}, now {second.get(key, 'absent')!r})"
+        for key in sorted(first.keys() | second.keys())
+        if first.get(key, "absent") != second.get(key, "absent")
+    ]
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a configuration names, opened: data, space, device, the run folder, the finished supernet."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,9 @@ def load_config(run: Path) -> Config:
     return Config.model_validate(content)
 
 
-def begin(config: Config, run: Path) -> tuple[Session, AbstractContextManager[RunFolder]]:
-    """Opens the components and the locked, frozen run folder.
+@contextmanager
+def begun(config: Config, run: Path) -> Iterator[Session]:
+    """Opens the components and the locked, frozen run folder, for as long as the context lasts.
 
     A fresh folder is made only after the data are loaded, so that a wrong name or an unreadable picture leaves nothing.
     """
@@ -150,18 +152,13 @@ def begin(config: Config, run: Path) -> tuple[Session, AbstractContextManager[Ru
     if not (run / "config.yaml").exists():
         session.check_limits()
         _ = session.splits
-    folder = RunFolder(run)
-    folder.__enter__()
-    try:
+    with RunFolder(run) as folder:
         folder.freeze(frozen(config, session.fabric, session.space), completed)
         if not (run / "environment.json").exists():
             write_json(run / "environment.json", environment(describe_machine(session.fabric.device)))
         if not (run / "data.json").exists():
             write_json(run / "data.json", describe_data(session.splits))
-    except BaseException:
-        folder.__exit__(None, None, None)
-        raise
-    return session, folder
+        yield session
 
 
 def describe_data(splits: Splits) -> dict[str, Any]:
@@ -177,16 +174,3 @@ def describe_data(splits: Splits) -> dict[str, Any]:
         "std": list(splits.normalisation.std),
         "normalisation": splits.normalisation.source,
     }
-
-
-def held(folder: AbstractContextManager[RunFolder]) -> AbstractContextManager[Any]:
-    """A context that closes an already entered folder."""
-
-    class Held:
-        def __enter__(self) -> None:
-            return None
-
-        def __exit__(self, *what: Any) -> None:
-            folder.__exit__(None, None, None)
-
-    return Held()

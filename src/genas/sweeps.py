@@ -17,7 +17,7 @@ from genas.proxy import Combined, Scoring, open_proxy
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
 from genas.retrain.network import sized
-from genas.runs import RunFolder, flatten, write_csv, write_json
+from genas.runs import RunFolder, changes, digest_of, flatten, write_csv, write_json
 from genas.seeding import python_rng
 from genas.session import Session, load_config
 from genas.space import Architecture
@@ -274,8 +274,7 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
         RunError: the folder was begun otherwise; the differing keys are named.
     """
     config = session.config
-    with (run / "supernet" / "checkpoint.safetensors").open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+    digest = digest_of(run / "supernet" / "checkpoint.safetensors")
     settings = config.model_dump(mode="json", include={"proxy", "search", "retrain"})
     del settings["proxy"]["expression"]
     now = {"expression": template.text, "supernet": digest, "device": session.fabric.device.type, **settings}
@@ -283,12 +282,7 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
     if not path.exists():
         write_json(path, now)
         return
-    first, second = flatten(json.loads(path.read_text(encoding="utf-8"))), flatten(json.loads(json.dumps(now)))
-    changed = [
-        f"{key} (was {first.get(key)!r}, now {second.get(key)!r})"
-        for key in sorted(first.keys() | second.keys())
-        if first.get(key) != second.get(key)
-    ]
+    changed = changes(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(now)))
     if changed:
         raise RunError(f"{folder} was begun with other settings: {', '.join(changed)}; choose another --name.")
 

@@ -1,10 +1,12 @@
 """The report's charts, drawn by matplotlib as SVG."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from genas.report.data import Candidate, CorruptionCurve, NoiseCurve, Progress, TrainingCurve
+from genas.runs import write_atomically
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#2763b8", "#c2701a", "#2b8a5a", "#8a93a3", "#7b4bb7"
 _STYLE: Any = {
@@ -62,6 +64,13 @@ def painted(
     if "svg" in files:
         files["svg"] = files["svg"][files["svg"].index(b"<svg") :]
     return files
+
+
+def write_figures(folder: Path, drawn: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Writes what `painted` gave, by file name without suffix, into ``figures/`` of a folder."""
+    for name, files in drawn.items():
+        for suffix, file in files.items():
+            write_atomically(folder / "figures" / f"{name}.{suffix}", file)
 
 
 def _draw(paint: Callable[[Any], None], size: tuple[float, float] = (4.7, 3.1)) -> str:

@@ -1,6 +1,5 @@
 """The page and the figures of a landscape, from the file of points and ``landscape.json`` of its folder."""
 
-import base64
 import datetime
 import json
 from collections.abc import Mapping, Sequence
@@ -12,10 +11,10 @@ from genas.landscape.points import Points
 from genas.landscape.settings import LandscapeSettings
 from genas.landscape.summary import line_losses, noise_losses, plane_losses, quantiles
 from genas.landscape.walk import grid
-from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationTable
+from genas.report.figures import write_figures
 from genas.report.landscape_figures import Band, Plane, bands, contours, surfaces
-from genas.report.page import environment, number, percent
+from genas.report.page import cell_pictures, embedded, environment, number, percent
 from genas.runs import write_atomically
 
 Result = Mapping[str, Any]
@@ -52,9 +51,7 @@ def build_landscape_page(folder: Path, points: Points, settings: LandscapeSettin
     content = json.loads((folder / "landscape.json").read_text(encoding="utf-8"))
     networks = {row["name"]: row for row in content["networks"]}
     drawn = draw(points, {name: row["label"] for name, row in networks.items()}, settings)
-    for name, files in drawn.items():
-        for suffix, file in files.items():
-            write_atomically(folder / "figures" / f"{name}.{suffix}", file)
+    write_figures(folder, drawn)
     page = environment().get_template("landscape_page.html.j2")
     html = page.render(
         title=f"Loss landscape in {Path(content['run']).name}",
@@ -137,7 +134,7 @@ def _sections(drawn: Mapping[str, Mapping[str, bytes]], settings: LandscapeSetti
     sections = []
     for kind, (title, remark) in texts.items():
         pictures = tuple(
-            (_uri(drawn[f"{kind}-{data}"]["svg"]), f"{title}: {data} loss")
+            (embedded(drawn[f"{kind}-{data}"]["svg"].decode()), f"{title}: {data} loss")
             for data in settings.data
             if f"{kind}-{data}" in drawn
         )
@@ -227,12 +224,5 @@ def _network(row: Result) -> dict[str, Any]:
     remark = "at the weights that the supernet gives it"
     if row["weights"] != "supernet":
         remark = f"trained on its own: {row['weights']}; the validation pictures were among its training pictures"
-    cells = [
-        (_uri(draw_cell(graph).encode()), f"{graph.title} of {row['label']}: nodes on a line, operations as arcs")
-        for graph in cell_graphs(row["genotype"])
-    ]
+    cells = cell_pictures(row["genotype"], row["label"])
     return {"label": row["label"], "remark": remark, "genotype": row["genotype"], "cells": cells}
-
-
-def _uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from genas.report import figures
-from genas.report.cell_drawing import draw_cell
+from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationData, ReportData
 
 
@@ -122,6 +122,19 @@ def _alt(title: str) -> str:
 def embedded(svg: str) -> str:
     """The address of a picture that lies in the page itself."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def cell_pictures(genotype: str, owner: str) -> list[tuple[str, str]]:
+    """The cells of an architecture: address of each picture, and a text for those who do not see it."""
+    return [
+        (embedded(draw_cell(graph)), f"{graph.title} of {owner}: nodes on a line, operations as arcs")
+        for graph in cell_graphs(genotype)
+    ]
+
+
+def letter(place: int) -> str:
+    """A to Z, then numbers from 27."""
+    return chr(ord("A") + place) if place < 26 else str(place + 1)
 
 
 def _parts(parts: dict[str, Any]) -> list[tuple[str, str]]:

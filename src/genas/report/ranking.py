@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from genas.correlation.measures import mean_of_ranks
 from genas.report.data import EvaluationTable
 from genas.report.page import embedded, environment, number
 from genas.report.ranking_figures import Bar, Chart, bars, matrix, scatter
@@ -98,7 +101,7 @@ def charts(content: Content, rows: Sequence[Mapping[str, str]]) -> dict[str, Cha
             found[f"partial-{slug(column)}"] = bars(partial, f"partial tau (line: {level} % interval)")
         for name, _ in entries:
             pairs = [(float(row[name]), float(row[f"true:{column}"])) for row in rows if row[name] != ""]
-            ranks = _ranks([score for score, _ in pairs])
+            ranks = (100 * mean_of_ranks([np.array([score for score, _ in pairs])])).tolist()
             found[f"scatter-{slug(column)}--{slug(name)}"] = scatter(ranks, [truth for _, truth in pairs], name, column)
     mutual = content["mutual"]
     found["mutual-tau"] = matrix(mutual["names"], mutual["tau"])
@@ -232,21 +235,6 @@ def _bar(name: str, figure: Content) -> Bar:
 
 def _variant(one: Content) -> Content:
     return {key: one[key] for key in ("kind", "members", "settings", "last_failure") if one[key]}
-
-
-def _ranks(scores: Sequence[float]) -> list[float]:
-    """Ascending mid-ranks in percent."""
-    order = sorted(range(len(scores)), key=scores.__getitem__)
-    ranks = [0.0] * len(scores)
-    start = 0
-    while start < len(order):
-        end = start
-        while end < len(order) and scores[order[end]] == scores[order[start]]:
-            end += 1
-        for place in order[start:end]:
-            ranks[place] = 100 * (start + end + 1) / 2 / len(scores)
-        start = end
-    return ranks
 
 
 def slug(name: str) -> str:

@@ -1,16 +1,14 @@
 """The page of a sweep, from ``sweep.json`` of its folder."""
 
-import base64
 import datetime
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationTable
-from genas.report.figures import BLUE, GREY, ORANGE, painted
-from genas.report.page import count, environment, percent
+from genas.report.figures import BLUE, GREY, ORANGE, painted, write_figures
+from genas.report.page import cell_pictures, count, embedded, environment, letter, percent
 from genas.runs import write_atomically
 
 Row = Mapping[str, Any]
@@ -21,9 +19,7 @@ def build_sweep_page(folder: Path) -> Path:
     """Writes ``sweep.html`` and ``figures/`` beside ``sweep.json``; returns the page's path."""
     content = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
     drawn = draw(content)
-    for name, files in drawn.items():
-        for suffix, file in files.items():
-            write_atomically(folder / "figures" / f"{name}.{suffix}", file)
+    write_figures(folder, drawn)
     html = (
         environment()
         .get_template("sweep_page.html.j2")
@@ -31,7 +27,7 @@ def build_sweep_page(folder: Path) -> Path:
             title=f"{content['expression']}: the share of {content['swept']}",
             created=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
             facts=_facts(content),
-            pictures=[(_uri(files["svg"]), _ALT[name]) for name, files in drawn.items()],
+            pictures=[(embedded(files["svg"].decode()), _ALT[name]) for name, files in drawn.items()],
             table=_table(content),
             winners=_winners(content),
         )
@@ -157,20 +153,19 @@ def _share(value: float) -> str:
 def _letters(content: Row) -> dict[str, str]:
     """A letter for each winner; weights with the same winner have the same letter."""
     winners = dict.fromkeys(row["genotype"] for row in content["weights"])
-    return {genotype: chr(ord("A") + place) if place < 26 else str(place + 1) for place, genotype in enumerate(winners)}
+    return {genotype: letter(place) for place, genotype in enumerate(winners)}
 
 
 def _winners(content: Row) -> list[dict[str, Any]]:
     found = []
-    for genotype, letter in _letters(content).items():
+    for genotype, name in _letters(content).items():
         weights = [f"{row['weight']:g}" for row in content["weights"] if row["genotype"] == genotype]
-        cells = [
-            (_uri(draw_cell(graph).encode()), f"{graph.title} of {letter}: nodes on a line, operations as arcs")
-            for graph in cell_graphs(genotype)
-        ]
-        found.append({"letter": letter, "weights": ", ".join(weights), "genotype": genotype, "cells": cells})
+        found.append(
+            {
+                "letter": name,
+                "weights": ", ".join(weights),
+                "genotype": genotype,
+                "cells": cell_pictures(genotype, name),
+            }
+        )
     return found
-
-
-def _uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

@@ -173,9 +173,13 @@ class Race:
         self._risked = 0.0  # sum of the risks of those stopped in this race
         # Not what is on disk says who is whole: a killed race may have been further than this one is.
         self._leaders = set()
-        before = [(holder, self._rows(holder, self.total)) for holder in holders]
+        before = [(holder, self._holder(holder)) for holder in holders]
         lean = [rows for other in others if (rows := self.statistics.rows(self.key(other), self.total)) is not None]
-        count = 0
+
+        def decided() -> None:
+            if tick is not None:
+                tick(len(outcomes))
+
         for number, part in enumerate(self.parts):
             count = min(part.stop * self.batch_size, self.total)
             for architecture in list(active):
@@ -183,20 +187,18 @@ class Race:
                 if failed is not None:
                     outcomes[architecture.genotype] = Outcome(None, None, failed)
                     active.remove(architecture)
-                if tick is not None:
-                    tick(len(outcomes))
+                decided()
             if part.stop * self.batch_size < self.total and len(active) + len(holders) > self.keep:
                 if number == 0 and not holders:
-                    self._complete_leaders(active, count, outcomes, tick)
+                    self._complete_leaders(active, count, outcomes, decided)
                 for architecture, score in self._stopped(active, before, lean, count, (name, number)):
                     outcomes[architecture.genotype] = Outcome(score, count)
                     active.remove(architecture)
-                    if tick is not None:
-                        tick(len(outcomes))
+                    decided()
         for architecture in active:
-            rows = self.statistics.rows(self.key(architecture), self.total)
-            assert rows is not None
-            outcomes[architecture.genotype] = self._scored(architecture, rows.mean(0), None)
+            outcomes[architecture.genotype] = self._scored(
+                architecture, self._seen(architecture, self.total).mean(0), None
+            )
         return outcomes
 
     def _scored(self, architecture: Architecture, means: Tensor, pictures: int | None) -> Outcome:
@@ -221,40 +223,34 @@ class Race:
             return "GenasError: a picture's loss is not finite"
         return None
 
-    def _rows(self, architecture: Architecture, count: int) -> Tensor:
+    def _complete(self, architecture: Architecture, tick: Callable[[], None] = lambda: None) -> str | None:
+        """Shows an architecture all pictures; gives the reason where it fails. `tick` is called after every part."""
+        for part in self.parts:
+            failed = self._advance(architecture, part, min(part.stop * self.batch_size, self.total))
+            tick()
+            if failed is not None:
+                return failed
+        return None
+
+    def _holder(self, architecture: Architecture) -> Tensor:
         """All rows of an architecture scored earlier; evaluated again where the files are gone."""
-        rows = self.statistics.rows(self.key(architecture), count)
-        if rows is None:
-            for part in self.parts:
-                self._advance(architecture, part, min(part.stop * self.batch_size, self.total))
-            rows = self.statistics.rows(self.key(architecture), count)
-        assert rows is not None
-        return rows
+        if self.statistics.rows(self.key(architecture), self.total) is None:
+            self._complete(architecture)
+        return self._seen(architecture, self.total)
 
     def _complete_leaders(
-        self,
-        active: list[Architecture],
-        count: int,
-        outcomes: dict[str, Outcome],
-        tick: Callable[[int], None] | None,
+        self, active: list[Architecture], count: int, outcomes: dict[str, Outcome], tick: Callable[[], None]
     ) -> None:
         """Shows all pictures to the better half of those that would be kept by now."""
-        scored = [(self._scored(one, self._seen(one, count).mean(0), count), one) for one in active]
-        values = [
-            (-outcome.score.value, place) for place, (outcome, _) in enumerate(scored) if outcome.score is not None
-        ]
-        for _, place in sorted(values)[: max(self.keep // 2, 1)]:
-            leader = scored[place][1]
-            for part in self.parts:
-                failed = self._advance(leader, part, min(part.stop * self.batch_size, self.total))
-                if tick is not None:
-                    tick(len(outcomes))
-                if failed is not None:
-                    outcomes[leader.genotype] = Outcome(None, None, failed)
-                    active.remove(leader)
-                    break
-            else:
+        scored = [self._scored(one, self._seen(one, count).mean(0), count).score for one in active]
+        order = sorted((-score.value, place) for place, score in enumerate(scored) if score is not None)
+        for leader in [active[place] for _, place in order[: max(self.keep // 2, 1)]]:
+            failed = self._complete(leader, tick)
+            if failed is None:
                 self._leaders.add(leader.genotype)
+            else:
+                outcomes[leader.genotype] = Outcome(None, None, failed)
+                active.remove(leader)
 
     def _seen(self, architecture: Architecture, count: int) -> Tensor:
         rows = self.statistics.rows(self.key(architecture), count)
