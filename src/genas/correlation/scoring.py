@@ -86,7 +86,7 @@ class Scorer:
     """
 
     def __init__(self, space: Space, open_scoring: OpenScoring, seed: int) -> None:
-        self.space, self._open_scoring, self._seed = space, open_scoring, seed
+        self.space, self.open_scoring, self._seed = space, open_scoring, seed
         self._scorings: dict[str, TimedScoring] = {}
         self._proxies: dict[tuple[str, int], tuple[Proxy, TimedScoring, str]] = {}
 
@@ -131,7 +131,7 @@ class Scorer:
             settings = variant.proxy_settings
             place = f"{seed} {settings.batchnorm.model_dump_json()} {settings.evaluation.model_dump_json()}"
             if place not in self._scorings:
-                self._scorings[place] = self._open_scoring(settings, seed)
+                self._scorings[place] = self.open_scoring(settings, seed)
             alike = settings.model_dump(mode="json", exclude={"expression": True, "flatness": {"alpha"}})
             scoring = self._scorings[place]
             self._proxies[key] = (open_proxy(scoring, settings), scoring, f"{seed} {alike}")
