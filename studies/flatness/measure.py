@@ -52,6 +52,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--architectures", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the draw of architectures, as in genas rank")
+    parser.add_argument("--epoch", type=int, help="weights kept after that epoch; otherwise the finished supernet")
     parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
@@ -102,7 +103,7 @@ class Half:
 def main() -> None:
     given = options()
     config = load_config(given.run)
-    scorer = open_scorer(given.run, config, weights_file(given.run, None, None))
+    scorer = open_scorer(given.run, config, weights_file(given.run, given.epoch, None))
     table = open_table(given.table, scorer.space, None, None)
     halves = [Half(given, scorer.open_scoring, number) for number in (0, 1)]
     done = set()
