@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[dict, tuple[float, ...], int]] = {  # settings, sizes, sh
 CURVATURE = {
     f"{name}, {form}, {parameters}": {
         "expression": name,
-        "curvature": {"form": form, "parameters": parameters, "probes": 4},
+        "curvature": {"form": form, "parameters": parameters, "probes": 2},
     }
     for name in ("sharpness", "hessian-trace", "gradient-norm")
     for form in ("plain", "scaled")
