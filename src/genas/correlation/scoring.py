@@ -23,7 +23,7 @@ from genas.correlation.variants import Variant, repetition
 from genas.errors import RunError
 from genas.proxy import Combined, Proxy, ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxy.base import as_score
-from genas.proxy.combined import finite
+from genas.proxy.expression import finite
 from genas.space.base import Architecture, Network, Space
 from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, describe
 

@@ -3,8 +3,10 @@
 from genas.proxy.accuracy import Accuracy, Loss
 from genas.proxy.angle import Angle, AngleSettings
 from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, WithoutPictures
-from genas.proxy.combined import KNOWN, Combined, ProxySettings, checked_score, open_proxy, parse_expression
+from genas.proxy.combined import Combined
+from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings
+from genas.proxy.expression import KNOWN, ProxySettings, checked_score, open_proxy, parse_expression
 from genas.proxy.flatness import Flatness, FlatnessSettings, flatness_terms
 from genas.proxy.zero_cost import ZeroCostSettings
 
@@ -15,6 +17,8 @@ __all__ = [
     "AngleSettings",
     "BatchNormSettings",
     "Combined",
+    "Consensus",
+    "ConsensusSettings",
     "CurvatureSettings",
     "EvaluationSettings",
     "Flatness",

@@ -1,172 +1,17 @@
-"""Weighted sums of proxies, written as in ``angle + 16*flatness``.
+"""Weighted sums of proxies.
 
 Each part enters normalised as published (methods.md 4.3): angle / pi, flatness / sigma_1 (so that a weight w means
 gamma = w / sigma_1), accuracy and loss as they are. Counts and synflow, which differ by factors, enter as logarithms,
 the others as they are. The share of a part is its absolute contribution over the sum of all absolute contributions.
-
-Some names have a hyphen, which is an operator too. The longest known name wins: ``loss - jacob-cov`` has two parts,
-with and without blanks, because no known name joined to another by a hyphen makes a known name (tested).
 """
 
-import difflib
-import importlib
 import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from genas.errors import ConfigError, GenasError
-from genas.proxy.accuracy import Accuracy, Loss
-from genas.proxy.angle import Angle, AngleSettings
-from genas.proxy.base import (
-    BatchNormSettings,
-    EvaluationSettings,
-    Proxy,
-    Score,
-    Scoring,
-    WithoutPictures,
-    as_score,
-)
-from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
-from genas.proxy.flatness import Flatness, FlatnessSettings
-from genas.proxy.zero_cost import GradNorm, JacobCov, Macs, Naswot, Params, Snip, SynFlow, ZeroCostSettings
-from genas.settings import Settings
+from genas.proxy.base import Proxy, Score, Scoring, WithoutPictures, as_score
 from genas.space.base import Architecture
-
-
-class ProxySettings(Settings):
-    """Which proxy scores, and how."""
-
-    expression: str = "flatness"
-    """A proxy's name, or a weighted sum such as ``angle + 16*flatness``."""
-    flatness: FlatnessSettings = Field(default_factory=FlatnessSettings)
-    """The flatness measure."""
-    angle: AngleSettings = Field(default_factory=AngleSettings)
-    """The angle."""
-    curvature: CurvatureSettings = Field(default_factory=CurvatureSettings)
-    """Sharpness, curvature and the like."""
-    zero_cost: ZeroCostSettings = Field(default_factory=ZeroCostSettings)
-    """The proxies that need no training."""
-    batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)
-    """Recalibration of batch norm."""
-    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
-    """Pictures that scores are computed on."""
-
-
-FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
-    "flatness": lambda scoring, settings: Flatness(scoring, settings.flatness),
-    "angle": lambda scoring, settings: Angle(scoring, settings.angle),
-    "accuracy": lambda scoring, settings: Accuracy(scoring),
-    "loss": lambda scoring, settings: Loss(scoring),
-    "sharpness": lambda scoring, settings: Sharpness(scoring, settings.curvature),
-    "hessian-trace": lambda scoring, settings: HessianTrace(scoring, settings.curvature),
-    "gradient-norm": lambda scoring, settings: GradientNorm(scoring, settings.curvature),
-    "neighbour-flatness": lambda scoring, settings: NeighbourFlatness(scoring, settings.curvature, settings.flatness),
-    "params": lambda scoring, settings: Params(scoring),
-    "macs": lambda scoring, settings: Macs(scoring),
-    "synflow": lambda scoring, settings: SynFlow(scoring, settings.zero_cost),
-    "naswot": lambda scoring, settings: Naswot(scoring, settings.zero_cost),
-    "jacob-cov": lambda scoring, settings: JacobCov(scoring, settings.zero_cost),
-    "grad-norm": lambda scoring, settings: GradNorm(scoring, settings.zero_cost),
-    "snip": lambda scoring, settings: Snip(scoring, settings.zero_cost),
-}
-KNOWN = tuple(FACTORIES)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One summand: a weight and a proxy's name."""
-
-    weight: float
-    name: str
-
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][\w.:-]*)|(?P<sign>[+*-]))"
-)
-
-
-def parse_expression(text: str) -> tuple[Part, ...]:
-    """Reads ``[weight *] name {+|- [weight *] name}``.
-
-    Raises:
-        ConfigError: malformed, with the place, or an unknown proxy.
-    """
-    tokens: list[tuple[str, str, int]] = []
-    at = 0
-    text = text.rstrip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise _wrong(text, at, "a weight, a proxy's name, '+', '-' or '*'")
-        kind = match.lastgroup or ""
-        value = match.group(kind)
-        if kind == "name":
-            value = _name(value)
-        tokens.append((kind, value, match.start(kind)))
-        at = match.start(kind) + len(value)
-    parts: list[Part] = []
-    position = 0
-
-    def take(kind: str, value: str | None = None) -> str | None:
-        nonlocal position
-        if position < len(tokens) and tokens[position][0] == kind and value in (None, tokens[position][1]):
-            position += 1
-            return tokens[position - 1][1]
-        return None
-
-    def place() -> int:
-        return tokens[position][2] if position < len(tokens) else len(text)
-
-    while position < len(tokens) or not parts:
-        sign = 1.0
-        if take("sign", "-"):
-            sign = -1.0
-        elif parts and not take("sign", "+"):
-            raise _wrong(text, place(), "'+' or '-'")
-        number = take("number")
-        if number is not None and not take("sign", "*"):
-            raise _wrong(text, place(), "'*' after the weight")
-        name = take("name")
-        if name is None:
-            raise _wrong(text, place(), "the name of a proxy")
-        weight = sign * float(number if number is not None else 1)
-        if weight == 0:
-            raise ConfigError(f"proxy expression {text!r}: the weight of {name!r} is 0; leave it out.")
-        if name == "w" and take("sign", "*"):
-            raise ConfigError(
-                f"proxy expression {text!r}: w has no value here; write a number in its place, or compare several "
-                f"with: genas sweep RUN --proxy {text!r} --weights 0,1,4,16"
-            )
-        if ":" not in name and name not in KNOWN:
-            close = difflib.get_close_matches(name, KNOWN, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"unknown proxy {name!r}; known are {', '.join(KNOWN)} and package.module:Name.{hint}")
-        parts.append(Part(weight, name))
-    names = [part.name for part in parts]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"proxy expression {text!r} names a proxy twice; write one term with the summed weight.")
-    return tuple(parts)
-
-
-def _name(run: str) -> str:
-    """The proxy's name that `run`, letters and hyphens without blanks, begins with."""
-    hyphens = [place for place, letter in enumerate(run) if letter == "-"]
-    for end in (len(run), *reversed(hyphens)):
-        if run[:end] in FACTORIES:
-            return run[:end]
-    # no identifier has a hyphen; a module may, as the name of its file
-    after = [place for place in hyphens if ":" in run[:place]]
-    return run[: after[0]] if after else run
-
-
-def _wrong(text: str, at: int, wanted: str) -> ConfigError:
-    came = repr(text[at:]) if at < len(text) else "the end"
-    return ConfigError(f"proxy expression {text!r}, character {at + 1}: {came} came, {wanted} was wanted.")
 
 
 class Combined(Proxy):
@@ -183,7 +28,12 @@ class Combined(Proxy):
         """Terms: per part its value, normalised value, weight, contribution, share and its own terms."""
         if self.raceable:
             return self.whole_score(architecture)
-        return self._sum([(weight, proxy, as_score(proxy.score(architecture))) for weight, proxy in self.parts])
+        return self._sum([as_score(proxy.score(architecture)) for _, proxy in self.parts])
+
+    @property
+    def weights(self) -> list[float]:
+        """What each part's normalised value is multiplied by."""
+        return [weight for weight, _ in self.parts]
 
     @property
     def raceable(self) -> bool:
@@ -209,93 +59,34 @@ class Combined(Proxy):
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
         """As `score`."""
         split = torch.split(means, self._widths)
-        return self._sum(
-            [
-                (weight, proxy, as_score(proxy.score_of_means(architecture, part)))
-                for (weight, proxy), part in zip(self.parts, split, strict=True)
-            ]
-        )
+        pairs = zip(self.parts, split, strict=True)
+        return self._sum([as_score(proxy.score_of_means(architecture, part)) for (_, proxy), part in pairs])
 
     def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
         """The weighted sums of the parts' normalised values."""
         total = torch.zeros(len(means), dtype=torch.float64)
-        for (weight, proxy), part in zip(self.parts, torch.split(means, self._widths, 1), strict=True):
+        split = torch.split(means, self._widths, 1)
+        for (_, proxy), weight, part in zip(self.parts, self.weights, split, strict=True):
             values = proxy.values_of_means(architecture, part)
             normalised = [proxy.normalised(Score(value)) for value in values.tolist()]
             total += weight * torch.tensor(normalised, dtype=torch.float64)
         return total
 
-    def _sum(self, scores: list[tuple[float, Proxy, Score]]) -> Score:
-        contributions = [weight * proxy.normalised(score) for weight, proxy, score in scores]
-        whole = sum(abs(value) for value in contributions)
+    def _sum(self, scores: list[Score]) -> Score:
+        rows = [
+            (proxy, score, proxy.normalised(score), weight)
+            for (_, proxy), score, weight in zip(self.parts, scores, self.weights, strict=True)
+        ]
+        whole = sum(abs(weight * normalised) for _, _, normalised, weight in rows)
         terms = {
             proxy.name: {
                 "value": score.value,
-                "normalised": proxy.normalised(score),
+                "normalised": normalised,
                 "weight": weight,
-                "contribution": contribution,
-                "share": abs(contribution) / whole if whole > 0 else 0.0,
+                "contribution": weight * normalised,
+                "share": abs(weight * normalised) / whole if whole > 0 else 0.0,
                 **score.terms,
             }
-            for (weight, proxy, score), contribution in zip(scores, contributions, strict=True)
+            for proxy, score, normalised, weight in rows
         }
-        return Score(math.fsum(contributions), terms)
-
-
-def import_object(name: str, kind: type) -> type:
-    """The class ``package.module:Name``, which must be a subclass of `kind`.
-
-    Raises:
-        ConfigError: it cannot be imported or is something else.
-    """
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"{name!r}: the module {module_name!r} cannot be imported ({error}).") from error
-    found = getattr(module, attribute, None)
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        raise ConfigError(f"{name!r} is not a subclass of genas.{kind.__name__}.")
-    return found
-
-
-def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
-    """The proxy that `settings` describe. A single name with weight 1 gives that proxy itself, not normalised.
-
-    Raises:
-        ConfigError: a malformed expression or an unknown name.
-    """
-
-    def one(name: str) -> Proxy:
-        if name in FACTORIES:
-            return FACTORIES[name](scoring, settings)
-        proxy = import_object(name, Proxy)(scoring)
-        assert isinstance(proxy, Proxy)
-        if proxy.name == Proxy.name:
-            proxy.name = name
-        return proxy
-
-    parts = parse_expression(settings.expression)
-    if len(parts) == 1 and parts[0].weight == 1:
-        return one(parts[0].name)
-    return Combined(scoring, tuple((part.weight, one(part.name)) for part in parts))
-
-
-def checked_score(proxy: Proxy, architecture: Architecture) -> Score:
-    """The score of `architecture`, refused unless finite.
-
-    Raises:
-        GenasError: the score is not a finite number.
-    """
-    return finite(as_score(proxy.score(architecture)))
-
-
-def finite(score: Score) -> Score:
-    """The score itself.
-
-    Raises:
-        GenasError: it is not a finite number.
-    """
-    if not math.isfinite(score.value):
-        raise GenasError(f"the score is {score.value}")
-    return score
+        return Score(math.fsum(weight * normalised for _, _, normalised, weight in rows), terms)

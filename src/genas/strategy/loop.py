@@ -13,7 +13,7 @@ from genas.errors import SearchError
 from genas.interrupt import StopRequest
 from genas.progress import Bar
 from genas.proxy.base import Proxy
-from genas.proxy.combined import checked_score
+from genas.proxy.expression import checked_score
 from genas.seeding import python_rng
 from genas.space.base import Architecture, Space
 from genas.space.cost import Cost

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable
 
 from genas.errors import ConfigError
-from genas.proxy.combined import import_object
+from genas.proxy.expression import import_object
 from genas.space.base import Architecture, Space
 from genas.strategy.base import Search, SearchSettings
 from genas.strategy.evolution import Evolution

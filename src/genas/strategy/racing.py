@@ -35,7 +35,7 @@ from torch import Tensor
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import DataError, Interrupted, RunError
 from genas.proxy.base import Proxy, Score
-from genas.proxy.combined import finite
+from genas.proxy.expression import finite
 from genas.seeding import torch_rng
 from genas.space.base import Architecture
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genas.errors import ConfigError
-from genas.proxy.combined import Part, parse_expression
+from genas.proxy.expression import Part, parse_expression
 
 DIGITS = 4  # significant digits of a weight that was found: it names a folder, and is used as it is written
 

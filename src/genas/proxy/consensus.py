@@ -1,0 +1,107 @@
+"""A sum in which several proxies have an equal say, whatever their units.
+
+    consensus(a) = sum_i n_i(a) / q_i
+
+n_i is the i-th proxy's normalised value (`genas.proxy.combined`) and q_i its interquartile range over a few
+architectures that the run's seed draws from the space. Nothing is fitted: the scales come from the scores alone, no
+true accuracy is looked at. Sums of scaled values, unlike sums of ranks, need no population, so that a search can ask
+for the score of one architecture, and they still tell apart the best, which have all passed the reference. Quartiles,
+because a single architecture that no signal passes through would otherwise decide the scale.
+
+Which proxies take part by default, and the evidence: studies/ranking.
+"""
+
+import math
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from genas.errors import GenasError
+from genas.proxy.base import Proxy, Score, Scoring, as_score
+from genas.proxy.combined import Combined
+from genas.seeding import python_rng
+from genas.settings import Settings
+from genas.space.base import Architecture
+
+LEAST = 8  # architectures of the reference that all proxies must have scored
+REFERENCE_PICTURES = 1000  # validation pictures that they are scored on, where a proxy looks at any
+
+
+class ConsensusSettings(Settings):
+    """The consensus of several proxies."""
+
+    members: tuple[str, ...] = ("loss", "macs", "naswot", "jacob-cov")
+    """Proxies that have an equal say. genas's own choice (studies/ranking)."""
+    reference: int = Field(32, ge=LEAST)
+    """Random architectures from which the scale of each proxy is taken. genas's own."""
+
+    @field_validator("members")
+    @classmethod
+    def _several(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) < 2:
+            raise ValueError("a consensus needs at least two proxies")
+        if len(set(value)) < len(value):
+            raise ValueError("a proxy is named twice")
+        if "consensus" in value:
+            raise ValueError("consensus cannot be a part of itself")
+        return value
+
+
+class Consensus(Combined):
+    """Several proxies, each in units of its interquartile range over random architectures.
+
+    Args:
+        scoring: the trained supernet and the data.
+        members: the proxies.
+        settings: how many architectures the scales are taken from.
+    """
+
+    name = "consensus"
+
+    def __init__(self, scoring: Scoring, members: tuple[Proxy, ...], settings: ConsensusSettings | None = None) -> None:
+        super().__init__(scoring, tuple((1.0, member) for member in members))
+        self.settings = settings or ConsensusSettings()
+        self._members = members
+
+    @property
+    def weights(self) -> list[float]:
+        """1 / q_i of each member, in order; computed at the first score."""
+        return self._weights
+
+    @cached_property
+    def _weights(self) -> list[float]:
+        rng = python_rng(self.scoring.seed, "proxy.consensus")
+        rows = []
+        for _ in range(self.settings.reference):
+            architecture = self.scoring.space.sample(rng)
+            try:
+                row = [member.normalised(_quick_score(member, architecture)) for member in self._members]
+            except GenasError:
+                continue
+            if all(math.isfinite(value) for value in row):
+                rows.append(row)
+        if len(rows) < LEAST:
+            raise GenasError(
+                f"consensus: only {len(rows)} of {self.settings.reference} random architectures could be scored by "
+                f"all of {', '.join(member.name for member in self._members)}; at least {LEAST} are needed"
+            )
+        return [_inverse_scale(column) for column in np.array(rows).T]
+
+
+def _quick_score(member: Proxy, architecture: Architecture) -> Score:
+    """The score of a random architecture, from a part of the pictures where the proxy allows it."""
+    if not member.raceable:
+        return as_score(member.score(architecture))
+    scoring = member.scoring
+    pictures = min(REFERENCE_PICTURES, scoring.validation_count)
+    batches = slice(0, -(-pictures // scoring.evaluation.batch_size))
+    return as_score(member.score_of_means(architecture, member.statistics(architecture, batches).mean(0)))
+
+
+def _inverse_scale(values: NDArray[np.float64]) -> float:
+    """1 / interquartile range; the standard deviation where half of the values are alike, 0 where all are."""
+    low, high = np.percentile(values, [25, 75])
+    scale = float(high - low) or float(values.std())
+    return 1 / scale if scale > 0 else 0.0

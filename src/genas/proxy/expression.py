@@ -1,0 +1,240 @@
+"""What `proxy.expression` means: the name of a proxy, or a weighted sum as in ``angle + 16*flatness``.
+
+Some names have a hyphen, which is an operator too. The longest known name wins: ``loss - jacob-cov`` has two parts,
+with and without blanks, because no known name joined to another by a hyphen makes a known name (tested).
+"""
+
+import difflib
+import importlib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from genas.errors import ConfigError, GenasError
+from genas.proxy.accuracy import Accuracy, Loss
+from genas.proxy.angle import Angle, AngleSettings
+from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, as_score
+from genas.proxy.combined import Combined
+from genas.proxy.consensus import Consensus, ConsensusSettings
+from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
+from genas.proxy.flatness import Flatness, FlatnessSettings
+from genas.proxy.zero_cost import GradNorm, JacobCov, Macs, Naswot, Params, Snip, SynFlow, ZeroCostSettings
+from genas.settings import Settings
+from genas.space.base import Architecture
+
+
+class ProxySettings(Settings):
+    """Which proxy scores, and how."""
+
+    expression: str = "flatness"
+    """A proxy's name, or a weighted sum such as ``angle + 16*flatness``."""
+    flatness: FlatnessSettings = Field(default_factory=FlatnessSettings)
+    """The flatness measure."""
+    angle: AngleSettings = Field(default_factory=AngleSettings)
+    """The angle."""
+    curvature: CurvatureSettings = Field(default_factory=CurvatureSettings)
+    """Sharpness, curvature and the like."""
+    zero_cost: ZeroCostSettings = Field(default_factory=ZeroCostSettings)
+    """The proxies that need no training."""
+    consensus: ConsensusSettings = Field(default_factory=ConsensusSettings)
+    """The consensus of several proxies."""
+    batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)
+    """Recalibration of batch norm."""
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    """Pictures that scores are computed on."""
+
+    @model_validator(mode="after")
+    def _known_members(self) -> Self:
+        for name in self.consensus.members:
+            try:
+                known(name)
+            except ConfigError as error:
+                raise ValueError(f"consensus.members: {error}") from error
+        return self
+
+
+FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
+    "flatness": lambda scoring, settings: Flatness(scoring, settings.flatness),
+    "angle": lambda scoring, settings: Angle(scoring, settings.angle),
+    "accuracy": lambda scoring, settings: Accuracy(scoring),
+    "loss": lambda scoring, settings: Loss(scoring),
+    "sharpness": lambda scoring, settings: Sharpness(scoring, settings.curvature),
+    "hessian-trace": lambda scoring, settings: HessianTrace(scoring, settings.curvature),
+    "gradient-norm": lambda scoring, settings: GradientNorm(scoring, settings.curvature),
+    "neighbour-flatness": lambda scoring, settings: NeighbourFlatness(scoring, settings.curvature, settings.flatness),
+    "params": lambda scoring, settings: Params(scoring),
+    "macs": lambda scoring, settings: Macs(scoring),
+    "synflow": lambda scoring, settings: SynFlow(scoring, settings.zero_cost),
+    "naswot": lambda scoring, settings: Naswot(scoring, settings.zero_cost),
+    "jacob-cov": lambda scoring, settings: JacobCov(scoring, settings.zero_cost),
+    "grad-norm": lambda scoring, settings: GradNorm(scoring, settings.zero_cost),
+    "snip": lambda scoring, settings: Snip(scoring, settings.zero_cost),
+    "consensus": lambda scoring, settings: Consensus(
+        scoring, tuple(_one(name, scoring, settings) for name in settings.consensus.members), settings.consensus
+    ),
+}
+KNOWN = tuple(FACTORIES)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One summand: a weight and a proxy's name."""
+
+    weight: float
+    name: str
+
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][\w.:-]*)|(?P<sign>[+*-]))"
+)
+
+
+def parse_expression(text: str) -> tuple[Part, ...]:
+    """Reads ``[weight *] name {+|- [weight *] name}``.
+
+    Raises:
+        ConfigError: malformed, with the place, or an unknown proxy.
+    """
+    tokens: list[tuple[str, str, int]] = []
+    at = 0
+    text = text.rstrip()
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise _wrong(text, at, "a weight, a proxy's name, '+', '-' or '*'")
+        kind = match.lastgroup or ""
+        value = match.group(kind)
+        if kind == "name":
+            value = _name(value)
+        tokens.append((kind, value, match.start(kind)))
+        at = match.start(kind) + len(value)
+    parts: list[Part] = []
+    position = 0
+
+    def take(kind: str, value: str | None = None) -> str | None:
+        nonlocal position
+        if position < len(tokens) and tokens[position][0] == kind and value in (None, tokens[position][1]):
+            position += 1
+            return tokens[position - 1][1]
+        return None
+
+    def place() -> int:
+        return tokens[position][2] if position < len(tokens) else len(text)
+
+    while position < len(tokens) or not parts:
+        sign = 1.0
+        if take("sign", "-"):
+            sign = -1.0
+        elif parts and not take("sign", "+"):
+            raise _wrong(text, place(), "'+' or '-'")
+        number = take("number")
+        if number is not None and not take("sign", "*"):
+            raise _wrong(text, place(), "'*' after the weight")
+        name = take("name")
+        if name is None:
+            raise _wrong(text, place(), "the name of a proxy")
+        weight = sign * float(number if number is not None else 1)
+        if weight == 0:
+            raise ConfigError(f"proxy expression {text!r}: the weight of {name!r} is 0; leave it out.")
+        if name == "w" and take("sign", "*"):
+            raise ConfigError(
+                f"proxy expression {text!r}: w has no value here; write a number in its place, or compare several "
+                f"with: genas sweep RUN --proxy {text!r} --weights 0,1,4,16"
+            )
+        known(name)
+        parts.append(Part(weight, name))
+    names = [part.name for part in parts]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"proxy expression {text!r} names a proxy twice; write one term with the summed weight.")
+    return tuple(parts)
+
+
+def known(name: str) -> None:
+    """Refuses what is neither a proxy's name nor that of a class.
+
+    Raises:
+        ConfigError: it is not; the known names and the likely one are told.
+    """
+    if ":" not in name and name not in KNOWN:
+        close = difflib.get_close_matches(name, KNOWN, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"unknown proxy {name!r}; known are {', '.join(KNOWN)} and package.module:Name.{hint}")
+
+
+def _name(run: str) -> str:
+    """The proxy's name that `run`, letters and hyphens without blanks, begins with."""
+    hyphens = [place for place, letter in enumerate(run) if letter == "-"]
+    for end in (len(run), *reversed(hyphens)):
+        if run[:end] in FACTORIES:
+            return run[:end]
+    # no identifier has a hyphen; a module may, as the name of its file
+    after = [place for place in hyphens if ":" in run[:place]]
+    return run[: after[0]] if after else run
+
+
+def _wrong(text: str, at: int, wanted: str) -> ConfigError:
+    came = repr(text[at:]) if at < len(text) else "the end"
+    return ConfigError(f"proxy expression {text!r}, character {at + 1}: {came} came, {wanted} was wanted.")
+
+
+def import_object(name: str, kind: type) -> type:
+    """The class ``package.module:Name``, which must be a subclass of `kind`.
+
+    Raises:
+        ConfigError: it cannot be imported or is something else.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{name!r}: the module {module_name!r} cannot be imported ({error}).") from error
+    found = getattr(module, attribute, None)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise ConfigError(f"{name!r} is not a subclass of genas.{kind.__name__}.")
+    return found
+
+
+def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
+    """The proxy that `settings` describe. A single name with weight 1 gives that proxy itself, not normalised.
+
+    Raises:
+        ConfigError: a malformed expression or an unknown name.
+    """
+    parts = parse_expression(settings.expression)
+    if len(parts) == 1 and parts[0].weight == 1:
+        return _one(parts[0].name, scoring, settings)
+    return Combined(scoring, tuple((part.weight, _one(part.name, scoring, settings)) for part in parts))
+
+
+def _one(name: str, scoring: Scoring, settings: ProxySettings) -> Proxy:
+    if name in FACTORIES:
+        return FACTORIES[name](scoring, settings)
+    proxy = import_object(name, Proxy)(scoring)
+    assert isinstance(proxy, Proxy)
+    if proxy.name == Proxy.name:
+        proxy.name = name
+    return proxy
+
+
+def checked_score(proxy: Proxy, architecture: Architecture) -> Score:
+    """The score of `architecture`, refused unless finite.
+
+    Raises:
+        GenasError: the score is not a finite number.
+    """
+    return finite(as_score(proxy.score(architecture)))
+
+
+def finite(score: Score) -> Score:
+    """The score itself.
+
+    Raises:
+        GenasError: it is not a finite number.
+    """
+    if not math.isfinite(score.value):
+        raise GenasError(f"the score is {score.value}")
+    return score
