@@ -1,5 +1,6 @@
 """What the help pages say is what was written."""
 
+import importlib.metadata
 import inspect
 import re
 
@@ -23,3 +24,9 @@ def test_help_shows_written_defaults_and_flowing_paragraphs(name, monkeypatch):
         assert f"[default: {default}]" in shown
     for paragraph in inspect.cleandoc(COMMANDS[name].__doc__).split("\n\n"):
         assert " ".join(re.sub(r"\[/?bold\]", "", paragraph).split()) in shown
+
+
+def test_version_is_that_of_the_package():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output == f"genas {importlib.metadata.version('genas')}\n"

@@ -7,6 +7,7 @@ import sys
 import click
 import typer
 
+import genas
 from genas.cli import (
     evaluate,
     export,
@@ -36,9 +37,18 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"genas {genas.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
 ) -> None:
     if debug:
         os.environ["GENAS_DEBUG"] = "1"

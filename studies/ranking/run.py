@@ -1,0 +1,81 @@
+"""How well do proxies rank NAS-Bench-201, and how does that grow while the supernet trains?
+
+    GENAS_DATA=... python studies/ranking/run.py --seed 0
+
+Trains a supernet on CIFAR-10 (25,000 pictures, 16x16 pixels, 16 channels, one cell per stage, 40 epochs), ranks
+architectures of the benchmark with the finished supernet and with the weights kept along training, and copies what
+came out to `seed-N/` beside this file. What is there already is not done again; the same command continues.
+"""
+
+import argparse
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SUPERNET = {
+    "space.cells_per_stage": 1,
+    "space.channels": 16,
+    "supernet.keep_every": 5,
+    "supernet.learning_rate": 0.1,
+    "supernet.nesterov": "true",
+    "supernet.weight_decay": 5e-4,
+    "supernet.clip": "null",
+}
+PROXIES = (
+    "loss,accuracy,angle,flatness,angle + 16*flatness,accuracy + flatness,params,synflow,naswot,jacob-cov,grad-norm,"
+    "snip,consensus,ranks(loss,macs),logranks(macs,naswot,jacob-cov),logranks(loss,macs,naswot,jacob-cov)"
+)
+ALONG = "loss,accuracy,angle,flatness"
+
+
+def genas(*arguments: object) -> None:
+    command = [sys.executable, "-m", "genas", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, env=environment)
+
+
+def assignments(settings: dict) -> list[str]:
+    return [text for name, value in settings.items() for text in ("--set", f"{name}={value}")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="of the supernet")
+    parser.add_argument("--architectures", default="1000")
+    parser.add_argument("--along", type=int, default=200, help="architectures at each epoch before the last")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--image-size", type=int, default=16)
+    parser.add_argument("--pictures", type=int, default=1000, help="validation pictures of a score")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=Path("runs/ranking"))
+    parser.add_argument("--out", type=Path, default=HERE)
+    given = parser.parse_args()
+    data = Path(os.environ.get("GENAS_DATA", "../shared/data"))
+    run = given.folder / f"c10-seed-{given.seed}"
+    settings = SUPERNET | {"supernet.epochs": given.epochs, "data.image_size": given.image_size}
+    genas(
+        *("supernet", "--data", f"parquet:{data / 'cifar10'}", "--space", "nasbench201", "--run", run),
+        *("--seed", given.seed, "--device", "cpu", *assignments(settings)),
+    )
+    common = ("rank", run, "--table", data / "nasbench201.csv.gz", "--workers", given.workers)
+    common += ("--set", f"proxy.evaluation.pictures={given.pictures}", "--device", "cpu")
+    studies = {"final": ("--architectures", given.architectures, "--proxies", PROXIES)}
+    studies["final"] += ("--variants", HERE / "proxies.yaml")
+    for epoch in range(5, given.epochs, 5):
+        studies[f"epoch-{epoch}"] = ("--architectures", given.along, "--proxies", ALONG, "--epoch", epoch)
+    for name, arguments in studies.items():
+        genas(*common, "--name", name, *arguments)
+        target = given.out / f"seed-{given.seed}"
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(run / "rank" / name / "rank.json", target / f"{name}.json")
+        raw = (run / "rank" / name / "scores.csv").read_bytes()
+        (target / f"{name}.csv.gz").write_bytes(gzip.compress(raw, mtime=0))
+    shutil.copy(run / "config.yaml", given.out / f"seed-{given.seed}" / "config.yaml")
+
+
+if __name__ == "__main__":
+    main()
