@@ -9,7 +9,7 @@ from scipy import stats
 from genas.correlation import Scorer, Scores, Study, StudySettings, TimedScoring, analyse, draw, read_variants
 from genas.correlation.scoring import Job
 from genas.errors import DataError, GenasError, RunError
-from genas.proxy import ProxySettings, Scoring, checked_score, open_proxy
+from genas.proxy import FlatnessSettings, ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxy.accuracy import Loss
 from genas.proxy.flatness import Flatness, FlatnessSettings
 from genas.space.cost import Cost, architecture_cost
@@ -157,6 +157,9 @@ def test_a_study_may_grow_but_not_change(tmp_path, opened, nas_scoring):
         changed = read_variants("", {"slopes": {"expression": "flatness", "flatness": {"alpha": 0.5}}}, BASE)
         with pytest.raises(RunError, match=r"slopes had other settings \(settings.flatness.alpha was 0.0, is 0.5\)"):
             scores.agree({"weights": "w"}, changed)
+        # what a proxy does not read has no say in its scores
+        elsewhere = read_variants("angle", {}, BASE.model_copy(update={"flatness": FlatnessSettings(alpha=7)}))
+        scores.agree({"weights": "w"}, elsewhere)
 
 
 def test_a_failure_is_recorded_and_the_study_goes_on(tmp_path, opened, nas_scoring, monkeypatch):

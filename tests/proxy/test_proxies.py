@@ -17,7 +17,7 @@ from genas.proxy import (
     open_proxy,
     parse_expression,
 )
-from genas.proxy.expression import Part
+from genas.proxy.expression import Part, sections_read
 from genas.space.base import Architecture
 
 SETTINGS = ProxySettings(
@@ -230,3 +230,18 @@ def test_an_error_in_a_thread_is_raised_and_the_threads_are_given_back(scoring):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_proxy_reads_no_other_settings_than_it_is_said_to(nas_scoring, name):
+    settings = SETTINGS.model_copy(update={"expression": name})
+    read = sections_read(settings)
+    assert {"expression", "evaluation", "batchnorm"} <= read
+    others = dict.fromkeys(set(ProxySettings.model_fields) - read)
+    assert others
+    open_proxy(nas_scoring, settings.model_copy(update=others))  # would fail where it looked at them
+
+
+def test_proxies_of_ones_own_may_read_everything():
+    settings = SETTINGS.model_copy(update={"expression": "angle + my.module:Own"})
+    assert sections_read(settings) == set(ProxySettings.model_fields)

@@ -16,6 +16,7 @@ from genas.correlation.variants import Variant
 from genas.database import open_database, writing
 from genas.errors import RunError
 from genas.proxy import ProxySettings
+from genas.proxy.expression import sections_read
 from genas.runs import flatten
 from genas.space.cost import Cost
 
@@ -181,8 +182,11 @@ class Scores:
 def _differences(before: dict[str, Any], variant: Variant) -> list[str]:
     now = variant.describe()
     if before["settings"] is not None and now["settings"] is not None:
-        # a setting that was not known then had what is its default now
-        before = before | {"settings": ProxySettings.model_validate(before["settings"]).model_dump(mode="json")}
+        # a setting that was not known then had what is its default now; what the proxy does not read has no say
+        then = ProxySettings.model_validate(before["settings"])
+        read = sections_read(then) | sections_read(variant.proxy_settings)
+        before = before | {"settings": then.model_dump(mode="json", include=read)}
+        now = now | {"settings": variant.proxy_settings.model_dump(mode="json", include=read)}
     first, second = flatten(before), flatten(now)
     keys = sorted(first.keys() | second.keys())
     return [

@@ -32,7 +32,7 @@ REFERENCE_PICTURES = 1000  # validation pictures that they are scored on, where 
 class ConsensusSettings(Settings):
     """The consensus of several proxies."""
 
-    members: tuple[str, ...] = ("loss", "macs", "naswot", "jacob-cov")
+    members: tuple[str, ...] = ("angle", "loss", "naswot", "jacob-cov", "params", "macs")
     """Proxies that have an equal say. genas's own choice (studies/ranking)."""
     reference: int = Field(32, ge=LEAST)
     """Random architectures from which the scale of each proxy is taken. genas's own."""

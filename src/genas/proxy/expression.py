@@ -78,6 +78,22 @@ FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
     ),
 }
 KNOWN = tuple(FACTORIES)
+_ALWAYS = ("expression", "batchnorm", "evaluation")
+_CURVATURE, _ZERO_COST = ("curvature",), ("zero_cost",)
+_SECTIONS: dict[str, tuple[str, ...]] = {  # of ProxySettings, that a proxy reads beside _ALWAYS
+    "flatness": ("flatness",),
+    "angle": ("angle",),
+    "sharpness": _CURVATURE,
+    "hessian-trace": _CURVATURE,
+    "gradient-norm": _CURVATURE,
+    "neighbour-flatness": ("curvature", "flatness"),
+    "synflow": _ZERO_COST,
+    "naswot": _ZERO_COST,
+    "jacob-cov": _ZERO_COST,
+    "grad-norm": _ZERO_COST,
+    "snip": _ZERO_COST,
+    "consensus": ("consensus",),
+}
 
 
 @dataclass(frozen=True)
@@ -196,6 +212,16 @@ def import_object(name: str, kind: type) -> type:
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise ConfigError(f"{name!r} is not a subclass of genas.{kind.__name__}.")
     return found
+
+
+def sections_read(settings: ProxySettings) -> set[str]:
+    """The fields of the settings that have a say in the score of their expression; all for proxies of one's own."""
+    names = {part.name for part in parse_expression(settings.expression)}
+    if "consensus" in names:
+        names |= set(settings.consensus.members)
+    if not names <= set(KNOWN):
+        return set(ProxySettings.model_fields)
+    return {*_ALWAYS, *(section for name in names for section in _SECTIONS.get(name, ()))}
 
 
 def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
