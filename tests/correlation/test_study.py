@@ -9,7 +9,7 @@ from scipy import stats
 from genas.correlation import Scorer, Scores, Study, StudySettings, TimedScoring, analyse, draw, read_variants
 from genas.correlation.scoring import Job
 from genas.errors import DataError, GenasError, RunError
-from genas.proxy import FlatnessSettings, ProxySettings, Scoring, checked_score, open_proxy
+from genas.proxy import ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxy.accuracy import Loss
 from genas.proxy.flatness import Flatness, FlatnessSettings
 from genas.space.cost import Cost, architecture_cost
