@@ -62,9 +62,9 @@ class Bar:
             self._progress.update(self._task, completed=self.done, rate=f"{rate:.3g} {self.unit}/s", note=note)
         elif now - self._spoken >= PLAIN_INTERVAL or self.done == self.total:
             self._spoken = now
-            left = (self.total - self.done) / max(rate, 1e-9)
+            left = f", {duration((self.total - self.done) / rate)} left" if rate > 0 else ""
             sys.stderr.write(
-                f"{self.title}: {self.done}/{self.total} {self.unit}s, {rate:.3g}/s, {duration(left)} left"
+                f"{self.title}: {self.done}/{self.total} {self.unit}s, {rate:.3g}/s{left}"
                 f"{'; ' + note if note else ''}\n"
             )
             sys.stderr.flush()

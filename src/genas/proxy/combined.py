@@ -36,6 +36,11 @@ class Combined(Proxy):
         return [weight for weight, _ in self.parts]
 
     @property
+    def centres(self) -> list[float]:
+        """What is subtracted from each part's normalised value first: nothing."""
+        return [0.0] * len(self.parts)
+
+    @property
     def raceable(self) -> bool:
         """Where all parts are functions of means over pictures, or of no such picture as the angle."""
         proxies = [proxy for _, proxy in self.parts]
@@ -66,27 +71,29 @@ class Combined(Proxy):
         """The weighted sums of the parts' normalised values."""
         total = torch.zeros(len(means), dtype=torch.float64)
         split = torch.split(means, self._widths, 1)
-        for (_, proxy), weight, part in zip(self.parts, self.weights, split, strict=True):
+        scales = zip(self.weights, self.centres, strict=True)
+        for (_, proxy), (weight, centre), part in zip(self.parts, scales, split, strict=True):
             values = proxy.values_of_means(architecture, part)
             normalised = [proxy.normalised(Score(value)) for value in values.tolist()]
-            total += weight * torch.tensor(normalised, dtype=torch.float64)
+            total += weight * (torch.tensor(normalised, dtype=torch.float64) - centre)
         return total
 
     def _sum(self, scores: list[Score]) -> Score:
-        rows = [
-            (proxy, score, proxy.normalised(score), weight)
-            for (_, proxy), score, weight in zip(self.parts, scores, self.weights, strict=True)
-        ]
-        whole = sum(abs(weight * normalised) for _, _, normalised, weight in rows)
+        rows = []
+        scales = zip(self.weights, self.centres, strict=True)
+        for (_, proxy), score, (weight, centre) in zip(self.parts, scores, scales, strict=True):
+            normalised = proxy.normalised(score)
+            rows.append((proxy.name, score, normalised, weight, weight * (normalised - centre)))
+        whole = sum(abs(contribution) for *_, contribution in rows)
         terms = {
-            proxy.name: {
+            name: {
                 "value": score.value,
                 "normalised": normalised,
                 "weight": weight,
-                "contribution": weight * normalised,
-                "share": abs(weight * normalised) / whole if whole > 0 else 0.0,
+                "contribution": contribution,
+                "share": abs(contribution) / whole if whole > 0 else 0.0,
                 **score.terms,
             }
-            for proxy, score, normalised, weight in rows
+            for name, score, normalised, weight, contribution in rows
         }
-        return Score(math.fsum(weight * normalised for _, _, normalised, weight in rows), terms)
+        return Score(math.fsum(contribution for *_, contribution in rows), terms)

@@ -1,12 +1,13 @@
 """A sum in which several proxies have an equal say, whatever their units.
 
-    consensus(a) = sum_i n_i(a) / q_i
+    consensus(a) = sum_i (n_i(a) - m_i) / q_i
 
-n_i is the i-th proxy's normalised value (`genas.proxy.combined`) and q_i its interquartile range over a few
-architectures that the run's seed draws from the space. Nothing is fitted: the scales come from the scores alone, no
-true accuracy is looked at. Sums of scaled values, unlike sums of ranks, need no population, so that a search can ask
-for the score of one architecture, and they still tell apart the best, which have all passed the reference. Quartiles,
-because a single architecture that no signal passes through would otherwise decide the scale.
+n_i is the i-th proxy's normalised value (`genas.proxy.combined`), m_i its median and q_i its interquartile range over a
+few architectures that the run's seed draws from the space; the score of a middling architecture is about 0. Nothing is
+fitted: the scales come from the scores alone, no true accuracy is looked at. Sums of scaled values, unlike sums of
+ranks, need no population, so that a search can ask for the score of one architecture, and they still tell apart the
+best, which have all passed the reference. Quartiles, because a single architecture that no signal passes through would
+otherwise decide the scale.
 
 Which proxies take part by default, and the evidence: studies/ranking.
 """
@@ -68,10 +69,15 @@ class Consensus(Combined):
     @property
     def weights(self) -> list[float]:
         """1 / q_i of each member, in order; computed at the first score."""
-        return self._weights
+        return [weight for weight, _ in self._scales]
+
+    @property
+    def centres(self) -> list[float]:
+        """m_i of each member."""
+        return [centre for _, centre in self._scales]
 
     @cached_property
-    def _weights(self) -> list[float]:
+    def _scales(self) -> list[tuple[float, float]]:
         rng = python_rng(self.scoring.seed, "proxy.consensus")
         rows = []
         for _ in range(self.settings.reference):
@@ -87,7 +93,7 @@ class Consensus(Combined):
                 f"consensus: only {len(rows)} of {self.settings.reference} random architectures could be scored by "
                 f"all of {', '.join(member.name for member in self._members)}; at least {LEAST} are needed"
             )
-        return [_inverse_scale(column) for column in np.array(rows).T]
+        return [(_inverse_scale(column), float(np.median(column))) for column in np.array(rows).T]
 
 
 def _quick_score(member: Proxy, architecture: Architecture) -> Score:
