@@ -1,11 +1,11 @@
 """The plain lines of progress."""
 
-from genas.progress import Progress
+from genas.progress import Bar
 
 
 def test_no_time_left_is_claimed_before_anything_is_known(monkeypatch, capsys):
     monkeypatch.setattr("genas.progress.PLAIN_INTERVAL", 0)
-    with Progress("search", 4, "architecture") as progress:
+    with Bar("search", 4, "architecture") as progress:
         progress.step(0)
         progress.step(4)
     first, last = capsys.readouterr().err.splitlines()
