@@ -30,6 +30,7 @@ class Session:
         self.config = config
         self.space: Space = open_space(config.space.name, **config.space.options)
         parse_expression(config.proxy.expression)  # faults show before anything is loaded
+        self.space.final(config.proxy.zero_cost.cells, config.proxy.zero_cost.channels)
         self.fabric: Fabric = open_fabric(config.device, config.precision)
         data = config.data
         root = Path(data.root) if data.root else None

@@ -22,6 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from genas.correlation.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
+from genas.proxy.perturbation import chosen
 from genas.space import Cost, architecture_cost, open_space
 
 COLUMNS = ("cifar10_test", "cifar100_test", "imagenet16_test")
@@ -51,7 +52,8 @@ Half = dict[str, Any]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number for one half of an architecture, higher is flatter."""
+    """A number for one half of an architecture, higher is flatter; with `per_weight`, it is divided by the number of
+    parameters that got noise."""
 
     kind: str
     form: str
@@ -59,6 +61,7 @@ class Measure:
     opposites: bool
     passes: int
     value: Callable[[Half], float]
+    per_weight: bool = False
 
 
 def flatness(losses: np.ndarray, sizes: tuple[float, ...], alpha: float) -> float:
@@ -87,6 +90,11 @@ def measures(example: Half, pictures: int) -> Iterator[Measure]:
                     yield Measure(
                         *(kind, f"rise at {size:g}", draws, opposites, passes),
                         lambda half, mean=mean, place=place: half["loss"] - mean(half)[place],
+                    )
+                    yield Measure(
+                        *(kind, f"rise per weight at {size:g}", draws, opposites, passes),
+                        lambda half, mean=mean, place=place: half["loss"] - mean(half)[place],
+                        per_weight=True,
                     )
                     yield Measure(
                         *(kind, f"relative rise at {size:g}", draws, opposites, passes),
@@ -124,6 +132,16 @@ def costs(genotypes: list[str]) -> list[Cost]:
     return [architecture_cost(space, space.parse(genotype), 10, (3, 32, 32)) for genotype in genotypes]
 
 
+def moved(genotypes: list[str]) -> dict[str, np.ndarray]:
+    """Number of parameters that get noise, by the last part of a kind's name: all, cells or convolutions."""
+    space = open_space("nasbench201", cells_per_stage=1, channels=16)
+    networks = [space.network(10, space.parse(genotype), 3) for genotype in genotypes]
+    return {
+        part: np.array([sum(value.numel() for value in chosen(network, part).values()) for network in networks])
+        for part in ("all", "cells", "convolutions")
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
@@ -136,6 +154,7 @@ def main() -> None:
     print(count, "architectures,", len(seeds), "supernets")
     truth = [np.array([seeds[0][one]["true"][column] for one in genotypes]) for column in COLUMNS]
     macs = np.array([float(cost.macs) for cost in costs(genotypes)])
+    weights_moved = moved(genotypes)
     alone, many = once(count), bootstrap_weights(count, REPLICATES, 0)
     baselines = []
     for seed in seeds:
@@ -149,6 +168,9 @@ def main() -> None:
         halves = [
             np.array([[measure.value(half) for half in seed[one]["halves"]] for one in genotypes]).T for seed in seeds
         ]
+        if measure.per_weight:
+            part = measure.kind.split(", ")[1]
+            halves = [pair / np.maximum(weights_moved[part], 1) for pair in halves]
         row["retest"] = float(np.mean([kendall(*pair, alone)[0] for pair in halves]))
         whole = [pair.mean(0) for pair in halves]
         row["tau loss"] = float(
@@ -190,13 +212,13 @@ def main() -> None:
 def plot(rows: list[dict], out: Path) -> None:
     """Repeatability against passes, and partial tau of the best form of each kind."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    chosen = {
+    shapes = {
         "absolute, all": "rise at 0.04",
         "absolute, cells": "rise at 0.04",
         "filter, all": "rise at 0.4",
         "filter, cells": "rise at 0.4",
     }
-    for kind, form in chosen.items():
+    for kind, form in shapes.items():
         for opposites, style in ((True, "-o"), (False, "--s")):
             line = sorted(
                 (row["passes"], row["retest"])

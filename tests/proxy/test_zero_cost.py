@@ -12,7 +12,8 @@ from scipy.stats import kendalltau
 from torch import nn
 from torch.nn import functional
 
-from genas.proxy import EvaluationSettings, ProxySettings, Scoring, open_proxy
+from genas.errors import ConfigError
+from genas.proxy import EvaluationSettings, ProxySettings, Scoring, ZeroCostSettings, open_proxy
 from genas.proxy.zero_cost import K, code_kernel, correlation_score, weight_gradients, without_batch_norm
 from genas.space import architecture_cost, open_space
 from genas.supernet import initialise
@@ -189,6 +190,32 @@ def test_without_a_way_for_the_signal_the_score_is_the_lowest_and_defined(nas_sc
         assert measure.score(space.parse(RICH)).value > dead
     assert proxy(nas_scoring, "naswot").score(space.parse(NONE)).terms["singular"]
     assert proxy(nas_scoring, "jacob-cov").score(space.parse(NONE)).terms["degenerate"]
+
+
+@pytest.mark.parametrize("name", ["synflow", "naswot", "jacob-cov", "grad-norm", "snip"])
+def test_another_size_is_that_of_a_space_of_this_size(nas_scoring, name):
+    architecture = nas_scoring.space.parse(RICH)
+    sized = proxy(nas_scoring, name, zero_cost=SETTINGS.zero_cost.model_copy(update={"cells": 2, "channels": 6}))
+    larger = nas_scoring.space.final(2, 6)
+    splits = nas_scoring.splits
+    initial = initialise(larger, splits.num_classes, splits.image_shape[0], nas_scoring.seed).state_dict()
+    own = Scoring(larger, nas_scoring.supernet, initial, splits, nas_scoring.fabric, nas_scoring.seed)
+    assert sized.score(architecture) == proxy(own, name).score(architecture)
+    assert sized.score(architecture).value != proxy(nas_scoring, name).score(architecture).value
+
+
+def test_a_size_that_the_space_cannot_have_shows_when_the_proxy_is_opened(nas_scoring):
+    space = open_space("nasbench-macro")
+    parts = (nas_scoring.supernet, nas_scoring.initial, nas_scoring.splits, nas_scoring.fabric, 0)
+    with pytest.raises(ConfigError, match="cells is 20; a network of the space 'nasbench-macro' has 8 layers"):
+        proxy(Scoring(space, *parts), "naswot", zero_cost=ZeroCostSettings(cells=20))
+
+
+def test_jacob_cov_enters_sums_as_a_logarithm(nas_scoring):
+    measure = proxy(nas_scoring, "jacob-cov")
+    values = [measure.score(nas_scoring.space.parse(text)) for text in (NONE, RICH)]
+    assert all(score.value <= -SETTINGS.zero_cost.pictures for score in values)
+    assert [measure.normalised(score) for score in values] == [-math.log(-score.value) for score in values]
 
 
 def test_correlation_score_has_its_bounds():

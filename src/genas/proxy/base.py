@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from genas.data.base import Splits
 from genas.proxy.folding import Folded
+from genas.proxy.untrained import Size, Untrained
 from genas.seeding import derive
 from genas.settings import Settings
 from genas.space import copy_path
@@ -120,6 +121,7 @@ class Scoring:
         self._prepared: tuple[Architecture, Network] | None = None
         self._recalibrated: OrderedDict[Architecture, dict[str, Tensor]] = OrderedDict()
         self._folded: Folded | None = None
+        self._untrained = Untrained(space, initial, splits.num_classes, splits.image_shape[0], seed)
 
     def extract(self, architecture: Architecture) -> Network:
         """The stand-alone network of `architecture` with copies of the supernet's weights, in evaluation mode."""
@@ -129,11 +131,9 @@ class Scoring:
             network.to(memory_format=torch.channels_last)
         return network.eval()
 
-    def untrained(self, architecture: Architecture) -> Network:
-        """As `extract`, with the weights that the supernet had before training, in training mode."""
-        network = self._stand_alone(architecture)
-        copy_path(self.initial, network)
-        return network.train()
+    def untrained(self, architecture: Architecture, size: Size = (None, None)) -> Network:
+        """As `extract`, with the weights before training, in training mode; see `Untrained.network`."""
+        return self._untrained.network(architecture, size).to(self.fabric.device)
 
     def _stand_alone(self, architecture: Architecture) -> Network:
         with torch.random.fork_rng(devices=[]):

@@ -1,8 +1,9 @@
 """Weighted sums of proxies.
 
 Each part enters normalised as published (methods.md 4.3): angle / pi, flatness / sigma_1 (so that a weight w means
-gamma = w / sigma_1), accuracy and loss as they are. Counts and synflow, which differ by factors, enter as logarithms,
-the others as they are. The share of a part is its absolute contribution over the sum of all absolute contributions.
+gamma = w / sigma_1), accuracy and loss as they are. Counts, synflow and jacob-cov, which differ by factors, enter as
+logarithms, the others as they are. The share of a part is its absolute contribution over the sum of all absolute
+contributions.
 """
 
 import math

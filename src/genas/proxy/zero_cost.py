@@ -16,8 +16,9 @@ search (ICLR 2021, arXiv:2101.08134). Batch norm is in training mode (statistics
 as they have it, it is left out (identity), since its normalisation would cancel what the measure adds up. `synflow` is
 computed in float64, with absolute biases too.
 
-All are functions of (initial weights, architecture, training data, seed) alone. Differences from the published code:
-the weights are those of the run, PyTorch's default initialisation; the mini-batch is not augmented and the same for all
+All are functions of (initial weights, architecture, training data, seed) alone; `cells` and `channels` measure a
+network of another size, whose initial weights are a function of the seed. Differences from the published code: the
+weights are those of the run, PyTorch's default initialisation; the mini-batch is not augmented and the same for all
 architectures (Mellor et al. do not augment either, Abdelfattah et al. do); a state that several operations read is
 rectified once in the DARTS space, so its units count once in `naswot`. As published, ReLUs without influence on
 the logits are left out there.
@@ -55,6 +56,11 @@ class ZeroCostSettings(Settings):
     """Training pictures in the mini-batch of ``jacob-cov``, ``grad-norm`` and ``snip`` (Abdelfattah et al.: 64)."""
     naswot_pictures: int = Field(128, ge=2)
     """Training pictures in the mini-batch of ``naswot`` (Mellor et al.: 128)."""
+    cells: int | None = Field(None, ge=1)
+    """Cells of the network that is measured, as `retrain.cells` counts them (NAS-Bench-201: of one stage; its own
+    networks have 5); None for as many as the supernet has."""
+    channels: int | None = Field(None, ge=1)
+    """Its first width; None for the supernet's."""
     subset: int = Field(0, ge=0)
     """Which random mini-batch: each number is a drawing of its own, to measure repeatedly."""
 
@@ -100,7 +106,12 @@ class _Untrained(WithoutPictures):
     def __init__(self, scoring: Scoring, settings: ZeroCostSettings | None = None) -> None:
         super().__init__(scoring)
         self.settings = settings or ZeroCostSettings()
+        scoring.space.final(self.settings.cells, self.settings.channels)  # a size that cannot be shows at once
         self._batches: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def network(self, architecture: Architecture) -> Network:
+        """The untrained network, of the size that the settings want."""
+        return self.scoring.untrained(architecture, (self.settings.cells, self.settings.channels))
 
     def batch(self, count: int) -> tuple[Tensor, Tensor]:
         """At most `count` training pictures, normalised and not augmented, and their labels; always the same."""
@@ -124,7 +135,7 @@ class SynFlow(_Untrained):
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: log (natural, of 1 + value)."""
-        network = without_batch_norm(self.scoring.untrained(architecture)).double()
+        network = without_batch_norm(self.network(architecture)).double()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.abs_()
@@ -145,7 +156,7 @@ class GradNorm(_Untrained):
 
     def score(self, architecture: Architecture) -> Score:
         """The sum."""
-        pairs = self.gradients(self.scoring.untrained(architecture))
+        pairs = self.gradients(self.network(architecture))
         return Score(_total(torch.linalg.vector_norm(gradient.double()) for _, gradient in pairs))
 
 
@@ -156,7 +167,7 @@ class Snip(_Untrained):
 
     def score(self, architecture: Architecture) -> Score:
         """The sum."""
-        pairs = self.gradients(self.scoring.untrained(architecture))
+        pairs = self.gradients(self.network(architecture))
         return Score(_total((weight * gradient).double().abs().sum() for weight, gradient in pairs))
 
 
@@ -168,7 +179,7 @@ class Naswot(_Untrained):
     def score(self, architecture: Architecture) -> Score:
         """Terms: units (ReLU units of a picture that were counted), singular."""
         images, _ = self.batch(self.settings.naswot_pictures)
-        kernel, units = code_kernel(self.scoring.untrained(architecture), images)
+        kernel, units = code_kernel(self.network(architecture), images)
         eigenvalues = torch.linalg.eigvalsh(kernel)
         # equal codes of two pictures, or no unit at all; rounding would make any number of it
         singular = units == 0 or float(eigenvalues[0]) < len(kernel) * 1e-14 * float(eigenvalues[-1])
@@ -177,18 +188,22 @@ class Naswot(_Untrained):
 
 
 class JacobCov(_Untrained):
-    """How differently the untrained network's output changes with different pictures."""
+    """How differently the untrained network's output changes with different pictures; enters sums as -log(-value)."""
 
     name = "jacob-cov"
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: degenerate (a picture without any influence on the logits)."""
         images = self.batch(self.settings.pictures)[0].clone().requires_grad_()
-        logits = self.scoring.untrained(architecture)(images)
+        logits = self.network(architecture)(images)
         (jacobian,) = torch.autograd.grad(logits.sum(), images, allow_unused=True)
         rows = torch.zeros(len(images), 1) if jacobian is None else jacobian.flatten(1).cpu()
         value, degenerate = correlation_score(rows.double())
         return Score(value, {"degenerate": degenerate})
+
+    def normalised(self, score: Score) -> float:
+        """-log(-value): networks differ by factors, and no value is above minus the number of pictures."""
+        return -math.log(-score.value)
 
 
 def correlation_score(rows: Tensor) -> tuple[float, bool]:
