@@ -12,6 +12,7 @@ from genas.errors import DataError, GenasError, RunError
 from genas.proxy import ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxy.accuracy import Loss
 from genas.proxy.flatness import Flatness, FlatnessSettings
+from genas.proxy.zero_cost import Naswot
 from genas.space.cost import Cost, architecture_cost
 
 BASE = ProxySettings(
@@ -283,3 +284,25 @@ def test_failed_architectures_are_left_out_for_all_and_failed_proxies_for_good()
     scores["macs"][:20], scores["copy"][20:] = np.nan, np.nan
     with pytest.raises(DataError, match="0 architectures were scored by all proxies, at least 10 are needed"):
         analyse(scores, columns, {}, settings, 0)
+
+
+def test_what_needs_no_pictures_is_computed_once_for_all_variants_and_counted_for_each(opened, monkeypatch):
+    computed, score = [], Naswot.score
+
+    def slow(self, architecture):
+        computed.append((self.settings.subset, architecture.genotype))
+        time.sleep(0.05)
+        return score(self, architecture)
+
+    monkeypatch.setattr(Naswot, "score", slow)
+    named = {
+        "other": {"expression": "naswot", "zero_cost": {"subset": 1}},
+        "both": {"expression": "loss + 0.1*naswot"},
+    }
+    variants = [one for one in read_variants("naswot,naswot + macs", named, BASE) if one.kind == "proxy"]
+    rows = {row.variant: row for row in opened.score("222222", [Job(one, 0) for one in variants])}
+    assert [subset for subset, _ in computed] == [0, 1]
+    for name in ("naswot", "naswot + macs", "other", "both"):
+        assert rows[name].seconds > 0.05
+    assert rows["loss"].seconds < 0.05
+    assert rows["both"].terms["naswot"]["value"] == rows["naswot"].score

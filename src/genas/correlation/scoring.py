@@ -7,7 +7,7 @@ takes alone.
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from torch import Tensor
 from genas.correlation.scores import Scored
 from genas.correlation.variants import Variant, repetition
 from genas.errors import RunError
-from genas.proxy import Combined, Proxy, ProxySettings, Scoring, checked_score, open_proxy
+from genas.proxy import Combined, Proxy, ProxySettings, Score, Scoring, WithoutPictures, checked_score, open_proxy
 from genas.proxy.base import as_score
 from genas.proxy.expression import finite
 from genas.space.base import Architecture, Network, Space
@@ -48,12 +48,14 @@ class TimedScoring(Scoring):
         super().__init__(*arguments, **named)
         self._whole: dict[Architecture, float] = {}  # seconds of the first preparation, batch norm included
         self._asked: set[Architecture] = set()  # since `begin`
+        self._memories: dict[Hashable, tuple[Score, float, set[Architecture]]] = {}
+        self._recalled: set[Hashable] = set()  # since `begin`
         self.touched: set[Architecture] = set()
         """Architectures that were prepared since somebody emptied the set: a proxy may look at neighbours too."""
 
     def begin(self) -> None:
         """A proxy begins to score."""
-        self._asked, self.fresh, self.reused = set(), 0.0, 0.0
+        self._asked, self._recalled, self.fresh, self.reused = set(), set(), 0.0, 0.0
 
     def prepared(self, architecture: Architecture) -> Network:
         """See `Scoring.prepared`."""
@@ -71,6 +73,23 @@ class TimedScoring(Scoring):
         if architecture not in self._asked:
             self._asked.add(architecture)
             self.reused += max(self._whole.get(architecture, 0.0) - spent, 0.0)
+
+    def remembered(self, key: Hashable, compute: Callable[[], Score]) -> Score:
+        """See `Scoring.remembered`; what another proxy's computing spares is taken down."""
+        if key not in self._memories:
+            outside, self.touched = self.touched, set()
+            before, begun = self.fresh, time.perf_counter()
+            score = compute()
+            self._memories[key] = score, time.perf_counter() - begun - (self.fresh - before), self.touched
+            self.touched = outside | self.touched
+            self._recalled.add(key)
+        score, seconds, touched = self._memories[key]
+        if key not in self._recalled:
+            self._recalled.add(key)
+            self.reused += seconds
+            for one in touched:
+                self.needed(one)
+        return score
 
 
 OpenScoring = Callable[[ProxySettings, int], TimedScoring]
@@ -113,6 +132,8 @@ class Scorer:
             if proxy.raceable:  # bit for bit what `Proxy.score` gives
                 means = known.means(proxy, architecture, common)
                 score = finite(as_score(proxy.score_of_means(architecture, means)))
+            elif isinstance(proxy, WithoutPictures):
+                score = finite(as_score(proxy.score_of_means(architecture, torch.empty(0))))
             else:
                 score = checked_score(proxy, architecture)
         except NOT_THE_ARCHITECTURES_FAULT:

@@ -6,7 +6,7 @@ Proxies never touch the supernet. They work on a stand-alone network that takes 
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
@@ -121,6 +121,7 @@ class Scoring:
         self._prepared: tuple[Architecture, Network] | None = None
         self._recalibrated: OrderedDict[Architecture, dict[str, Tensor]] = OrderedDict()
         self._folded: Folded | None = None
+        self._memory: dict[Hashable, Score] = {}
         self._untrained = Untrained(space, initial, splits.num_classes, splits.image_shape[0], seed)
 
     def extract(self, architecture: Architecture) -> Network:
@@ -139,6 +140,12 @@ class Scoring:
         with torch.random.fork_rng(devices=[]):
             network = self.space.network(self.splits.num_classes, architecture, self.splits.image_shape[0])
         return network.to(self.fabric.device)
+
+    def remembered(self, key: Hashable, compute: Callable[[], Score]) -> Score:
+        """What `compute` gave for the key the first time."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return self._memory[key]
 
     @property
     def validation_count(self) -> int:
@@ -349,9 +356,13 @@ class Proxy(ABC):
 class WithoutPictures(Proxy):
     """A proxy whose score does not depend on the pictures that scores are computed on: constant in a race."""
 
-    def __init__(self, scoring: Scoring) -> None:
-        super().__init__(scoring)
-        self._scores: dict[Architecture, Score] = {}  # a race asks after every round
+    @property
+    def alike(self) -> Hashable:
+        """Equal for those that score alike: of one kind and with the same settings. One's own is like itself alone."""
+        settings = getattr(self, "settings", None)
+        if not type(self).__module__.startswith("genas."):
+            return self
+        return type(self), settings.model_dump_json() if isinstance(settings, Settings) else None
 
     @abstractmethod
     def score(self, architecture: Architecture) -> Score:
@@ -364,10 +375,8 @@ class WithoutPictures(Proxy):
         return torch.empty(count, 0, dtype=torch.float64)
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """The score itself, computed once."""
-        if architecture not in self._scores:
-            self._scores[architecture] = self.score(architecture)
-        return self._scores[architecture]
+        """The score itself, computed once: a race asks after every round, sums and others ask for the same."""
+        return self.scoring.remembered((self.alike, architecture), lambda: self.score(architecture))
 
     def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
         """The score, each time."""
