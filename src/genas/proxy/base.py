@@ -374,14 +374,25 @@ class WithoutPictures(Proxy):
         count = min(part.stop * size, self.scoring.validation_count) - part.start * size
         return torch.empty(count, 0, dtype=torch.float64)
 
+    def known_score(self, architecture: Architecture) -> Score:
+        """The score, computed once: a race asks after every round, sums and others ask for the same."""
+        return self.scoring.remembered((self.alike, architecture), lambda: as_score(self.score(architecture)))
+
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """The score itself, computed once: a race asks after every round, sums and others ask for the same."""
-        return self.scoring.remembered((self.alike, architecture), lambda: self.score(architecture))
+        """The score itself."""
+        return self.known_score(architecture)
 
     def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
         """The score, each time."""
         value = self.score_of_means(architecture, means).value
         return torch.full((len(means),), value, dtype=torch.float64)
+
+
+def known_score(proxy: Proxy, architecture: Architecture) -> Score:
+    """The score, remembered where no picture enters."""
+    if isinstance(proxy, WithoutPictures):
+        return proxy.known_score(architecture)
+    return as_score(proxy.score(architecture))
 
 
 def as_score(value: Score | float) -> Score:

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from genas.proxy.base import Proxy, Score, Scoring, WithoutPictures, as_score
+from genas.proxy.base import Proxy, Score, Scoring, WithoutPictures, as_score, known_score
 from genas.space.base import Architecture
 
 
@@ -29,7 +29,7 @@ class Combined(Proxy):
         """Terms: per part its value, normalised value, weight, contribution, share and its own terms."""
         if self.raceable:
             return self.whole_score(architecture)
-        return self._sum([as_score(proxy.score(architecture)) for _, proxy in self.parts])
+        return self._sum([known_score(proxy, architecture) for _, proxy in self.parts])
 
     @property
     def weights(self) -> list[float]:

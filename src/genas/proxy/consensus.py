@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from genas.errors import GenasError
-from genas.proxy.base import Proxy, Score, Scoring, as_score
+from genas.proxy.base import Proxy, Score, Scoring, as_score, known_score
 from genas.proxy.combined import Combined
 from genas.seeding import python_rng
 from genas.settings import Settings
@@ -99,7 +99,7 @@ class Consensus(Combined):
 def _quick_score(member: Proxy, architecture: Architecture) -> Score:
     """The score of a random architecture, from a part of the pictures where the proxy allows it."""
     if not member.raceable:
-        return as_score(member.score(architecture))
+        return known_score(member, architecture)
     scoring = member.scoring
     pictures = min(REFERENCE_PICTURES, scoring.validation_count)
     batches = slice(0, -(-pictures // scoring.evaluation.batch_size))
