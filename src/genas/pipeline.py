@@ -13,7 +13,7 @@ import torch
 from genas.config import Config, build_config
 from genas.data import Dataset
 from genas.profiling import Profile
-from genas.proxy import Proxy, Scoring, checked_score, open_proxy
+from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_expression
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
@@ -161,7 +161,8 @@ def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Co
     wanted = [record.genotype for record in chosen.values()]
     if path.exists() and [curve["genotype"] for curve in json.loads(path.read_text())] == wanted:
         return
-    settings = config.proxy.flatness
+    relative = "relative-flatness" in {part.name for part in parse_expression(config.proxy.expression)}
+    settings = config.proxy.relative_flatness if relative else config.proxy.flatness
     top = settings.sigmas[-1]
     sigmas = tuple(sorted({0.0, *settings.sigmas, top * 1.5, top * 2}))
     draws = settings.model_copy(update={"noise": "direct", "draws": max(3, settings.draws), "common_noise": True})

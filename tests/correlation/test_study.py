@@ -306,3 +306,17 @@ def test_what_needs_no_pictures_is_computed_once_for_all_variants_and_counted_fo
         assert rows[name].seconds > 0.3
     assert rows["loss"].seconds < 0.3
     assert rows["both"].terms["naswot"]["value"] == rows["naswot"].score
+
+
+def test_flatness_under_absolute_and_relative_noise_share_nothing(opened):
+    variants = [
+        one
+        for one in read_variants("flatness,relative-flatness,flatness + relative-flatness", {}, BASE)
+        if one.kind == "proxy"
+    ]
+    rows = {row.variant: row for row in opened.score("333333", [Job(one, 0) for one in variants])}
+    alone = opened.score("333333", [Job(one, 0) for one in variants if one.name == "relative-flatness"])[0]
+    assert alone.score == rows["relative-flatness"].score != rows["flatness"].score
+    both = rows["flatness + relative-flatness"].terms
+    assert both["flatness"]["value"] == rows["flatness"].score
+    assert both["relative-flatness"]["value"] == alone.score

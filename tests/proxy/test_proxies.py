@@ -245,3 +245,16 @@ def test_a_proxy_reads_no_other_settings_than_it_is_said_to(nas_scoring, name):
 def test_proxies_of_ones_own_may_read_everything():
     settings = SETTINGS.model_copy(update={"expression": "angle + my.module:Own"})
     assert sections_read(settings) == set(ProxySettings.model_fields)
+
+
+def test_relative_flatness_is_flatness_at_other_settings(scoring):
+    architecture = scoring.space.sample(random.Random(4))
+    preset = open_proxy(scoring, ProxySettings(expression="relative-flatness"))
+    same = {"sigmas": (0.1, 0.2, 0.4), "scale": "filter", "draws": 4, "antithetic": True}
+    flatness = open_proxy(scoring, ProxySettings.model_validate({"expression": "flatness", "flatness": same}))
+    assert preset.score(architecture) == flatness.score(architecture)
+    assert preset.raceable
+    changed = {"expression": "relative-flatness", "relative_flatness": {"draws": 1}, "flatness": {"draws": 9}}
+    assert (
+        len(open_proxy(scoring, ProxySettings.model_validate(changed)).score(architecture).terms["losses_by_draw"]) == 2
+    )

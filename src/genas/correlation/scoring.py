@@ -92,6 +92,9 @@ class TimedScoring(Scoring):
         return score
 
 
+WEIGHED_LATER: dict[str, Any] = {"expression": True, "flatness": {"alpha"}, "relative_flatness": {"alpha"}}
+"""Settings of proxies that have no say in the means over pictures."""
+
 OpenScoring = Callable[[ProxySettings, int], TimedScoring]
 
 
@@ -153,7 +156,7 @@ class Scorer:
             place = f"{seed} {settings.batchnorm.model_dump_json()} {settings.evaluation.model_dump_json()}"
             if place not in self._scorings:
                 self._scorings[place] = self.open_scoring(settings, seed)
-            alike = settings.model_dump(mode="json", exclude={"expression": True, "flatness": {"alpha"}})
+            alike = settings.model_dump(mode="json", exclude=WEIGHED_LATER)
             scoring = self._scorings[place]
             self._proxies[key] = (open_proxy(scoring, settings), scoring, f"{seed} {alike}")
         return self._proxies[key]

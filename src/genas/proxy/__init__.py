@@ -7,7 +7,13 @@ from genas.proxy.combined import Combined
 from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings
 from genas.proxy.expression import KNOWN, ProxySettings, checked_score, open_proxy, parse_expression
-from genas.proxy.flatness import Flatness, FlatnessSettings, flatness_terms
+from genas.proxy.flatness import (
+    Flatness,
+    FlatnessSettings,
+    RelativeFlatness,
+    RelativeFlatnessSettings,
+    flatness_terms,
+)
 from genas.proxy.zero_cost import ZeroCostSettings
 
 __all__ = [
@@ -26,6 +32,8 @@ __all__ = [
     "Loss",
     "Proxy",
     "ProxySettings",
+    "RelativeFlatness",
+    "RelativeFlatnessSettings",
     "Score",
     "Scoring",
     "WithoutPictures",

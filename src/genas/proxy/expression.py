@@ -21,7 +21,7 @@ from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score
 from genas.proxy.combined import Combined
 from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
-from genas.proxy.flatness import Flatness, FlatnessSettings
+from genas.proxy.flatness import Flatness, FlatnessSettings, RelativeFlatness, RelativeFlatnessSettings
 from genas.proxy.zero_cost import GradNorm, JacobCov, Macs, Naswot, Params, Snip, SynFlow, ZeroCostSettings
 from genas.settings import Settings
 from genas.space.base import Architecture
@@ -34,6 +34,8 @@ class ProxySettings(Settings):
     """A proxy's name, or a weighted sum such as ``angle + 16*flatness``."""
     flatness: FlatnessSettings = Field(default_factory=FlatnessSettings)
     """The flatness measure."""
+    relative_flatness: RelativeFlatnessSettings = Field(default_factory=RelativeFlatnessSettings)
+    """Flatness under noise relative to each filter's size."""
     angle: AngleSettings = Field(default_factory=AngleSettings)
     """The angle."""
     curvature: CurvatureSettings = Field(default_factory=CurvatureSettings)
@@ -59,6 +61,7 @@ class ProxySettings(Settings):
 
 FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
     "flatness": lambda scoring, settings: Flatness(scoring, settings.flatness),
+    "relative-flatness": lambda scoring, settings: RelativeFlatness(scoring, settings.relative_flatness),
     "angle": lambda scoring, settings: Angle(scoring, settings.angle),
     "accuracy": lambda scoring, settings: Accuracy(scoring),
     "loss": lambda scoring, settings: Loss(scoring),
@@ -82,6 +85,7 @@ _ALWAYS = ("expression", "batchnorm", "evaluation")
 _CURVATURE, _ZERO_COST = ("curvature",), ("zero_cost",)
 _SECTIONS: dict[str, tuple[str, ...]] = {  # of ProxySettings, that a proxy reads beside _ALWAYS
     "flatness": ("flatness",),
+    "relative-flatness": ("relative_flatness",),
     "angle": ("angle",),
     "sharpness": _CURVATURE,
     "hessian-trace": _CURVATURE,

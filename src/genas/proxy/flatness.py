@@ -78,6 +78,19 @@ class FlatnessSettings(Settings):
         return value
 
 
+class RelativeFlatnessSettings(FlatnessSettings):
+    """Flatness under noise relative to each filter's size: the preset that studies/flatness found to say most."""
+
+    sigmas: tuple[float, ...] = (0.1, 0.2, 0.4)
+    """In units of each filter's root mean square, increasing."""
+    scale: Literal["absolute", "filter"] = "filter"
+    """See `FlatnessSettings`."""
+    draws: int = Field(4, ge=1)
+    """Independent noise draws that losses are averaged over."""
+    antithetic: bool = True
+    """Measure each draw under the noise and under its opposite."""
+
+
 def flatness_terms(
     sigmas: tuple[float, ...], losses: tuple[float, ...], alpha: float
 ) -> tuple[float, list[float], float]:
@@ -256,3 +269,16 @@ class Flatness(Proxy):
             elif (factor := filter_scale(original[name])) is not None:
                 moved.append((name, parameter, factor))
         return moved
+
+
+class RelativeFlatness(Flatness):
+    """`Flatness` at the settings of `RelativeFlatnessSettings`."""
+
+    name = "relative-flatness"
+
+    def __init__(self, scoring: Scoring, settings: RelativeFlatnessSettings | None = None) -> None:
+        super().__init__(scoring, settings or RelativeFlatnessSettings())
+
+    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
+        """See `Flatness.statistics`; a method of its own, for a study asks which proxies have the same."""
+        return super().statistics(architecture, part)
