@@ -133,8 +133,14 @@ def score_and_size(best: tuple[Candidate, ...]) -> str:
     return _draw(paint)
 
 
-def noise(curves: tuple[NoiseCurve, ...], measured: tuple[float, ...] = ()) -> str:
-    """Validation loss against the standard deviation of the weight noise."""
+STRENGTH = {
+    "absolute": "standard deviation of the weight noise",
+    "filter": "norm of the weight noise / norm of the filter",
+}
+
+
+def noise(curves: tuple[NoiseCurve, ...], measured: tuple[float, ...] = (), scale: str = "absolute") -> str:
+    """Validation loss against the strength of the weight noise, and where flatness was measured."""
     colours = {"best": BLUE, "median": GREY, "worst": ORANGE}
 
     def paint(axes: Any) -> None:
@@ -146,7 +152,7 @@ def noise(curves: tuple[NoiseCurve, ...], measured: tuple[float, ...] = ()) -> s
             axes.fill_between(curve.sigmas, low, high, color=colour, alpha=0.15, linewidth=0)
         for sigma in measured:
             axes.axvline(sigma, color="#d5dae2", linewidth=1, zorder=0)
-        axes.set_xlabel("standard deviation of the weight noise")
+        axes.set_xlabel(STRENGTH[scale])
         axes.set_ylabel("validation loss")
         low, high = axes.get_ylim()
         axes.set_ylim(low, high + 0.28 * (high - low))  # room for the legend
@@ -223,9 +229,7 @@ def trained_noise(curves: tuple[NoiseCurve, ...], scale: str) -> str:
             low = [loss - spread for loss, spread in zip(curve.losses, curve.spread, strict=True)]
             high = [loss + spread for loss, spread in zip(curve.losses, curve.spread, strict=True)]
             axes.fill_between(curve.sigmas, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.set_xlabel(
-            "standard deviation of the noise" if scale == "absolute" else "norm of the noise / norm of the filter"
-        )
+        axes.set_xlabel(STRENGTH["absolute" if scale == "absolute" else "filter"])
         axes.set_ylabel("loss")
         if len(curves) > 1:
             axes.legend(loc="upper left", fontsize=9)

@@ -18,8 +18,11 @@ def charts(report: ReportData) -> dict[str, str]:
     if len(report.best) > 1:
         found["score-and-size"] = figures.score_and_size(report.best)
     if report.noise_curves:
-        sigmas = report.config.get("proxy", {}).get("flatness", {}).get("sigmas", ())
-        found["loss-under-noise"] = figures.noise(report.noise_curves, tuple(sigmas))
+        proxy = report.config.get("proxy", {})
+        relative = "relative-flatness" in proxy.get("expression", "")
+        settings = proxy.get("relative_flatness" if relative else "flatness", {})
+        measured, scale = tuple(settings.get("sigmas", ())), settings.get("scale", "absolute")
+        found["loss-under-noise"] = figures.noise(report.noise_curves, measured, scale)
     for name, curve in (("supernet-training", report.supernet_curve), ("retraining", report.retrain_curve)):
         if curve is not None:
             found[name] = figures.training(curve)
