@@ -130,3 +130,16 @@ def test_an_unknown_space_gets_no_drawing():
 )
 def test_figures_read_well(text, wanted):
     assert text == wanted
+
+
+def test_a_sum_is_shown_as_a_table_of_its_parts_and_relative_noise_by_its_name():
+    part = {"value": 0.5, "normalised": 0.25, "weight": 8, "contribution": 2, "share": 0.125, "cosine": 1}
+    parts = {"angle": part, "loss": part | {"contribution": 14, "share": 0.875}}
+    best = Candidate(1, GENOTYPE, "code", 16.0, parts, 5, 7, 1)
+    proxy = {"expression": "relative-flatness", "relative_flatness": {"sigmas": [0.1], "scale": "filter"}}
+    report = made(best=(best,), config={"proxy": proxy})
+    html = render(report)
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    assert "part value weight contribution share loss 0.5 8 14 87.50 % angle 0.5 8 2 12.50 %" in shown
+    assert "norm of the weight noise / norm of the filter" in charts(report)["loss-under-noise"]
+    assert "norm of the weight noise" not in charts(made())["loss-under-noise"]

@@ -102,6 +102,7 @@ def render(report: ReportData) -> str:
             config=json.dumps(report.config, indent=2),
             environment=json.dumps(report.environment, indent=2),
             parts=_parts(report.best[0].parts) if report.best else [],
+            summands=_summands(report.best[0].parts) if report.best else [],
         )
     )
     return html
@@ -148,6 +149,14 @@ def _parts(parts: dict[str, Any]) -> list[tuple[str, str]]:
         else:
             rows.append((name.replace("_", " "), _listed(value)))
     return rows
+
+
+def _summands(parts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a weighted sum, the greatest share first; none where the score is no sum."""
+    if not all(isinstance(value, dict) and "contribution" in value for value in parts.values()):
+        return []
+    rows = [{"name": name, **value} for name, value in parts.items()]
+    return sorted(rows, key=lambda row: -row["share"])
 
 
 def _listed(value: Any) -> str:
