@@ -45,8 +45,9 @@ def assignments(settings: dict) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="of the supernet")
-    parser.add_argument("--architectures", default="1000")
-    parser.add_argument("--along", type=int, default=200, help="architectures at each epoch before the last")
+    parser.add_argument("--architectures", default="200", help="ranked by all proxies")
+    parser.add_argument("--consensus", default="1000", help="ranked by loss, angle and consensus alone; 0 for none")
+    parser.add_argument("--along", type=int, default=150, help="architectures at epochs before the last; 0 for none")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--image-size", type=int, default=16)
     parser.add_argument("--pictures", type=int, default=1000, help="validation pictures of a score")
@@ -55,7 +56,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE)
     given = parser.parse_args()
     data = Path(os.environ.get("GENAS_DATA", "../shared/data"))
-    run = given.folder / f"c10-seed-{given.seed}"
+    name = (
+        f"seed-{given.seed}" if given.image_size == 16 else f"{given.image_size}x{given.image_size}-seed-{given.seed}"
+    )
+    run, target = given.folder / f"c10-{name}", given.out / name
+    target.mkdir(parents=True, exist_ok=True)
     settings = SUPERNET | {"supernet.epochs": given.epochs, "data.image_size": given.image_size}
     genas(
         *("supernet", "--data", f"parquet:{data / 'cifar10'}", "--space", "nasbench201", "--run", run),
@@ -65,16 +70,17 @@ def main() -> None:
     common += ("--set", f"proxy.evaluation.pictures={given.pictures}", "--device", "cpu")
     studies = {"final": ("--architectures", given.architectures, "--proxies", PROXIES)}
     studies["final"] += ("--variants", HERE / "proxies.yaml")
-    for epoch in range(5, given.epochs, 5):
+    if given.consensus != "0":
+        studies["thousand"] = ("--architectures", given.consensus, "--proxies", "loss,angle")
+        studies["thousand"] += ("--variants", HERE / "thousand.yaml")
+    for epoch in (5, 10, 20, 30) if given.along else ():
         studies[f"epoch-{epoch}"] = ("--architectures", given.along, "--proxies", ALONG, "--epoch", epoch)
-    for name, arguments in studies.items():
-        genas(*common, "--name", name, *arguments)
-        target = given.out / f"seed-{given.seed}"
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(run / "rank" / name / "rank.json", target / f"{name}.json")
-        raw = (run / "rank" / name / "scores.csv").read_bytes()
-        (target / f"{name}.csv.gz").write_bytes(gzip.compress(raw, mtime=0))
-    shutil.copy(run / "config.yaml", given.out / f"seed-{given.seed}" / "config.yaml")
+    for study, arguments in studies.items():
+        genas(*common, "--name", study, *arguments)
+        shutil.copy(run / "rank" / study / "rank.json", target / f"{study}.json")
+        raw = (run / "rank" / study / "scores.csv").read_bytes()
+        (target / f"{study}.csv.gz").write_bytes(gzip.compress(raw, mtime=0))
+    shutil.copy(run / "config.yaml", target / "config.yaml")
 
 
 if __name__ == "__main__":
