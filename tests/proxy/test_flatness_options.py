@@ -74,11 +74,17 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
                 if settings.batchnorm == "recomputed":
                     recomputed(network, scoring)
                 with torch.no_grad():
+                    batches = list(
+                        scoring.validation_batches(slice(0, None) if settings.draw_pictures == "dealt" else None)
+                    )
+                    if settings.draw_pictures == "dealt":
+                        bounds = [len(batches) * place // settings.draws for place in (draw, draw + 1)]
+                        batches = batches[bounds[0] : max(bounds[1], bounds[0] + 1)]
                     losses = [
                         functional.cross_entropy(network(images.double()), labels, reduction="sum")
-                        for images, labels in scoring.validation_batches()
+                        for images, labels in batches
                     ]
-                row.append(float(torch.stack(losses).sum()) / scoring.validation_count)
+                row.append(float(torch.stack(losses).sum()) / sum(len(labels) for _, labels in batches))
             rows.append(row)
     return rows
 
@@ -89,6 +95,7 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
         {"scale": "filter", "antithetic": True},
         {"parameters": "cells", "scale": "filter", "noise_seed": 2},
         {"parameters": "convolutions", "batchnorm": "recomputed", "draws": 2},
+        {"scale": "filter", "draws": 3, "antithetic": True, "draw_pictures": "dealt"},
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
@@ -216,3 +223,44 @@ def test_subsets_are_different_pictures_and_the_first_is_the_usual_one(nas_scori
 def test_a_subset_without_a_size_is_refused():
     with pytest.raises(ValidationError, match="give pictures, the size of the part, too"):
         EvaluationSettings(subset=1)
+
+
+def walked(scoring: Scoring, monkeypatch, **options: object) -> list[slice | None]:
+    """The parts of the validation pictures that one score walks through, in order."""
+    parts: list[slice | None] = []
+    original = Scoring.picture_losses
+
+    def noted(self, network, part=None):
+        parts.append(part)
+        return original(self, network, part)
+
+    monkeypatch.setattr(Scoring, "picture_losses", noted)
+    Flatness(scoring, FlatnessSettings(sigmas=SIGMAS, draw_pictures="dealt", **options)).score(wanted(scoring))
+    return parts
+
+
+@pytest.mark.parametrize("antithetic", [False, True])
+def test_dealt_draws_see_every_picture_once_for_each_sigma_and_sign(nas_scoring, monkeypatch, antithetic):
+    scoring = anew(nas_scoring, batch_size=2)
+    batches = -(-scoring.validation_count // 2)
+    assert batches > 5
+    parts = walked(scoring, monkeypatch, draws=5, antithetic=antithetic)
+    seen = [batch for part in parts for batch in range(part.start, part.stop)]
+    times = len(SIGMAS) * (2 if antithetic else 1)
+    assert sorted(seen) == sorted(times * list(range(batches)))
+    sizes = {part.stop - part.start for part in parts}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_more_draws_than_batches_take_a_batch_each(nas_scoring, monkeypatch):
+    scoring = anew(nas_scoring, batch_size=max(nas_scoring.validation_count // 2, 1))
+    parts = walked(scoring, monkeypatch, draws=9)
+    assert len(parts) == 9 * len(SIGMAS)
+    batches = -(-scoring.validation_count // scoring.evaluation.batch_size)
+    assert all(part.stop - part.start == 1 and part.stop <= batches for part in parts)
+    assert {part.start for part in parts} == set(range(batches))
+
+
+def test_dealt_pictures_are_not_raced(nas_scoring):
+    assert Flatness(nas_scoring, FlatnessSettings()).raceable
+    assert not Flatness(nas_scoring, FlatnessSettings(draw_pictures="dealt")).raceable

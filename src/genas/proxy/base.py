@@ -209,9 +209,14 @@ class Scoring:
         ):
             yield self.laid_out(images)
 
-    def evaluate(self, network: Network) -> LossAndAccuracy:
-        """Loss and accuracy of `network` on the validation pictures, the same for all architectures."""
-        losses, right = self.picture_losses(network)
+    def evaluate(self, network: Network, part: slice | None = None) -> LossAndAccuracy:
+        """Loss and accuracy of `network` on the validation pictures, the same for all architectures.
+
+        Args:
+            network: what `prepared` gave.
+            part: these batches of the random walk only; None for all.
+        """
+        losses, right = self.picture_losses(network, part)
         if self.evaluation.weighting == "batches":
             size = self.evaluation.batch_size
             starts = range(0, len(losses), size)

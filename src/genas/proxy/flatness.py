@@ -8,8 +8,9 @@ alpha = 0 is the naive form without the depth term. With alpha = 1 and sigma_1 =
 dominates, so all terms are returned with the score.
 
 One draw of such noise is a noisy measurement. What makes it repeatable, or measures another thing, is an option:
-several draws (``draws``), each with its opposite (``antithetic``), noise relative to each filter's norm (``scale``),
-noise on a part of the weights (``parameters``), batch-norm statistics estimated anew under the noise (``batchnorm``).
+several draws (``draws``), each with its opposite (``antithetic``), pictures dealt out among the draws
+(``draw_pictures``), noise relative to each filter's norm (``scale``), noise on a part of the weights (``parameters``),
+batch-norm statistics estimated anew under the noise (``batchnorm``).
 ``noise_seed`` draws other noise, so that a measurement can be repeated independently.
 
 Deviations from the published code, each an option (methods.md 4.6): the noise has the nominal sigma (``noise``, G4), is
@@ -53,6 +54,9 @@ class FlatnessSettings(Settings):
     """Independent noise draws that losses are averaged over (published: 1)."""
     antithetic: bool = False
     """Measure each draw under the noise and under its opposite: twice the passes; what is odd in the noise cancels."""
+    draw_pictures: Literal["all", "dealt"] = "all"
+    """``all``: every draw is measured on all pictures. ``dealt``: each on its own share of them, the same for all
+    architectures, so that more draws cost no more passes; such a score is not raced."""
     common_noise: bool = True
     """The same noise for all architectures; off: noise of its own for each, as published (G5)."""
     noise_seed: int = Field(0, ge=0)
@@ -136,8 +140,8 @@ class Flatness(Proxy):
 
     @property
     def raceable(self) -> bool:
-        """A function of means over pictures, unless batches are averaged instead."""
-        return self.scoring.evaluation.weighting == "pictures"
+        """A function of means over pictures, unless batches are averaged instead or each draw has its own pictures."""
+        return self.scoring.evaluation.weighting == "pictures" and self.settings.draw_pictures == "all"
 
     @property
     def columns(self) -> int:
@@ -152,7 +156,7 @@ class Flatness(Proxy):
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
         """[pictures, measurements * sigmas]: cross-entropy under each noise, sigma by sigma."""
 
-        def columns(network: Network) -> Tensor:
+        def columns(network: Network, _: slice | None) -> Tensor:
             return self.scoring.picture_losses(network, part)[0]
 
         rows = self._by_draw(architecture, self.settings.sigmas, columns)
@@ -192,10 +196,21 @@ class Flatness(Proxy):
 
     def losses(self, architecture: Architecture, sigmas: tuple[float, ...]) -> list[list[float]]:
         """Validation loss at each sigma: [measurements][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
-        return self._by_draw(architecture, sigmas, lambda network: self.scoring.evaluate(network).loss)
+        return self._by_draw(architecture, sigmas, lambda network, share: self.scoring.evaluate(network, share).loss)
+
+    def _share(self, draw: int) -> slice | None:
+        """The batches of the random walk that a draw is measured on, at least one; None for all pictures."""
+        if self.settings.draw_pictures == "all":
+            return None
+        batches = -(-self.scoring.validation_count // self.scoring.evaluation.batch_size)
+        start, stop = (batches * place // self.settings.draws for place in (draw, draw + 1))
+        return slice(start, max(stop, start + 1))
 
     def _by_draw(
-        self, architecture: Architecture, sigmas: tuple[float, ...], measure: Callable[[Network], Measured]
+        self,
+        architecture: Architecture,
+        sigmas: tuple[float, ...],
+        measure: Callable[[Network, slice | None], Measured],
     ) -> list[list[Measured]]:
         network = self.scoring.prepared(architecture)
         seed = self.scoring.seed
@@ -233,9 +248,9 @@ class Flatness(Proxy):
         seed: int,
         draw: int,
         sign: float,
-        measure: Callable[[Network], Measured],
+        measure: Callable[[Network, slice | None], Measured],
     ) -> list[Measured]:
-        losses = []
+        losses, share = [], self._share(draw)
         recomputed = self.settings.batchnorm == "recomputed"
         with kept(network, buffers=recomputed) as original:
             moved = self._moved(network, original)
@@ -255,7 +270,7 @@ class Flatness(Proxy):
                 previous = sigma
                 if recomputed:
                     self.scoring.recalibrate(network)
-                losses.append(measure(network))
+                losses.append(measure(network, share))
         return losses
 
     def _moved(
