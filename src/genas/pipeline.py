@@ -165,8 +165,9 @@ def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Co
     settings = config.proxy.relative_flatness if relative else config.proxy.flatness
     top = settings.sigmas[-1]
     sigmas = tuple(sorted({0.0, *settings.sigmas, top * 1.5, top * 2}))
-    draws = settings.model_copy(update={"noise": "direct", "draws": max(3, settings.draws), "common_noise": True})
-    measure = Flatness(scoring, draws)
+    dealt = settings.draw_pictures == "dealt"  # the spread shown is that of the noise alone: each on all pictures
+    changed = {"noise": "direct", "draws": 3 if dealt else max(3, settings.draws), "common_noise": True}
+    measure = Flatness(scoring, settings.model_copy(update={**changed, "draw_pictures": "all"}))
     curves = []
     for label, record in chosen.items():
         rows = torch.tensor(measure.losses(scoring.space.parse(record.genotype), sigmas), dtype=torch.float64)

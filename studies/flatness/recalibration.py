@@ -1,0 +1,77 @@
+"""How much of a score's noise comes from the pictures that batch norm is recalibrated from?
+
+    python studies/flatness/recalibration.py RUN --table TABLE --architectures 40 --out studies/flatness/recalibration.json
+
+Measures the loss of every architecture on the same validation pictures with batch norm recalibrated from several
+independent drawings of training pictures, for several numbers of pictures. What differs between drawings is the noise
+that recalibration alone puts on every score; the tau between drawings is the most that a score can agree with itself.
+"""
+
+import argparse
+import json
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genas.correlation import draw, open_table
+from genas.correlation.measures import kendall, once
+from genas.proxy import ProxySettings
+from genas.ranking import open_scorer, weights_file
+from genas.seeding import derive
+from genas.session import load_config
+
+SETTINGS = {
+    "896, momentum (published)": {"pictures": 896, "averaging": "momentum"},
+    "896": {"pictures": 896},
+    "1,792": {"pictures": 1792},
+    "3,584": {"pictures": 3584},
+    "8,960": {"pictures": 8960},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--architectures", type=int, default=40)
+    parser.add_argument("--pictures", type=int, default=1500, help="validation pictures, the same for all")
+    parser.add_argument("--drawings", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    config = load_config(given.run)
+    scorer = open_scorer(given.run, config, weights_file(given.run, None, None))
+    table = open_table(given.table, scorer.space, None, None)
+    genotypes = draw(table.genotypes, given.architectures, 0)
+    evaluation = {"pictures": given.pictures}
+    common = scorer.open_scoring(ProxySettings.model_validate({"evaluation": evaluation}), config.seed)
+    losses: dict[str, list[list[float]]] = {}
+    for name, batchnorm in SETTINGS.items():
+        asked = ProxySettings.model_validate({"evaluation": evaluation, "batchnorm": batchnorm})
+        rows = []
+        for number in range(given.drawings):
+            scoring = scorer.open_scoring(asked, derive(config.seed, "study.recalibration", number))
+            row = []
+            for genotype in genotypes:
+                network = scoring.prepared(scorer.space.parse(genotype))
+                row.append(common.evaluate(network).loss)
+                scoring.forget()
+                common.forget()
+            rows.append(row)
+        losses[name] = rows
+        values, alone = np.array(rows), once(len(genotypes))
+        taus = [kendall(values[a], values[b], alone)[0] for a, b in combinations(range(given.drawings), 2)]
+        within = values.std(0, ddof=1)
+        print(
+            f"{name:26s} tau between drawings {np.mean(taus):.3f} ({min(taus):.3f} to {max(taus):.3f}); standard "
+            f"deviation of a loss: median {np.median(within):.4f}, largest {within.max():.4f}; "
+            f"between architectures {values.mean(0).std(ddof=1):.3f}",
+            flush=True,
+        )
+    given.out.write_text(json.dumps({"genotypes": genotypes, "losses": losses}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
