@@ -3,7 +3,7 @@
     python studies/flatness/analyse.py A.jsonl B.jsonl --pictures 256 --out studies/flatness
 
 Files are those of supernets that differ in their seed; architectures that all of them have are compared. Writes
-`measures.csv` (every measure), `tables.md` and `figure.png`/`.svg`.
+`measures.csv` (every measure) and `figure.png`/`.svg`.
 """
 
 import argparse

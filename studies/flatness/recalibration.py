@@ -1,10 +1,11 @@
 """How much of a score's noise comes from the pictures that batch norm is recalibrated from?
 
-    python studies/flatness/recalibration.py RUN --table TABLE --architectures 40 --out studies/flatness/recalibration.json
+    python studies/flatness/recalibration.py RUN --table TABLE --out studies/flatness/recalibration.json
 
 Measures the loss of every architecture on the same validation pictures with batch norm recalibrated from several
 independent drawings of training pictures, for several numbers of pictures. What differs between drawings is the noise
 that recalibration alone puts on every score; the tau between drawings is the most that a score can agree with itself.
+Losses are kept in the file as they come; the same command continues, and prints the summary when all are there.
 """
 
 import argparse
@@ -44,13 +45,14 @@ def main() -> None:
     scorer = open_scorer(given.run, config, weights_file(given.run, None, None))
     table = open_table(given.table, scorer.space, None, None)
     genotypes = draw(table.genotypes, given.architectures, 0)
+    truth = table.values(genotypes)
     evaluation = {"pictures": given.pictures}
     common = scorer.open_scoring(ProxySettings.model_validate({"evaluation": evaluation}), config.seed)
-    losses: dict[str, list[list[float]]] = {}
+    losses: dict[str, list[list[float]]] = json.loads(given.out.read_text())["losses"] if given.out.exists() else {}
     for name, batchnorm in SETTINGS.items():
         asked = ProxySettings.model_validate({"evaluation": evaluation, "batchnorm": batchnorm})
-        rows = []
-        for number in range(given.drawings):
+        rows = losses.setdefault(name, [])
+        for number in range(len(rows), given.drawings):
             scoring = scorer.open_scoring(asked, derive(config.seed, "study.recalibration", number))
             row = []
             for genotype in genotypes:
@@ -59,17 +61,22 @@ def main() -> None:
                 scoring.forget()
                 common.forget()
             rows.append(row)
-        losses[name] = rows
-        values, alone = np.array(rows), once(len(genotypes))
-        taus = [kendall(values[a], values[b], alone)[0] for a, b in combinations(range(given.drawings), 2)]
-        within = values.std(0, ddof=1)
-        print(
-            f"{name:26s} tau between drawings {np.mean(taus):.3f} ({min(taus):.3f} to {max(taus):.3f}); standard "
-            f"deviation of a loss: median {np.median(within):.4f}, largest {within.max():.4f}; "
-            f"between architectures {values.mean(0).std(ddof=1):.3f}",
-            flush=True,
-        )
-    given.out.write_text(json.dumps({"genotypes": genotypes, "losses": losses}, indent=1) + "\n")
+            given.out.write_text(json.dumps({"genotypes": genotypes, "losses": losses}, indent=1) + "\n")
+        summarise(name, np.array(rows), list(truth.values()))
+
+
+def summarise(name: str, losses: np.ndarray, truth: list[np.ndarray]) -> None:
+    """One line. Losses are [drawings, architectures]."""
+    alone = once(losses.shape[1])
+    taus = [kendall(first, second, alone)[0] for first, second in combinations(losses, 2)]
+    within = losses.std(0, ddof=1)
+    true = [np.mean([kendall(-row, column, alone)[0] for row in losses]) for column in truth]
+    print(
+        f"{name:26s} tau between drawings {np.mean(taus):.3f} ({min(taus):.3f} to {max(taus):.3f}); standard "
+        f"deviation of a loss: median {np.median(within):.4f}, largest {within.max():.4f}; between architectures "
+        f"{losses.mean(0).std(ddof=1):.3f}; tau with true accuracies {' '.join(f'{tau:.3f}' for tau in true)}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ def assignments(settings: dict) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="of the supernet")
-    parser.add_argument("--architectures", default="200", help="ranked by all proxies")
-    parser.add_argument("--consensus", default="1000", help="ranked by loss, angle and consensus alone; 0 for none")
+    parser.add_argument("--architectures", default="200", help="ranked by all proxies; 0 for none")
+    parser.add_argument("--consensus", default="1000", help="ranked by thousand.yaml; 0 for none")
     parser.add_argument("--along", type=int, default=150, help="architectures at epochs before the last; 0 for none")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--image-size", type=int, default=16)
@@ -68,8 +68,10 @@ def main() -> None:
     )
     common = ("rank", run, "--table", data / "nasbench201.csv.gz", "--workers", given.workers)
     common += ("--set", f"proxy.evaluation.pictures={given.pictures}", "--device", "cpu")
-    studies = {"final": ("--architectures", given.architectures, "--proxies", PROXIES)}
-    studies["final"] += ("--variants", HERE / "proxies.yaml")
+    studies = {}
+    if given.architectures != "0":
+        studies["final"] = ("--architectures", given.architectures, "--proxies", PROXIES)
+        studies["final"] += ("--variants", HERE / "proxies.yaml")
     if given.consensus != "0":
         studies["thousand"] = ("--architectures", given.consensus, "--proxies", "loss,angle")
         studies["thousand"] += ("--variants", HERE / "thousand.yaml")

@@ -117,6 +117,25 @@ def consensus_table(folders: dict[str, Path]) -> list[str]:
     return lines
 
 
+def many_table() -> list[str]:
+    """The few proxies that were measured on more architectures, and what they add to loss and MACs."""
+    lines = [
+        "| supernet | proxy | n | " + " | ".join(f"{name} | given loss, MACs" for name in COLUMNS.values()) + " |",
+        "| --- | --- | --- |" + " --- |" * (2 * len(COLUMNS)),
+    ]
+    for path in sorted(HERE.glob("*/thousand.json")):
+        whole = json.loads(path.read_text())
+        for name, row in whole["proxies"].items():
+            cells = []
+            for column in COLUMNS:
+                found = row["columns"][column]
+                for one in (found["tau"], (found["partial"] or {}).get("loss + macs")):
+                    known = one is not None and one["value"] is not None
+                    cells.append(f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})" if known else "-")
+            lines.append(f"| {path.parent.name} | {name} | {whole['n']} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def choice_table(folders: dict[str, Path]) -> list[str]:
     """Sums of three to seven proxies by their CIFAR-10 tau on what the consensus was chosen on."""
     known = [scores(folders[name]) for name in ("seed-0", "seed-1") if name in folders]
@@ -191,7 +210,8 @@ def plot(folders: dict[str, Path], lines: dict[str, dict[int, list[float]]]) -> 
     right.grid(alpha=0.3)
     right.legend(fontsize=8)
     for suffix in ("png", "svg"):
-        figure.savefig(HERE / f"figure.{suffix}", dpi=150)
+        metadata = {"Date": None} if suffix == "svg" else {}
+        figure.savefig(HERE / f"figure.{suffix}", dpi=150, metadata=metadata)
 
 
 def main() -> None:
@@ -207,7 +227,8 @@ def main() -> None:
         "",
         *mutual_table(small, ("accuracy", "loss", "flatness", "flatness-naive", "angle", "macs")),
     ]
-    text += ["", "## Consensus", "", *consensus_table(runs()), "", "## How it was chosen", "", *choice_table(small)]
+    text += ["", "## Consensus", "", *consensus_table(runs()), "", "## More architectures", "", *many_table()]
+    text += ["", "## How it was chosen", "", *choice_table(small)]
     text += ["", "## Along training (CIFAR-10)", ""]
     epochs = sorted({epoch for points in lines.values() for epoch in points})
     text += ["| proxy | " + " | ".join(f"epoch {epoch}" for epoch in epochs) + " |", "| --- |" + " --- |" * len(epochs)]
@@ -215,6 +236,7 @@ def main() -> None:
         cells = [figures(points[epoch]) if epoch in points else "-" for epoch in epochs]
         text.append(f"| {name} | " + " | ".join(cells) + " |")
     (HERE / "tables.md").write_text("\n".join(text) + "\n")
+    plt.rcParams["svg.hashsalt"] = "genas"  # the same figure is the same file
     plot(small, lines)
 
 
