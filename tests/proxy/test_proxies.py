@@ -250,11 +250,12 @@ def test_proxies_of_ones_own_may_read_everything():
 def test_relative_flatness_is_flatness_at_other_settings(scoring):
     architecture = scoring.space.sample(random.Random(4))
     preset = open_proxy(scoring, ProxySettings(expression="relative-flatness"))
-    same = {"sigmas": (0.1, 0.2, 0.4), "scale": "filter", "draws": 4, "antithetic": True}
+    same = {"sigmas": (0.1, 0.2, 0.4), "scale": "filter", "draws": 32, "draw_pictures": "dealt"}
     flatness = open_proxy(scoring, ProxySettings.model_validate({"expression": "flatness", "flatness": same}))
     assert preset.score(architecture) == flatness.score(architecture)
-    assert preset.raceable
-    changed = {"expression": "relative-flatness", "relative_flatness": {"draws": 1}, "flatness": {"draws": 9}}
-    assert (
-        len(open_proxy(scoring, ProxySettings.model_validate(changed)).score(architecture).terms["losses_by_draw"]) == 2
-    )
+    assert not preset.raceable
+    own = {"draws": 3, "draw_pictures": "all"}
+    changed = {"expression": "relative-flatness", "relative_flatness": own, "flatness": {"draws": 9}}
+    other = open_proxy(scoring, ProxySettings.model_validate(changed))
+    assert len(other.score(architecture).terms["losses_by_draw"]) == 3
+    assert other.raceable

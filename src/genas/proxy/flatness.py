@@ -89,10 +89,10 @@ class RelativeFlatnessSettings(FlatnessSettings):
     """In units of each filter's root mean square, increasing."""
     scale: Literal["absolute", "filter"] = "filter"
     """See `FlatnessSettings`."""
-    draws: int = Field(4, ge=1)
+    draws: int = Field(32, ge=1)
     """Independent noise draws that losses are averaged over."""
-    antithetic: bool = True
-    """Measure each draw under the noise and under its opposite."""
+    draw_pictures: Literal["all", "dealt"] = "dealt"
+    """See `FlatnessSettings`; all draws together cost as many passes as the one draw of the published measure."""
 
 
 def flatness_terms(
@@ -140,7 +140,10 @@ class Flatness(Proxy):
 
     @property
     def raceable(self) -> bool:
-        """A function of means over pictures, unless batches are averaged instead or each draw has its own pictures."""
+        """A function of means over pictures, unless batches are averaged instead or each draw has its own pictures.
+
+        Pictures of one draw share its luck, which a race, that resamples single pictures, would not see.
+        """
         return self.scoring.evaluation.weighting == "pictures" and self.settings.draw_pictures == "all"
 
     @property
