@@ -17,7 +17,7 @@ from genas.errors import ConfigError
 from genas.proxy import ProxySettings
 from genas.retrain import RetrainSettings
 from genas.runs import explain, flatten
-from genas.settings import Settings, message_of
+from genas.settings import Count, Settings, expand, message_of
 from genas.strategy import SearchSettings
 from genas.supernet import SupernetSettings
 
@@ -31,7 +31,7 @@ class DataSettings(Settings):
     """Folder of the named data sets' files; None for the usual place."""
     image_size: int | None = Field(None, ge=8)
     """Side that pictures are resized to; None as the data set has them."""
-    limit: int | None = Field(None, ge=4)
+    limit: Count | None = Field(None, ge=4)
     """Use only that many pictures of each half of the training set; None for all."""
 
 
@@ -63,7 +63,7 @@ class RetrainConfig(Settings):
     """``auto``, ``cpu`` or ``cuda``."""
     precision: str = "32"
     """``32``, ``bf16``, ``16`` or ``64``."""
-    max_macs: int | None = Field(None, ge=1)
+    max_macs: Count | None = Field(None, ge=1)
     """Take the widest network within so many multiply-accumulates per picture, in place of a width."""
     from_supernet: str | None = None
     """Run folder whose supernet gives the first weights."""
@@ -169,13 +169,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"the configuration file {path} does not exist.") from error
     except OSError as error:
         raise explain(error, path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:  # ValueError: a number of thousands of digits
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply for a configuration.") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds a {type(content).__name__}; a mapping of sections was wanted.")
-    return content
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of sections.")
+    return _expand(content, str(path))
+
+
+def _expand(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        return expand(content)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}; give it once.") from error
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
@@ -189,7 +198,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set {text!r} is malformed; it must read section.key=value.")
     try:
         nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
         raise ConfigError(f"--set {text!r}: the value is not YAML.") from error
     if isinstance(nested, str):
         with contextlib.suppress(ValueError):
@@ -212,10 +221,10 @@ def build_config(overrides: Sequence[Mapping[str, Any]] = (), *, as_published: b
     """
     given: dict[str, Any] = {}
     for override in overrides:
-        given = merge(given, override)
+        given = merge(given, _expand(override, "the settings"))
     for section in ("data", "space"):
         if section in given and not isinstance(given[section], Mapping):
-            raise ConfigError(f"{section} is {given[section]!r}; a mapping such as {{name: ...}} was wanted.")
+            raise ConfigError(f"{section} is {given[section]!r}; expected a mapping such as {{name: ...}}.")
     data = str(given.get("data", {}).get("name", DataSettings().name))
     space = str(given.get("space", {}).get("name", SpaceSettings().name))
     base = merge(SPACE_PRESETS.get(space, {}), DATA_PRESETS.get(data, {}))
@@ -226,7 +235,12 @@ def build_config(overrides: Sequence[Mapping[str, Any]] = (), *, as_published: b
     try:
         return Config.model_validate(merge(base, given))
     except ValidationError as error:
-        raise ConfigError(_explain(error, list(flatten(Config().model_dump())))) from error
+        raise ConfigError(_explain(error, known_settings())) from error
+
+
+def known_settings() -> list[str]:
+    """All settings of a run, as dotted keys."""
+    return list(flatten(Config().model_dump()))
 
 
 def completed(frozen: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,12 +275,23 @@ def _explain(error: ValidationError, known: Sequence[str]) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(key, known, 1)
-            siblings = [name for name in known if name.rpartition(".")[0] == key.rpartition(".")[0]]
-            hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(siblings)}"
-            faults.append(f"unknown key {key!r} ({hint})")
+            faults.append(f"unknown key {key!r} ({_hint(key, known)})")
         else:
             # a fault of several settings together has the whole section as its input
             given = "" if isinstance(fault["input"], Mapping) else f" is {fault['input']!r}"
             faults.append(f"{key}{given}: {message_of(fault)}".lstrip(": "))
     return f"the configuration is wrong: {'; '.join(faults)}."
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    """The known key or section that was probably meant, else what is known beside it."""
+    same = [name for name in known if name.rpartition(".")[2] == key.lower()]
+    if same:
+        return f"did you mean {' or '.join(same[:3])}?"
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    names = {name.lower(): name for name in (*known, *sections)}
+    close = difflib.get_close_matches(key.lower(), names, 1)
+    if close:
+        return f"did you mean {names[close[0]]!r}?"
+    above = key.rpartition(".")[0]
+    return f"known here are {', '.join(name for name in names.values() if name.rpartition('.')[0] == above)}"

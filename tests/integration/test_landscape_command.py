@@ -125,8 +125,8 @@ def test_landscape_of_a_trained_network(run, capsys):
         (["333333", "--points", 4], "points is 4: an odd number is wanted"),
         (["333333", "--range", 0], "range is 0.0: input should be greater than 0"),
         (["333333", "--data", "train"], "--data is 'train'; validation, test or both was wanted."),
-        (["333333", "--pictures", "none"], "--pictures is 'none'; a whole number above 0, or all, was wanted."),
-        (["333333", "--sigmas", "a"], "--sigmas is 'a'; numbers with commas"),
+        (["333333", "--pictures", "none"], "Invalid --pictures 'none': expected a whole number above 0, or all."),
+        (["333333", "--sigmas", "a"], "Invalid --sigmas 'a': expected numbers with commas"),
         (["333333", "--name", "../x"], "--name is '../x'"),
         (["a=333333", "a=303030"], "two networks are labelled 'a'; give one of them another label"),
     ],
@@ -232,7 +232,7 @@ def test_a_proxy_of_ones_own_is_swept_beside_counts(run, capsys):
 
 def test_bad_input_to_sweep(run, capsys):
     assert "both weights and shares came" in refused(capsys, "sweep", run, "--weights", "1", "--shares", "20")
-    assert "--weights is 'x'; numbers with commas" in refused(capsys, "sweep", run, "--weights", "x")
+    assert "Invalid --weights 'x': expected numbers with commas" in refused(capsys, "sweep", run, "--weights", "x")
     assert "the weight -1 came" in refused(capsys, "sweep", run, "--weights", "-1")
     assert "one part has to have the weight w" in refused(capsys, "sweep", run, "--proxy", "angle")
     wanted = "the sum of a sweep comes with --proxy; leave proxy.expression out"

@@ -169,8 +169,8 @@ def test_weights_of_other_epochs(run, table, capsys):
     ("options", "message"),
     [
         (["--architectures", "31"], "31 architectures were asked for, the table has 30"),
-        (["--architectures", "some"], "--architectures is 'some'; a whole number of at least 10, or all, was wanted"),
-        (["--architectures", "9"], "--architectures is '9'; a whole number of at least 10"),
+        (["--architectures", "some"], "Invalid --architectures 'some': expected a whole number above 0, or all"),
+        (["--architectures", "9"], "Invalid --architectures '9': expected a whole number of at least 10"),
         (["--columns", "valid"], "has no column valid; it has test, other"),
         (["--columns", "test,"], "--columns is 'test,'; names with commas"),
         (["--proxies", "flat"], "unknown proxy 'flat'"),

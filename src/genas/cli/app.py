@@ -3,8 +3,8 @@
 import inspect
 import os
 import sys
+from typing import NoReturn
 
-import click
 import typer
 
 import genas
@@ -21,9 +21,11 @@ from genas.cli import (
     status,
     supernet,
     sweep,
+    usage,
     zoo,
 )
 from genas.errors import DataError, GenasError
+from genas.terminal import plain
 
 app = typer.Typer(
     name="genas",
@@ -81,22 +83,29 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Runs the command line; the process's exit code tells how it went (0, 2 for bad input, 130 for Ctrl-C)."""
+    """Runs the command line; the process's exit code tells how it went (0, 2 for bad input, 130 for Ctrl-C).
+
+    Without arguments it shows the help, and the exit code is 2: nothing was done.
+    """
     arguments = sys.argv[1:]
     debug = "--debug" in arguments or bool(os.environ.get("GENAS_DEBUG"))
     arguments = [argument for argument in arguments if argument != "--debug"]  # allowed at any place
+    wrong = usage.unknown_command(arguments, [command.__name__ for command in COMMANDS])
+    if wrong is not None:
+        _refuse(wrong)
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=arguments or ["--help"], prog_name="genas", standalone_mode=False)
     except GenasError as error:
         if debug:
             raise
         if _speaks(error):
             _complain(str(error))
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except usage.USAGE as error:
+        if debug:
+            raise
+        _refuse(usage.sentence(error, arguments))
+    except (KeyboardInterrupt, typer.Abort):
         if debug:
             raise
         _complain("Interrupted; what was saved is complete. Give the same command to continue.")
@@ -106,7 +115,14 @@ def main() -> None:
             raise
         _complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
         sys.exit(2)
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit((code if isinstance(code, int) else 0) if arguments else 2)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """Ends with what is wrong with the command line; of several processes that torchrun started, the first says it."""
+    if options.is_first_process():
+        _complain(sentence)
+    sys.exit(2)
 
 
 def _speaks(error: GenasError) -> bool:
@@ -125,4 +141,4 @@ def _complain(sentence: str) -> None:
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print("[bold red]genas:[/bold red] ", end="")
-    console.print(sentence, markup=False)
+    console.print(plain(sentence), markup=False)

@@ -1,5 +1,6 @@
 """Options that several commands share, and what they mean for the configuration."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ METHOD = "Method"
 RUN = "Run"
 MACHINE = "Machine"
 OUTPUT = "Output"
+_LONGEST = 19  # digits of a whole number; more is none of ours
 
 Data = Annotated[
     str | None,
@@ -105,8 +107,6 @@ Precision = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=OUTPUT)]
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-
 
 def parse_count(text: str, option: str) -> int:
     """Reads ``600M``, ``1.5M``, ``30000``.
@@ -114,10 +114,12 @@ def parse_count(text: str, option: str) -> int:
     Raises:
         ConfigError: anything else.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)\s*", text, re.IGNORECASE)
-    if match is None or float(match.group(1)) <= 0:
-        raise ConfigError(f"{option} is {text!r}; a number above 0 such as 600M, 1.5M or 30000 was wanted.")
-    return round(float(match.group(1)) * _UNITS[match.group(2).upper()])
+    from genas.settings import parse_count as parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"Invalid {option} {text!r}: {error}.") from error
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -126,9 +128,10 @@ def parse_seeds(text: str) -> list[int]:
     Raises:
         ConfigError: anything else.
     """
-    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
-        raise ConfigError(f"--seeds is {text!r}; whole numbers with commas between them, such as 0,1,2, were wanted.")
-    return [int(part) for part in text.split(",")]
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < _LONGEST for part in parts):
+        raise ConfigError(f"Invalid --seeds {text!r}: expected whole numbers with commas between them, such as 0,1,2.")
+    return [int(part) for part in parts]
 
 
 def parse_numbers(text: str, option: str) -> list[float]:
@@ -137,10 +140,13 @@ def parse_numbers(text: str, option: str) -> list[float]:
     Raises:
         ConfigError: anything else.
     """
-    number = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
-    if not re.fullmatch(f"{number}(,{number})*", text):
-        raise ConfigError(f"{option} is {text!r}; numbers with commas between them, such as 0,1.5,16, were wanted.")
-    return [float(part) for part in text.split(",")]
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or "_" in text or not all(math.isfinite(number) for number in numbers):
+        raise ConfigError(f"Invalid {option} {text!r}: expected numbers with commas between them, such as 0,1.5,16.")
+    return numbers
 
 
 def parse_whole(text: str, option: str) -> int:
@@ -149,8 +155,9 @@ def parse_whole(text: str, option: str) -> int:
     Raises:
         ConfigError: anything else.
     """
-    if not re.fullmatch(r"\s*\d+\s*", text) or int(text) < 1:
-        raise ConfigError(f"{option} is {text!r}; a whole number above 0, or all, was wanted.")
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < _LONGEST) or int(text) < 1:
+        raise ConfigError(f"Invalid {option} {text!r}: expected a whole number above 0, or all.")
     return int(text)
 
 

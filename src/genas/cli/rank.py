@@ -175,9 +175,10 @@ def rank(
 def _count(text: str) -> int | None:
     if text.strip().lower() == "all":
         return None
-    if not text.strip().isdigit() or int(text) < 10:
-        raise ConfigError(f"--architectures is {text!r}; a whole number of at least 10, or all, was wanted.")
-    return int(text)
+    count = options.parse_whole(text, "--architectures")
+    if count < 10:
+        raise ConfigError(f"Invalid --architectures {text!r}: expected a whole number of at least 10, or all.")
+    return count
 
 
 def _list(text: str | None) -> list[str] | None:

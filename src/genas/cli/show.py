@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from genas.terminal import literal
+
 if TYPE_CHECKING:
     from genas.pipeline import Result
 
@@ -25,7 +27,7 @@ def print_result(result: "Result") -> None:
             f"[bold]Test[/bold]    top-1 {100 * result.test['top1']:.2f} %   loss {result.test['loss']:.4f}   "
             "(retrained from scratch, last epoch)"
         )
-    console.print(f"[bold]Report[/bold]  {result.report}", soft_wrap=True)
+    console.print(f"[bold]Report[/bold]  {literal(result.report)}", soft_wrap=True)
 
 
 def print_profile(phases: list[dict[str, Any]]) -> None:
@@ -50,7 +52,7 @@ def print_scores(rows: list[dict[str, Any]]) -> None:
     table.add_column("Genotype", overflow="fold")
     for row in rows:
         table.add_row(
-            f"{row['score']:.6g}", f"{row['params'] / 1e6:.3f}", f"{row['macs'] / 1e6:.2f}", _plain(row["genotype"])
+            f"{row['score']:.6g}", f"{row['params'] / 1e6:.3f}", f"{row['macs'] / 1e6:.2f}", literal(row["genotype"])
         )
     Console(highlight=False).print(table)
 
@@ -59,7 +61,7 @@ def print_status(state: dict[str, Any]) -> None:
     """How far a run is."""
     console = Console(highlight=False)
     active = f"process {state['active']} is working on it" if state["active"] else "no process is working on it"
-    console.print(f"[bold]{state['run']}[/bold]: {state['phase']}; {active}", soft_wrap=True)
+    console.print(f"[bold]{literal(state['run'])}[/bold]: {state['phase']}; {active}", soft_wrap=True)
     for label, key in (
         ("supernet epochs", "supernet_epochs"),
         ("architectures", "architectures"),
@@ -89,10 +91,6 @@ def _best_table(best: list[dict[str, Any]], title: str) -> Table:
             f"{record['params'] / 1e6:.3f}",
             f"{record['macs'] / 1e6:.2f}",
             str(record["generation"] + 1),
-            _plain(short(record["genotype"])),
+            literal(short(record["genotype"])),
         )
     return table
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

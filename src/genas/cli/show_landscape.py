@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from genas.terminal import literal
 
 
 def print_landscape(found: dict[str, Any]) -> None:
@@ -25,12 +26,12 @@ def print_landscape(found: dict[str, Any]) -> None:
         cells = [f"{row['loss']:.4f}", _spread(line["rise"]), *medians]
         if "noise" in row:
             cells.append(_number(row["noise"]["mean"][-1]))
-        table.add_row(escape(labels[row["network"]]), row["data"], *(escape(cell) for cell in cells))
+        table.add_row(literal(labels[row["network"]]), row["data"], *(literal(cell) for cell in cells))
     console.print(table)
     for row in found["networks"]:
         what = row["genotype"] if row["weights"] == "supernet" else f"{row['weights']}: {row['genotype']}"
-        console.print(f"[bold]{escape(row['label'])}[/bold]  {escape(what)}", soft_wrap=True)
-    console.print(f"[bold]Page[/bold]  {escape(str(Path(found['folder']) / 'landscape.html'))}", soft_wrap=True)
+        console.print(f"[bold]{literal(row['label'])}[/bold]  {literal(what)}", soft_wrap=True)
+    console.print(f"[bold]Page[/bold]  {literal(str(Path(found['folder']) / 'landscape.html'))}", soft_wrap=True)
 
 
 def _spread(entry: dict[str, Any]) -> str:
@@ -45,7 +46,7 @@ def print_sweep(found: dict[str, Any]) -> None:
     """Weight, share, and the winner's figures; the winners; the page's path."""
     console = Console(highlight=False)
     table = Table(
-        title=f"{escape(found['expression'])}: share in the {found['kept']} best and in the winner",
+        title=f"{literal(found['expression'])}: share in the {found['kept']} best and in the winner",
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),
@@ -69,5 +70,5 @@ def print_sweep(found: dict[str, Any]) -> None:
         table.add_row(*cells, *([f"{100 * row['test']['top1']:.2f}"] if row.get("test") else []))
     console.print(table)
     for row in found["weights"]:
-        console.print(f"[bold]w = {row['weight']:g}[/bold]  {escape(row['genotype'])}", soft_wrap=True)
-    console.print(f"[bold]Page[/bold]  {escape(str(Path(found['folder']) / 'sweep.html'))}", soft_wrap=True)
+        console.print(f"[bold]w = {row['weight']:g}[/bold]  {literal(row['genotype'])}", soft_wrap=True)
+    console.print(f"[bold]Page[/bold]  {literal(str(Path(found['folder']) / 'sweep.html'))}", soft_wrap=True)

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from genas.terminal import literal, plain
+
 
 def print_ranking(content: Mapping[str, Any]) -> None:
     """One table per column, one of cost and repeatability; everything else is on the page."""
@@ -15,7 +17,7 @@ def print_ranking(content: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     for name, text in facts(content):
         console.print(f"[bold]{name:<15}[/bold]", end="")
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(plain(text), markup=False, soft_wrap=True)
     share = f"{content['settings']['analysis']['best_share']:.0%}".replace("%", " %")
     for column in content["columns"]["names"]:
         entries = ranked(content, column)
@@ -24,7 +26,7 @@ def print_ranking(content: Mapping[str, Any]) -> None:
         table = _table(column, heads)
         for name, one in entries:
             table.add_row(
-                _plain(name),
+                literal(name),
                 value(one["tau"]),
                 spread(one["tau"]),
                 value(one["rho"]),
@@ -39,7 +41,7 @@ def print_ranking(content: Mapping[str, Any]) -> None:
     costs = proxy_table(content)
     table = _table(costs.title, costs.heads[1:])
     for row in costs.rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(literal, row))
     console.print(table)
     console.print()
     console.print("[bold]Written[/bold]  ", end="")
@@ -47,12 +49,8 @@ def print_ranking(content: Mapping[str, Any]) -> None:
 
 
 def _table(title: str, heads: tuple[str, ...]) -> Table:
-    table = Table(title=_plain(title), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=literal(title), title_justify="left", box=None, pad_edge=False)
     table.add_column("Proxy", overflow="fold")
     for head in heads:
-        table.add_column(_plain(head), justify="right", no_wrap=True)
+        table.add_column(literal(head), justify="right", no_wrap=True)
     return table
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from genas.terminal import literal
+
 if TYPE_CHECKING:
     from genas.retrain import RetrainSettings
     from genas.retrain.plan import Plan
@@ -107,17 +109,17 @@ def print_retrained(result: "Retrained") -> None:
         console.print("The data set has no test set: nothing was measured.", soft_wrap=True)
     console.print(
         f"[bold]Network[/bold]  {result.plan.params / 1e6:.3f} M parameters, {result.plan.macs / 1e6:.1f} M MACs, "
-        f"recipe {result.recipe}",
+        f"recipe {literal(result.recipe)}",
         soft_wrap=True,
     )
-    console.print(f"[bold]Folder[/bold]   {result.run}", soft_wrap=True)
+    console.print(f"[bold]Folder[/bold]   {literal(result.run)}", soft_wrap=True)
 
 
 def print_retrain_status(state: dict[str, Any]) -> None:
     """How far a retraining is."""
     console = Console(highlight=False)
     active = f"process {state['active']} is working on it" if state["active"] else "no process is working on it"
-    console.print(f"[bold]{state['run']}[/bold]: {state['phase']}; {active}", soft_wrap=True)
+    console.print(f"[bold]{literal(state['run'])}[/bold]: {state['phase']}; {active}", soft_wrap=True)
     for seed, (done, wanted) in state["retrain_epochs"].items():
         console.print(f"{seed:>16}  {done} of {wanted} epochs")
     console.print(state["genotype"], markup=False, soft_wrap=True)

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from genas.terminal import literal, plain
+
 
 def print_evaluation(content: Mapping[str, Any], path: Path) -> None:
     """Everything but the accuracy by class, which ``evaluation-per-class.csv`` holds."""
@@ -16,14 +18,14 @@ def print_evaluation(content: Mapping[str, Any], path: Path) -> None:
     evaluation = describe(content)
     for name, value in evaluation.facts:
         console.print(f"[bold]{name:<24}[/bold]", end="")
-        console.print(value, markup=False, soft_wrap=True)
+        console.print(plain(value), markup=False, soft_wrap=True)
     for table in evaluation.tables:
         if table.folded:
             continue
         console.print()
         console.print(_table(table.title, table.heads, table.rows))
         if table.remark:
-            console.print(table.remark, style="dim", markup=False)
+            console.print(plain(table.remark), style="dim", markup=False)
     console.print()
     folder = path.parent if path.is_file() else path
     console.print("[bold]Written[/bold]  ", end="")
@@ -33,9 +35,9 @@ def print_evaluation(content: Mapping[str, Any], path: Path) -> None:
 def _table(title: str, heads: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for number, head in enumerate(heads):
-        table.add_column(head.replace("[", "\\["), justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(literal(head), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        table.add_row(*(literal(cell) for cell in row))
     return table
 
 
@@ -52,4 +54,4 @@ def print_export(content: Mapping[str, Any]) -> None:
         rows.append(("Pushed", content["pushed"]))
     for name, value in rows:
         console.print(f"[bold]{name:<8}[/bold] ", end="")
-        console.print(value, markup=False, soft_wrap=True)
+        console.print(plain(value), markup=False, soft_wrap=True)

@@ -3,11 +3,11 @@
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from genas.space.darts.encoding import Cell
 from genas.space.names import DARTS_OPERATIONS
+from genas.terminal import literal
 from genas.zoo.costs import published_at
 from genas.zoo.entry import Published, ZooEntry, load
 
@@ -45,10 +45,10 @@ def print_zoo(rows: list[dict[str, Any]]) -> None:
 def print_entry(entry: ZooEntry, rows: list[dict[str, Any]]) -> None:
     """Everything about one architecture."""
     console = Console(highlight=False)
-    console.print(f"[bold]{entry.name}[/bold]  from {escape(entry.origin)}, searched on {escape(entry.searched_on)}")
+    console.print(f"[bold]{entry.name}[/bold]  from {literal(entry.origin)}, searched on {literal(entry.searched_on)}")
     for label, cell in (("normal", entry.architecture.normal), ("reduce", entry.architecture.reduce)):
-        console.print(f"{label:>8}  {escape(_text(cell))}", soft_wrap=True)
-    console.print(f"{'genotype':>8}  {escape(entry.genotype)}\n", soft_wrap=True)
+        console.print(f"{label:>8}  {literal(_text(cell))}", soft_wrap=True)
+    console.print(f"{'genotype':>8}  {literal(entry.genotype)}\n", soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("Network")
     for title in ("C", "Params", "MACs M", "as thop", "with BN, ReLU"):
@@ -60,7 +60,7 @@ def print_entry(entry: ZooEntry, rows: list[dict[str, Any]]) -> None:
     console.print(table)
     console.print("\n[bold]Published[/bold]" + ("" if entry.published else "  nothing"))
     for record in entry.published:
-        console.print(f"  {escape(_sentence(record))}", soft_wrap=True)
+        console.print(f"  {literal(_sentence(record))}", soft_wrap=True)
 
 
 def _text(cell: Cell) -> str:

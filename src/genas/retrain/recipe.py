@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from genas.errors import ConfigError
-from genas.settings import Settings, message_of
+from genas.settings import Settings, expand, message_of
 
 
 class RetrainSettings(Settings):
@@ -172,10 +172,14 @@ def read_recipe(name: str) -> dict[str, Any]:
             raise ConfigError(f"the recipe {path} cannot be read ({error}).") from error
     try:
         content = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{where} holds a {type(content).__name__}; a mapping of settings was wanted.")
+    try:
+        content = expand(content)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}; give it once.") from error
     # A section "retrain", as in a configuration file, is understood as well.
     if set(content) == {"retrain"} and isinstance(content["retrain"], dict):
         content = content["retrain"]

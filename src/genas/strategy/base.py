@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from genas.errors import SearchError
-from genas.settings import Settings
+from genas.settings import Count, Settings
 from genas.space.base import Architecture, Space
 from genas.strategy.history import History
 
@@ -47,9 +47,9 @@ class SearchSettings(Settings):
     (ours: 0.05, so at least 95 % agree)."""
     race_start: int = Field(256, ge=32)
     """Validation pictures of a race's first round; every further round adds half of what was seen (ours)."""
-    max_macs: int | None = Field(None, ge=1)
+    max_macs: Count | None = Field(None, ge=1)
     """Greatest number of MACs of an architecture at the supernet's size; None for no limit."""
-    max_params: int | None = Field(None, ge=1)
+    max_params: Count | None = Field(None, ge=1)
     """Greatest number of parameters of an architecture at the supernet's size; None for no limit."""
 
 

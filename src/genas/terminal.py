@@ -1,0 +1,26 @@
+"""Text that comes from outside (names of files, classes, runs, arguments), made fit for a terminal."""
+
+from rich.markup import escape
+
+LONGEST = 1000  # characters of one word that are shown
+WHOLE = 6000  # and of a whole text
+
+
+def plain(text: object) -> str:
+    """`text` without control characters, which are written as Python's escapes; huge texts are shortened.
+
+    What a file, a class or an argument is called reaches the screen as it is spelled and never acts on the terminal.
+    """
+    short = _shorten(" ".join(_shorten(word, LONGEST) for word in str(text).split(" ")), WHOLE)
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in short)
+
+
+def literal(text: object) -> str:
+    """`plain`, with rich's markup escaped: ``[bold]`` in a name is shown, not obeyed."""
+    return escape(plain(text))
+
+
+def _shorten(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}...({len(text) - longest // 2 - 20:,} more characters)...{text[-20:]}"
