@@ -85,6 +85,7 @@ class Trainer:
         self.step = 0  # steps of it already done
         self.rows: list[dict[str, Any]] = []
         self._names = {id(parameter): name for name, parameter in network.named_parameters()}
+        self._reached: set[str] = set()  # parameters that have had a gradient; kept up under ``zero_unused`` only
         # loss sum, right answers, pictures, clipped steps: float64 so that the sums are exact enough to resume
         self._sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
         self._signals: deque[Tensor] = deque(maxlen=2)  # of the last two steps: above 0 where a process is to stop
@@ -125,6 +126,8 @@ class Trainer:
         self._sums = tensors["sums"].to(self._sums)
         self.fabric.strategy.precision.load_state_dict(facts.get("precision", {}))
         self.epoch, self.step, self.rows = facts["epoch"], facts["step"], facts["rows"]
+        # none: all of them; a checkpoint from before this entry moved all from the first step on, and continues so
+        self._reached = set(facts.get("reached", self._names.values()))
         return True
 
     def save(self, path: Path | None = None) -> None:
@@ -140,6 +143,8 @@ class Trainer:
             tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         tensors["sums"] = self._sums
         facts = {"identity": self.identity, "epoch": self.epoch, "step": self.step, "rows": self.rows}
+        if 0 < len(self._reached) < len(self._names):
+            facts["reached"] = sorted(self._reached)
         if scaling := self.fabric.strategy.precision.state_dict():
             facts["precision"] = scaling
         save_checkpoint(path or self.checkpoint, tensors, facts)
@@ -167,7 +172,8 @@ class Trainer:
             learning_rate: epoch to learning rate.
             step: (images, labels, epoch, step) to (loss, logits), the loss being the mean over the images.
             clip: greatest norm of the gradient; None for no limit.
-            zero_unused: give parameters without a gradient a zero gradient, so that decay and momentum move them (T6).
+            zero_unused: give parameters without a gradient a zero gradient, so that decay and momentum move them, from
+                the step after their first gradient on; until then they stay (T6).
             after_epoch: called when an epoch is over, before it is saved; what it returns joins the epoch's metrics.
             keep_every: also keep the weights after every that many epochs; 0 keeps none.
             pictures: step to the pictures of its whole batch; needed with several processes.
@@ -254,9 +260,7 @@ class Trainer:
         if self.share.processes > 1:
             sum_gradients(parameters)
         if zero_unused:
-            for parameter in parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
+            self._fill_gradients(parameters)
         precision = self.fabric.strategy.precision
         if clip is not None:
             precision.unscale_gradients(self.optimizer)
@@ -270,6 +274,18 @@ class Trainer:
             self._signals.append(sums[3])
             sums = sums[:3]
         self._sums += sums
+
+    def _fill_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Zero gradients for what this step left out but an earlier one reached, as ``zero_grad`` of torch < 2 leaves.
+
+        Until a parameter's first gradient there is none to set to zero, and SGD passes it over.
+        """
+        for parameter in parameters:
+            name = self._names[id(parameter)]
+            if parameter.grad is not None:
+                self._reached.add(name)
+            elif name in self._reached:
+                parameter.grad = torch.zeros_like(parameter)
 
     def _forward_backward(self, images: Tensor, labels: Tensor, count: int, step: StepFunction) -> Tensor:
         """Adds up the gradients of the pieces; returns loss sum, right answers and pictures ([3])."""

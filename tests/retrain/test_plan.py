@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 from genas.retrain.data import parts_of
 from genas.retrain.network import sized, widest, without_auxiliary
 from genas.retrain.plan import activation_bytes, plan_of
-from genas.retrain.recipe import RetrainSettings
+from genas.retrain.recipe import RetrainSettings, read_recipe, recipe_names, validated_settings
 from genas.space import architecture_cost, open_space
 from genas.zoo import load
 
@@ -85,3 +85,21 @@ def test_the_widest_network_within_a_limit(fabric):
     assert found % 2 == 0
     assert macs(found) <= 600_000_000 < macs(found + 2)
     assert found == 50  # the published 52 needs 610 M
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.endswith("imagenet")])
+def test_the_auxiliary_heads_of_the_imagenet_recipes_are_the_published_ones(name):
+    """methods.md 2.2: the head of P-DARTS (and ABS) has batch norm after the 2x2 convolution, the others have none."""
+    settings = validated_settings(read_recipe(name), name)
+    space, architecture = open_space("darts"), load("p_darts_c10").architecture
+
+    def head(own):
+        with torch.device("meta"):
+            network = sized(space, own).network(1000, architecture)
+        return sum(parameter.numel() for parameter in network.auxiliary_head.parameters())
+
+    convolutions = 16 * 48 * 128 + 128 * 768 * 2 * 2
+    without = convolutions + 2 * 128 + 768 * 1000 + 1000
+    assert head(settings) == without + (2 * 768 if name == "p-darts-imagenet" else 0)
+    assert head(settings.model_copy(update={"auxiliary_bn": False})) == without
+    assert head(settings.model_copy(update={"auxiliary_bn": True})) == without + 2 * 768

@@ -39,6 +39,7 @@ def test_published_numbers(name):
     imagenet = name.endswith("imagenet")
     assert (s.cells, s.channels, s.stem) == ((14, 48, "imagenet") if imagenet else (20, 36, "cifar"))
     assert s.pool_bn == (True if name.startswith("dropnas") else None)
+    assert s.auxiliary_bn == (True if name == "p-darts-imagenet" else None)
     assert s.flip is True
     if name == "genas-imagenet":
         assert (s.crop, s.colour_jitter, s.lighting, s.normalise) == ("square", None, 0.1, False)

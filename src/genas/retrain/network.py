@@ -23,6 +23,8 @@ def sized(space: Space, settings: RetrainSettings) -> Space:
     options: dict[str, Any] = {}
     if settings.auxiliary_weight:
         options["auxiliary"] = True
+        if settings.auxiliary_bn is not None:
+            options["auxiliary_bn"] = settings.auxiliary_bn
     if settings.stem is not None:
         options["stem"] = settings.stem
     if settings.pool_bn is not None:

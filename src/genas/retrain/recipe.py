@@ -61,6 +61,9 @@ class RetrainSettings(Settings):
     """Label smoothing (2.3: none on CIFAR, 0.1 on ImageNet)."""
     auxiliary_weight: float = Field(0.0, ge=0)
     """Weight of the auxiliary head's loss; 0 builds no such head (2.3: 0.4)."""
+    auxiliary_bn: bool | None = None
+    """Batch norm after the 2x2 convolution of that head. None: with the ``cifar`` stem only, as in the code of DARTS,
+    PC-DARTS, RLNAS and GeNAS (2.2); the code of P-DARTS and ABS has it on ImageNet too."""
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Drop-path probability p; epoch e of E uses p e / E (2.1; 2.3: 0.2 or 0.3 on CIFAR)."""
     crop: Literal["data-set", "padded", "resized", "square", "none"] = "data-set"

@@ -50,7 +50,8 @@ class SupernetSettings(Settings):
     shifted_schedule: bool = False
     """Use the learning rate of the next epoch, as the published scripts do under PyTorch >= 1.1 (T1)."""
     unused_gradients: Literal["skip", "zero"] = "skip"
-    """``zero``: operations off the path still decay and drift, as with PyTorch < 2.0 (T6)."""
+    """``zero``: operations off the path still decay and drift by momentum, from the step after their first gradient on,
+    as the code of RLNAS and GeNAS does under PyTorch < 2.0 (T6)."""
     half: Literal["weights", "all"] = "weights"
     """``all`` trains on the whole training set (RLNAS, 7.2); the validation half is then not held out."""
     layout: Literal["channels-last", "contiguous"] = "channels-last"
@@ -114,7 +115,9 @@ def train_supernet(
         save_checkpoint(folder / "initial.safetensors", network.state_dict(), {"identity": identity})
     network = network.to(fabric.device)
     layout = torch.channels_last if settings.layout == "channels-last" else torch.contiguous_format
+    fabric.strategy.precision.convert_module(network)
     network.to(memory_format=layout)
+    dtype = next(network.parameters()).dtype
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=settings.learning_rate,
@@ -140,7 +143,7 @@ def train_supernet(
 
     def step(pictures: Tensor, labels: Tensor, epoch: int, number: int) -> tuple[Tensor, Tensor]:
         path = space.sample_training_path(python_rng(seed, "supernet.paths", epoch, number), network.num_cells)
-        logits = network(pictures.contiguous(memory_format=layout), path)
+        logits = network(pictures.to(dtype).contiguous(memory_format=layout), path)
         return functional.cross_entropy(logits, labels), logits
 
     trainer.run(

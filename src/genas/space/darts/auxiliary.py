@@ -1,7 +1,9 @@
 """The auxiliary head of the DARTS line's final networks (methods.md 2.1, 2.2).
 
 ReLU, average pool, 1x1 convolution to 128, BN, ReLU, 2x2 convolution to 768, BN, ReLU, linear. Published for maps of
-8x8 (CIFAR: pool 5, stride 3) and of 7x7 (ImageNet: pool 5, stride 2); both pools give 2x2.
+8x8 (CIFAR: pool 5, stride 3) and of 7x7 (ImageNet: pool 5, stride 2); both pools give 2x2. The ImageNet heads of
+DARTS, PC-DARTS, RLNAS and GeNAS lack the second BN (an accident of DARTS that the others kept); those of P-DARTS and
+ABS have it.
 
 Deviation: any size of map. A map of side n is pooled by two windows of side ceil(n/2) + 1, at most n - 1, that begin at
 its two ends: the published pools at n = 8 and n = 7, the identity at n = 2; the one pixel of n = 1 counts twice.
@@ -29,7 +31,7 @@ class AuxiliaryHead(nn.Module):
     Args:
         inputs: channels of the map.
         num_classes: outputs.
-        last_bn: batch norm after the 2x2 convolution; the published ImageNet networks have none.
+        last_bn: batch norm after the 2x2 convolution (2 x 768 parameters).
     """
 
     folds: ClassVar[Folds] = ((("conv_a",), "bn_a"), (("conv_b",), "bn_b"))

@@ -102,7 +102,7 @@ class DartsNetwork(Network):
         bn_affine: batch norm of the cells has scale and shift; the stem's always has.
         pool_bn: batch norm after pools.
         auxiliary: a second head behind the second reduction cell, for training; stand-alone networks only.
-        auxiliary_bn: batch norm after its 2x2 convolution; None: as published, with the ``cifar`` stem only.
+        auxiliary_bn: batch norm after its 2x2 convolution; None: with the ``cifar`` stem only (see `DartsConfig`).
     """
 
     architecture: DartsArchitecture | None

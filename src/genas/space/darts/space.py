@@ -33,7 +33,8 @@ class DartsConfig(Settings):
     auxiliary: bool = False
     """A second head behind the second reduction cell, in stand-alone networks (2.1: for the loss of final networks)."""
     auxiliary_bn: bool | None = None
-    """Batch norm after that head's 2x2 convolution; None: as published, with the ``cifar`` stem only (2.1, 2.2)."""
+    """Batch norm after that head's 2x2 convolution; None: as DARTS, PC-DARTS, RLNAS and GeNAS have it, with the
+    ``cifar`` stem only (2.1, 2.2). P-DARTS and ABS have it on ImageNet too."""
     mutation: Literal["all", "as-published"] = "all"
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
 

@@ -1,0 +1,20 @@
+"""What the presets and ``--as-published`` make of a configuration."""
+
+import pytest
+
+from genas.config import build_config
+
+
+@pytest.mark.parametrize(("space", "shifted"), [("darts", True), ("nasbench-macro", True), ("nasbench201", False)])
+def test_as_published_shifts_the_schedule_where_the_published_code_does(space, shifted):
+    """methods.md 3, T1: not in the supernet code of NAS-Bench-201 (13.3)."""
+    named = {"space": {"name": space}}
+    assert build_config([named], as_published=True).supernet.shifted_schedule == shifted
+    assert not build_config([named]).supernet.shifted_schedule
+    given = {"supernet": {"shifted_schedule": not shifted}}
+    assert build_config([named, given], as_published=True).supernet.shifted_schedule != shifted
+
+
+def test_as_published_mutation_is_that_of_the_darts_space():
+    assert build_config([{"space": {"name": "darts"}}], as_published=True).space.options["mutation"] == "as-published"
+    assert "mutation" not in build_config([{"space": {"name": "nasbench201"}}], as_published=True).space.options
