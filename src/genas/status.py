@@ -14,12 +14,13 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
 
     Args:
         run: the run folder.
-        count: how many of the best architectures to list.
+        count: how many of the best architectures of different functions to list.
 
     Returns:
         ``run``, ``phase`` (supernet, search, retrain, done), ``active`` (the process that works on it, or None),
-        epochs and architectures done and wanted, failures, and ``best``: objects with genotype, score, params, macs. Of
-        a run of ``genas retrain``: ``run``, ``phase``, ``active``, ``genotype``, and epochs done and wanted by seed.
+        epochs and architectures done and wanted, failures, and ``best``: objects with genotype, score, params, macs,
+        generation, and ``equal``, the number of further genotypes of the same function. Of a run of ``genas retrain``:
+        ``run``, ``phase``, ``active``, ``genotype``, and epochs done and wanted by seed.
 
     Raises:
         RunError: no run folder.
@@ -29,11 +30,11 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
         return _retrain_status(run, config)
     supernet = len(read_rows(run / "supernet" / "metrics.csv"))
     retrained = len(read_rows(run / "retrain" / "metrics.csv"))
-    best: list[Record] = []
+    best: list[tuple[Record, int]] = []
     evaluated = failed = 0
     if (run / "history.sqlite").exists():
         with History(run / "history.sqlite", readonly=True) as history:
-            best, evaluated, failed = history.best(count), len(history), history.failure_count()
+            best, evaluated, failed = history.best_functions(count), len(history), history.failure_count()
     if supernet < config["supernet"]["epochs"]:
         phase = "supernet"
     elif not (run / "best.json").exists():
@@ -57,8 +58,9 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
                 "params": record.params,
                 "macs": record.macs,
                 "generation": record.generation,
+                "equal": equal,
             }
-            for record in best
+            for record, equal in best
         ],
     }
 

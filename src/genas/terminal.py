@@ -2,6 +2,8 @@
 
 from rich.markup import escape
 
+from genas.display import visible
+
 LONGEST = 1000  # characters of one word that are shown
 WHOLE = 6000  # and of a whole text
 
@@ -12,7 +14,7 @@ def plain(text: object) -> str:
     What a file, a class or an argument is called reaches the screen as it is spelled and never acts on the terminal.
     """
     short = _shorten(" ".join(_shorten(word, LONGEST) for word in str(text).split(" ")), WHOLE)
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in short)
+    return visible(short, keep="")
 
 
 def literal(text: object) -> str:

@@ -315,3 +315,16 @@ def test_unfit_pictures_through_the_command_line(tmp_path, capsys):
     for picture in (tmp_path / "set" / "bee").iterdir():
         picture.unlink()
     assert "class bee" in refused(capsys, *command[:3], "--run", tmp_path / "run3")
+
+
+def test_a_run_folder_may_be_named_like_markup(finished, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished, "[/x]")
+    for command in (["search", "--run", "[/x]", "--quiet"], ["status", "[/x]"], ["report", "[/x]"]):
+        capsys.readouterr()
+        assert genas(*command) == 0
+        assert "[/x]" in capsys.readouterr().out
+    assert genas("retrain", "[/x]", "--run", "[bold]", "--quiet") == 0
+    assert "[bold]" in capsys.readouterr().out
+    assert genas("status", "[bold]") == 0
+    assert "[bold]: done" in capsys.readouterr().out

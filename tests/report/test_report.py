@@ -37,7 +37,9 @@ def made(**changes):
         "config": {"proxy": {"flatness": {"sigmas": [0.1, 0.2]}}},
         "environment": {"python": "3"},
         "history": tuple(Progress(index // 2, index, 0.1 * index) for index in range(6)),
+        "scored": 6,
         "failed": (("|bad|", "the loss is nan"),),
+        "failed_count": 1,
         "best": candidates,
         "cells": cell_graphs(GENOTYPE),
         "noise_curves": (NoiseCurve("best", GENOTYPE, (0.0, 0.1, 0.2), (1.0, 1.1, 1.5), (0.0, 0.1, 0.1)),),
@@ -74,7 +76,7 @@ def test_the_page_shows_scores_costs_failures_and_escapes_text():
 
 def test_a_run_without_results_has_a_page_too():
     nothing = dict.fromkeys(("history", "failed", "best", "cells", "noise_curves"), ())
-    report = made(**nothing, supernet_curve=None, retrain_curve=None, test=None)
+    report = made(**nothing, scored=0, failed_count=0, supernet_curve=None, retrain_curve=None, test=None)
     assert charts(report) == {}
     assert "No architecture yet" in render(report)
 
@@ -143,3 +145,17 @@ def test_a_sum_is_shown_as_a_table_of_its_parts_and_relative_noise_by_its_name()
     assert "part value weight contribution share loss 0.5 8 14 87.50 % angle 0.5 8 2 12.50 %" in shown
     assert "norm of the weight noise / norm of the filter" in charts(report)["loss-under-noise"]
     assert "norm of the weight noise" not in charts(made())["loss-under-noise"]
+
+
+def test_escape_codes_and_html_of_names_reach_no_page():
+    name = "<b>x</b>\x1b[31m\x00$\\frac$"
+    report = made(title=name, summary=(("Data set", name),), command=name, next_steps=((name, name),))
+    html = render(report)
+    assert "<b>x" not in html
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", html)
+    assert "&lt;b&gt;x&lt;/b&gt;\\x1b[31m\\x00$\\frac$" in html
+
+
+def test_a_dollar_sign_in_a_label_of_a_figure_is_no_formula():
+    curve = NoiseCurve("$\\frac$", GENOTYPE, (0.0, 0.1), (1.0, 1.5), (0.0, 0.1))
+    assert "$\\frac$" in charts(made(noise_curves=(curve,)))["loss-under-noise"]

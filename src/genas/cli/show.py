@@ -18,7 +18,7 @@ def print_result(result: "Result") -> None:
     console = Console(highlight=False)
     state = read_status(result.run, 5)
     console.print(_best_table(state["best"], "Best architectures"))
-    console.print(f"[bold]Best[/bold]    {result.genotype}", soft_wrap=True)
+    console.print(f"[bold]Best[/bold]    {literal(result.genotype)}", soft_wrap=True)
     console.print(
         f"[bold]Score[/bold]   {result.score:.6g}   params {result.params / 1e6:.3f} M   MACs {result.macs / 1e6:.2f} M"
     )
@@ -85,12 +85,13 @@ def _best_table(best: list[dict[str, Any]], title: str) -> Table:
     table.add_column("Gen", justify="right")
     table.add_column("Genotype", overflow="fold")
     for rank, record in enumerate(best, 1):
+        equal = f"  (and {record['equal']} of the same function)" if record["equal"] else ""
         table.add_row(
             str(rank),
             f"{record['score']:.6g}",
             f"{record['params'] / 1e6:.3f}",
             f"{record['macs'] / 1e6:.2f}",
             str(record["generation"] + 1),
-            literal(short(record["genotype"])),
+            literal(short(record["genotype"])) + equal,
         )
     return table

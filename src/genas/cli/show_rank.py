@@ -45,7 +45,7 @@ def print_ranking(content: Mapping[str, Any]) -> None:
     console.print(table)
     console.print()
     console.print("[bold]Written[/bold]  ", end="")
-    console.print(str(Path(content["run"]) / "rank" / content["study"] / "rank.html"), markup=False, soft_wrap=True)
+    console.print(plain(Path(content["run"]) / "rank" / content["study"] / "rank.html"), markup=False, soft_wrap=True)
 
 
 def _table(title: str, heads: tuple[str, ...]) -> Table:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from genas.terminal import literal
+from genas.terminal import literal, plain
 
 if TYPE_CHECKING:
     from genas.retrain import RetrainSettings
@@ -80,7 +80,7 @@ def print_plan(plan: "Plan", settings: "RetrainSettings") -> None:
 
 def print_match(match: "Match") -> None:
     """What of the first weights was taken, on the error stream."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(match.sentence(), markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(plain(match.sentence()), markup=False)
 
 
 def print_retrained(result: "Retrained") -> None:
@@ -122,7 +122,7 @@ def print_retrain_status(state: dict[str, Any]) -> None:
     console.print(f"[bold]{literal(state['run'])}[/bold]: {state['phase']}; {active}", soft_wrap=True)
     for seed, (done, wanted) in state["retrain_epochs"].items():
         console.print(f"{seed:>16}  {done} of {wanted} epochs")
-    console.print(state["genotype"], markup=False, soft_wrap=True)
+    console.print(plain(state["genotype"]), markup=False, soft_wrap=True)
 
 
 def _chosen_by(best: str) -> str:

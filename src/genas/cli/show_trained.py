@@ -29,7 +29,7 @@ def print_evaluation(content: Mapping[str, Any], path: Path) -> None:
     console.print()
     folder = path.parent if path.is_file() else path
     console.print("[bold]Written[/bold]  ", end="")
-    console.print(str(folder / "evaluation.html"), markup=False, soft_wrap=True)
+    console.print(plain(folder / "evaluation.html"), markup=False, soft_wrap=True)
 
 
 def _table(title: str, heads: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Table:

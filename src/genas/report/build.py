@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from genas.runs import read_config, write_atomically
 from genas.space.text import short
 from genas.status import read_rows
 from genas.strategy.history import History, Record
+
+POINTS = 2_000  # at most about that many scores are drawn: a chart of a million points is no clearer and 150 MB
+FAILURES = 50  # failed architectures that are listed
+BEST = 10  # functions in the table of the best
 
 
 def build_report(run: Path) -> Path:
@@ -47,37 +53,22 @@ def collect(run: Path) -> ReportData:
         raise RunError(
             f"{run} is a run of genas retrain; the report page is of searches. Its results: {run}/result.json"
         )
-    records: list[Record] = []
-    if (run / "history.sqlite").exists():
-        with History(run / "history.sqlite", readonly=True) as history:
-            records = list(history)
-    scored = [record for record in records if record.failed is None]
-    whole = [record for record in scored if record.pictures is None]  # a race's estimates are not ranked
-    best = sorted(whole, key=lambda record: (-(record.score or 0.0), record.number))[:10]
+    found = _read_history(run)
+    best = found.best
     data = _json(run / "data.json") or {}
     test = (_json(run / "retrain" / "result.json") or {}).get("test")
     return ReportData(
         title=f"Search on {config['data']['name']} in {config['space']['name']} by {config['proxy']['expression']}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
         command=(run / "command.txt").read_text(encoding="utf-8").strip() if (run / "command.txt").exists() else "",
-        summary=_summary(config, data, records),
+        summary=_summary(config, data, found),
         config=config,
         environment=_json(run / "environment.json") or {},
-        history=tuple(Progress(record.generation, index, record.score or 0.0) for index, record in enumerate(scored)),
-        failed=tuple((record.genotype, record.failed or "") for record in records if record.failed is not None),
-        best=tuple(
-            Candidate(
-                rank,
-                record.genotype,
-                short(record.genotype),
-                record.score or 0.0,
-                record.parts,
-                record.params or 0,
-                record.macs or 0,
-                record.generation,
-            )
-            for rank, record in enumerate(best, 1)
-        ),
+        history=found.points,
+        scored=found.scored,
+        failed=found.failed,
+        failed_count=found.failed_count,
+        best=best,
         cells=cell_graphs(best[0].genotype) if best else (),
         noise_curves=tuple(
             NoiseCurve(
@@ -97,10 +88,71 @@ def collect(run: Path) -> ReportData:
     )
 
 
-def _summary(config: dict[str, Any], data: dict[str, Any], records: list[Record]) -> tuple[tuple[str, str], ...]:
+@dataclass(frozen=True)
+class _Found:
+    """What the history tells; of a long one, a sample of the scores (`POINTS`) and of the failures (`FAILURES`)."""
+
+    points: tuple[Progress, ...] = ()
+    best: tuple[Candidate, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    scored: int = 0
+    failed_count: int = 0
+    stopped: int = 0
+    seconds: float = 0.0
+
+
+def _read_history(run: Path) -> _Found:
+    if not (run / "history.sqlite").exists():
+        return _Found()
+    with History(run / "history.sqlite", readonly=True) as history:
+        failed_count = history.failure_count()
+        scored = len(history) - failed_count
+        return _Found(
+            _points(history, scored),
+            tuple(_candidate(rank, *group) for rank, group in enumerate(history.best_functions(BEST), 1)),
+            tuple((record.genotype, record.failed or "") for record in history.failures(FAILURES)),
+            scored,
+            failed_count,
+            history.stopped_count(),
+            history.seconds(),
+        )
+
+
+def _points(history: History, scored: int) -> tuple[Progress, ...]:
+    """Scores in the order of scoring: every k-th of a long search, and all that were the best so far."""
+    step = -(-scored // POINTS) or 1
+    drawn: dict[int, Progress] = {}
+    improved: list[Progress] = []
+    index = 0
+    for _, generation, score, *_ in history.columns():
+        if score is None:
+            continue
+        point = Progress(generation, index, score)
+        if index % step == 0:
+            drawn[index] = point
+        if not improved or score > improved[-1].score:
+            improved.append(point)
+        index += 1
+    kept = improved[:: -(-len(improved) // POINTS) or 1] + improved[-1:]
+    return tuple(point for _, point in sorted((drawn | {point.index: point for point in kept}).items()))
+
+
+def _candidate(rank: int, record: Record, equal: int) -> Candidate:
+    return Candidate(
+        rank,
+        record.genotype,
+        short(record.genotype),
+        record.score or 0.0,
+        record.parts,
+        record.params or 0,
+        record.macs or 0,
+        record.generation,
+        equal,
+    )
+
+
+def _summary(config: dict[str, Any], data: dict[str, Any], found: _Found) -> tuple[tuple[str, str], ...]:
     shape = " x ".join(str(side) for side in data.get("image_shape", []))
-    seconds = sum(record.seconds for record in records)
-    stopped = sum(record.pictures is not None for record in records)
     limits = [f"{key} {config['search'][key]:,}" for key in ("max_macs", "max_params") if config["search"].get(key)]
     options = ", ".join(f"{key} {value}" for key, value in config["space"].items() if key != "name")
     pictures = (
@@ -115,8 +167,9 @@ def _summary(config: dict[str, Any], data: dict[str, Any], records: list[Record]
         ("Proxy", str(config["proxy"]["expression"])),
         (
             "Search",
-            f"{config['search']['algorithm']}: {len(records):,} architectures scored in {duration(seconds)}"
-            + (f", {stopped:,} of them stopped early by races" if stopped else "")
+            f"{config['search']['algorithm']}: {found.scored + found.failed_count:,} architectures scored in "
+            f"{duration(found.seconds)}"
+            + (f", {found.stopped:,} of them stopped early by races" if found.stopped else "")
             + (f"; limits: {', '.join(limits)}" if limits else ""),
         ),
         ("Seed", str(config["seed"])),
@@ -135,22 +188,23 @@ def _curve(title: str, path: Path) -> TrainingCurve | None:
 
 
 def _next_steps(run: Path, genotype: str | None, retrained: bool) -> tuple[tuple[str, str], ...]:
+    where = shlex.quote(str(run))
     if genotype is None:
-        return (("Continue the run", f"genas search --run {run}"),)
+        return (("Continue the run", f"genas search --run {where}"),)
     steps = []
     if retrained:
         steps.append(
             (
                 "Load the trained network in Python",
-                f'import genas\n\nnetwork = genas.load("{run}")  # wants normalised images; see retrain/model.json',
+                f"import genas\n\nnetwork = genas.load({str(run)!r})  # wants normalised images (retrain/model.json)",
             )
         )
-        steps.append(("Measure its calibration and robustness", f"genas evaluate {run} --shift corruptions"))
-        steps.append(("Export it, to be loaded without genas", f"genas export {run} --out exported"))
+        steps.append(("Measure its calibration and robustness", f"genas evaluate {where} --shift corruptions"))
+        steps.append(("Export it, to be loaded without genas", f"genas export {where} --out exported"))
     steps.append(
-        ("Score another architecture with the same supernet", f'genas score {run} "GENOTYPE" --proxy accuracy')
+        ("Score another architecture with the same supernet", f'genas score {where} "GENOTYPE" --proxy accuracy')
     )
-    steps.append(("Draw the loss around the best architecture", f"genas landscape {run}"))
+    steps.append(("Draw the loss around the best architecture", f"genas landscape {where}"))
     steps.append(("The best architecture", genotype))
     return tuple(steps)
 

@@ -35,6 +35,8 @@ class Candidate:
     params: int
     macs: int
     generation: int
+    equal: int = 0
+    """Further genotypes of the same function among the best."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,14 @@ class EvaluationTable:
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything on the page."""
+    """Everything on the page.
+
+    Args:
+        history: of a long search a sample, see `scored`.
+        scored: architectures that were scored, drawn or not.
+        failed: genotype and reason of the first that failed.
+        failed_count: how many failed.
+    """
 
     title: str
     created: str
@@ -120,7 +129,9 @@ class ReportData:
     config: dict[str, Any]
     environment: dict[str, Any]
     history: tuple[Progress, ...]
+    scored: int
     failed: tuple[tuple[str, str], ...]
+    failed_count: int
     best: tuple[Candidate, ...]
     cells: tuple[CellGraph, ...]
     noise_curves: tuple[NoiseCurve, ...]

@@ -5,6 +5,7 @@ import json
 import math
 from typing import Any
 
+from genas.display import visible
 from genas.report import figures
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationData, ReportData
@@ -113,7 +114,11 @@ def environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("genas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("genas.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
     made.filters.update(number=number, count=count, percent=percent)
     return made

@@ -27,3 +27,9 @@ def short(genotype: str) -> str:
     """The form for tables."""
     known = recognise(genotype)
     return genotype if known is None else known.short
+
+
+def function_of(genotype: str) -> str:
+    """The same text for genotypes of one function (`Space.function_key`), of spaces that are known without torch."""
+    known = recognise(genotype)
+    return nasbench201.function_key(known) if isinstance(known, nasbench201.NasBench201Architecture) else genotype

@@ -4,6 +4,7 @@ A record is committed as soon as it is scored, so a kill loses at most the archi
 architectures are records too; they are never tried again.
 """
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from typing import Any, Self
 
 from genas.database import open_database, writing
 from genas.errors import RunError
+from genas.space.text import function_of
+
+LOOKED_AT = 5_000  # best records among which those of one function are looked for
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS architectures (
@@ -157,17 +161,54 @@ class History:
             (before_generation, count),
         )
 
+    def best_functions(self, count: int = 10) -> list[tuple[Record, int]]:
+        """The best records of different functions, best first, each with the number of other genotypes of its function.
+
+        Args:
+            count: at most that many.
+
+        Returns:
+            The best record of each function, and how many of the best `LOOKED_AT` records are the same function.
+        """
+        groups: dict[str, list[Record]] = {}
+        for record in self.best(LOOKED_AT):
+            key = function_of(str(record.parts.get("shared_with", record.genotype)))
+            groups.setdefault(key, []).append(record)
+        return [(group[0], len(group) - 1) for group in itertools.islice(groups.values(), count)]
+
+    def columns(self) -> Iterator[tuple[int, int, float | None, int, int, bool, str]]:
+        """Of every record, in order: id, generation, score (None: failed), params, macs, scored whole, genotype.
+
+        The genotype is that of the first architecture of the same function where the score was shared. Nothing is kept
+        in memory, so that a history of millions of records can be walked through.
+        """
+        yield from self._db.execute(
+            "SELECT id, generation, CASE WHEN failed IS NULL THEN score END, COALESCE(params, 0), COALESCE(macs, 0), "
+            f"{self._whole}, COALESCE(json_extract(parts, '$.shared_with'), genotype) FROM architectures ORDER BY id"
+        )
+
+    def seconds(self) -> float:
+        """Time that all scores took together."""
+        return float(self._db.execute("SELECT COALESCE(SUM(seconds), 0) FROM architectures").fetchone()[0])
+
     def generation(self, number: int) -> list[Record]:
         """All records of one generation, in order."""
         return self._select("WHERE generation = ? ORDER BY id", (number,))
 
     def failure_count(self) -> int:
         """Number of failed records."""
-        return int(self._db.execute("SELECT COUNT(*) FROM architectures WHERE failed IS NOT NULL").fetchone()[0])
+        return self._count("failed IS NOT NULL")
 
-    def failures(self) -> list[Record]:
-        """The failed records, in order."""
-        return self._select("WHERE failed IS NOT NULL ORDER BY id", ())
+    def stopped_count(self) -> int:
+        """Number of records whose scores are estimates, because a race stopped them."""
+        return len(self) - self.failure_count() - self._count(self._whole)
+
+    def _count(self, where: str) -> int:
+        return int(self._db.execute(f"SELECT COUNT(*) FROM architectures WHERE {where}").fetchone()[0])
+
+    def failures(self, count: int = -1) -> list[Record]:
+        """The failed records, in order; all of them unless `count` is not negative."""
+        return self._select("WHERE failed IS NOT NULL ORDER BY id LIMIT ?", (count,))
 
     def _select(self, where: str, values: tuple[Any, ...]) -> list[Record]:
         return [_record(row) for row in self._db.execute(f"SELECT {self._columns} FROM architectures {where}", values)]
