@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export GENAS_DATA ?= $(abspath ../shared/data)
 
-.PHONY: setup demo test bench lint types layers unit lock clean
+.PHONY: setup demo test test-zoo bench lint types layers unit lock clean
 
 setup: $(VENV)/.ready
 
@@ -32,6 +32,10 @@ layers: setup
 
 unit: setup
 	$(BIN)/pytest
+
+# timm's own checks on every published network; `make test` takes two of them
+test-zoo: setup
+	$(BIN)/pytest tests/zoo/test_timm_suite.py -m "every_zoo_model or not every_zoo_model"
 
 # Takes the newest versions that pyproject.toml allows and writes them down; run it in a fresh .venv.
 lock:

@@ -58,13 +58,22 @@ def main() -> None:
                 one = nn.Conv2d(channels, channels, kernel, stride, kernel - 1, 2, channels, bias=False)
                 one.to(memory_format=torch.channels_last)
                 name = f"dilated depthwise {kernel}x{kernel}, stride {stride}"
-                rows.append(row(name, one, lambda x, one=one: kernels.dilated_depthwise(x, one), x))
+                rows.append(
+                    row(name, one, lambda x, w=one.weight, s=stride: kernels.dilated_depthwise(x, w, None, s), x)
+                )
         even, odd = (nn.Conv2d(channels, channels // 2, 1, 2, bias=False) for _ in range(2))
 
         def pair(x: torch.Tensor, even=even, odd=odd) -> torch.Tensor:
             return torch.cat([even(x), odd(x[:, :, 1:, 1:])], 1)
 
-        rows.append(row("strided pair", pair, lambda x, e=even, o=odd: kernels.shifted_pair(x, e, o), x))
+        rows.append(
+            row(
+                "strided pair",
+                pair,
+                lambda x, e=even, o=odd: kernels.shifted_pair(x, e.weight, None, o.weight, None),
+                x,
+            )
+        )
         average = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
         rows.append(row("average pool", average, lambda x: kernels.average_pool(x, 1), x))
         rows.append(

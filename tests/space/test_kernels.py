@@ -29,7 +29,7 @@ def gradients(out: torch.Tensor, *inputs: torch.Tensor) -> tuple[torch.Tensor, .
 def test_dilated_depthwise(size, stride, kernel, bias):
     convolution = nn.Conv2d(6, 6, kernel, stride, kernel - 1, dilation=2, groups=6, bias=bias).double()
     x = pictures(6, size)
-    ours, theirs = kernels.dilated_depthwise(x, convolution), convolution(x)
+    ours, theirs = kernels.dilated_depthwise(x, convolution.weight, convolution.bias, stride), convolution(x)
     torch.testing.assert_close(ours, theirs)
     inputs = (x, *convolution.parameters())
     for mine, wanted in zip(gradients(ours, *inputs), gradients(theirs, *inputs), strict=True):
@@ -41,7 +41,7 @@ def test_dilated_depthwise(size, stride, kernel, bias):
 def test_shifted_pair(widths, bias):
     x = pictures(5, (8, 6))
     even, odd = (nn.Conv2d(5, width, 1, 2, bias=bias).double() for width in widths)
-    ours = kernels.shifted_pair(x, even, odd)
+    ours = kernels.shifted_pair(x, even.weight, even.bias, odd.weight, odd.bias)
     theirs = torch.cat([even(x), odd(x[:, :, 1:, 1:])], 1)
     torch.testing.assert_close(ours, theirs)
     inputs = (x, *even.parameters(), *odd.parameters())

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from genas.errors import ConfigError
 from genas.space.architecture import Architecture as Architecture
+from genas.space.kernels import is_traced
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,19 @@ class FeatureInfo:
     reduction: int
 
 
+@fx.wrap
+def path_factors(images: Tensor, count: int, probability: float) -> Tensor:
+    """Drop-path's factors for a whole batch from torch's global generator; see `Network.drop_path_factors`."""
+    return factors_of(torch.rand([images.shape[0], count], device=images.device), images, probability)
+
+
+def factors_of(drawn: Tensor, images: Tensor, probability: float) -> Tensor:
+    """[B, count] numbers in [0, 1) as factors, [count, B, 1, 1, 1], each 0 or 1/(1-p), in the type of `images`."""
+    kept = 1 - probability
+    factors = (drawn < kept).to(images.device, images.dtype) / kept
+    return factors.t()[..., None, None, None]
+
+
 class Network(nn.Module, ABC):
     """A supernet, or the stand-alone network of one architecture."""
 
@@ -75,6 +89,18 @@ class Network(nn.Module, ABC):
         Returns:
             [B, num_classes] float32.
         """
+
+    def __prepare_scriptable__(self) -> fx.GraphModule:
+        """What `torch.jit.script` compiles: the traced forward pass of the present mode, under the same names.
+
+        TorchScript has no words for a choice of submodules by an architecture; the trace holds the outcome of it.
+        """
+        traced = fx.symbolic_trace(self)
+        for node in list(traced.graph.nodes):
+            if node.op == "placeholder" and node.target == "path":
+                traced.graph.erase_node(node)  # a stand-alone network has no other path
+        traced.recompile()
+        return traced
 
     @property
     @abstractmethod
@@ -127,14 +153,18 @@ class Network(nn.Module, ABC):
         """
         if not self.training or not self.drop_path:
             return None
-        kept = 1 - self.drop_path
+        if is_traced(images):
+            if self.drop_path_generator is not None or self.drop_path_rows is not None:
+                raise ConfigError(
+                    "a network whose drop-path has a generator of its own cannot be traced; set it to None."
+                )
+            return path_factors(images, count, self.drop_path)
         first, rows = self.drop_path_rows or (0, len(images))
         generator = self.drop_path_generator
         drawn = torch.rand(
             (rows, count), generator=generator, device=images.device if generator is None else generator.device
         )[first : first + len(images)]
-        factors = (drawn < kept).to(images.device, images.dtype) / kept
-        return factors.t()[..., None, None, None]
+        return factors_of(drawn, images, self.drop_path)
 
 
 class Space(ABC):

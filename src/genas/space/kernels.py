@@ -4,11 +4,18 @@ Each function here equals the torch call it stands for up to rounding (tested, g
 the CPU in the channels-last layout only (`suits`); the layout is therefore the switch: ``supernet.layout=contiguous``
 and ``proxy.evaluation.engine=plain`` compute with torch's own operators. ``benchmarks/kernels.py`` measures each beside
 the call it stands for.
+
+All of them are written so that TorchScript can compile them.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx
 from torch.nn import functional
+
+
+def is_traced(x: object) -> bool:
+    """Whether `x` stands for a value that is not known yet: `torch.fx` is tracing."""
+    return isinstance(x, fx.Proxy)
 
 
 def suits(x: Tensor) -> bool:
@@ -16,7 +23,7 @@ def suits(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
-def dilated_depthwise(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+def dilated_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
     """A depthwise convolution of dilation 2, odd kernel and "same" padding, as undilated ones on every second pixel.
 
     With stride 2 only the pixels of even rows and columns are read; with stride 1 the four phases of the picture are
@@ -24,39 +31,44 @@ def dilated_depthwise(x: Tensor, convolution: nn.Conv2d) -> Tensor:
 
     Args:
         x: [B, C, H, W].
-        convolution: its weight is [C, 1, K, K]; a bias is used where it has one.
+        weight: [C, 1, K, K].
+        bias: [C], or None.
+        stride: 1 or 2.
 
     Returns:
         [B, C, ceil(H/stride), ceil(W/stride)].
     """
-    weight, padding = convolution.weight, convolution.kernel_size[0] // 2
-    if convolution.stride[0] == 2:
-        return functional.conv2d(x[:, :, ::2, ::2], weight, convolution.bias, 1, padding, 1, convolution.groups)
+    groups, padding = weight.shape[0], weight.shape[2] // 2
+    if stride == 2:
+        return functional.conv2d(x[:, :, ::2, ::2], weight, bias, 1, padding, 1, groups)
     count, channels, height, width = x.shape
-    if height % 2 or width % 2:
-        x = functional.pad(x, (0, width % 2, 0, height % 2))  # zeros, as the padding of the convolution itself
+    odd = height % 2 == 1 or width % 2 == 1
+    if odd:
+        x = functional.pad(x, [0, width % 2, 0, height % 2])  # zeros, as the padding of the convolution itself
     rows, columns = x.shape[2] // 2, x.shape[3] // 2
     phases = x.permute(0, 2, 3, 1).reshape(count, rows, 2, columns, 2, channels).permute(2, 4, 0, 1, 3, 5)
     phases = phases.reshape(4 * count, rows, columns, channels).permute(0, 3, 1, 2)
-    out = functional.conv2d(phases, weight, convolution.bias, 1, padding, 1, convolution.groups)
+    out = functional.conv2d(phases, weight, bias, 1, padding, 1, groups)
     out = out.permute(0, 2, 3, 1).reshape(2, 2, count, rows, columns, channels).permute(2, 3, 0, 4, 1, 5)
     out = out.reshape(count, 2 * rows, 2 * columns, channels).permute(0, 3, 1, 2)
-    return out[:, :, :height, :width] if height % 2 or width % 2 else out
+    return out[:, :, :height, :width] if odd else out
 
 
-def shifted_pair(x: Tensor, even: nn.Conv2d, odd: nn.Conv2d) -> Tensor:
+def shifted_pair(x: Tensor, even: Tensor, even_bias: Tensor | None, odd: Tensor, odd_bias: Tensor | None) -> Tensor:
     """Two 1x1 stride-2 convolutions, the second one pixel aside, side by side: one 2x2 convolution with zeros.
 
     Args:
         x: [B, Cin, H, W], H and W even.
-        even: its weight is [C1, Cin, 1, 1]; both have a bias (folded batch norm) or neither has.
-        odd: its weight is [C2, Cin, 1, 1].
+        even: weight of the first, [C1, Cin, 1, 1].
+        even_bias: [C1]; both have a bias (folded batch norm) or neither has.
+        odd: weight of the second, [C2, Cin, 1, 1].
+        odd_bias: [C2], or None.
 
     Returns:
         [B, C1 + C2, H/2, W/2].
     """
-    weight = torch.cat([functional.pad(even.weight, (0, 1, 0, 1)), functional.pad(odd.weight, (1, 0, 1, 0))])
-    bias = None if even.bias is None or odd.bias is None else torch.cat([even.bias, odd.bias])
+    weight = torch.cat([functional.pad(even, [0, 1, 0, 1]), functional.pad(odd, [1, 0, 1, 0])])
+    bias = None if even_bias is None or odd_bias is None else torch.cat([even_bias, odd_bias])
     return functional.conv2d(x, weight, bias, stride=2)
 
 
@@ -71,8 +83,8 @@ def average_pool(x: Tensor, stride: int) -> Tensor:
         [B, C, ceil(H/stride), ceil(W/stride)].
     """
     channels = x.shape[1]
-    sums = functional.conv2d(x, x.new_ones(channels, 1, 3, 3), None, stride, 1, 1, channels)
-    counts = functional.conv2d(x.new_ones(1, 1, *x.shape[2:]), x.new_ones(1, 1, 3, 3), None, stride, 1)
+    sums = functional.conv2d(x, x.new_ones([channels, 1, 3, 3]), None, stride, 1, 1, channels)
+    counts = functional.conv2d(x.new_ones([1, 1, x.shape[2], x.shape[3]]), x.new_ones([1, 1, 3, 3]), None, stride, 1)
     return sums.mul_(counts.reciprocal_())
 
 
@@ -87,18 +99,16 @@ def max_pool(x: Tensor, stride: int) -> Tensor:
         [B, C, ceil(H/stride), ceil(W/stride)].
     """
     for axis in (2, 3):
-        size = x.shape[axis]
-
-        def part(first: int, whole: Tensor = x, axis: int = axis, size: int = size) -> Tensor:
-            index = [slice(None)] * 4
-            index[axis] = slice(first, size, stride)
-            return whole[tuple(index)]
-
-        out = part(0).clone(memory_format=torch.channels_last)
-        after, before = part(1), part(stride - 1)
+        out = _every(x, axis, 0, stride).clone(memory_format=torch.channels_last)
+        after, before = _every(x, axis, 1, stride), _every(x, axis, stride - 1, stride)
         start = out.narrow(axis, 0, after.shape[axis])
         torch.maximum(start, after, out=start)
         rest = out.narrow(axis, 1, out.shape[axis] - 1)
         torch.maximum(rest, before.narrow(axis, 0, rest.shape[axis]), out=rest)
         x = out
     return x
+
+
+def _every(x: Tensor, axis: int, first: int, stride: int) -> Tensor:
+    """Every `stride`-th row (axis 2) or column (axis 3) of `x` from the `first` on."""
+    return x[:, :, first::stride] if axis == 2 else x[:, :, :, first::stride]

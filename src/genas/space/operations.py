@@ -1,16 +1,68 @@
 """The operations of the spaces (methods.md 1.2, 13.1, 14). No convolution has a bias.
 
 `none` has no module: its edge is skipped.
+
+What depends on sizes, layout or gradients is decided in functions that `torch.fx` takes as one step (`fx.wrap`), so
+that a traced network decides as the network itself does whenever it runs.
 """
 
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn import functional
 
-from genas.space.kernels import average_pool, dilated_depthwise, max_pool, shifted_pair, suits
+from genas.space.kernels import average_pool, dilated_depthwise, is_traced, max_pool, shifted_pair, suits
 
 Folds = tuple[tuple[tuple[str, ...], str], ...]  # see genas.proxy.folding
+
+
+def relu_over(x: Tensor, source: nn.Module) -> Tensor:
+    """ReLU in place of the output `x` of `source`, unless somebody else may look at it: a traced network or a hook."""
+    return torch.relu(x) if is_traced(x) or source._forward_hooks else torch.relu_(x)
+
+
+@fx.wrap
+def dilated_depthwise_or_plain(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """A depthwise convolution of dilation 2; [B, C, H, W] to [B, C, ceil(H/stride), ceil(W/stride)]."""
+    # the dilated forward pass is fast enough; it is the gradient that is slow
+    if torch.is_grad_enabled() and suits(x):
+        return dilated_depthwise(x, weight, bias, stride)
+    return functional.conv2d(x, weight, bias, stride, 2 * (weight.shape[2] // 2), 2, weight.shape[0])
+
+
+@fx.wrap
+def strided_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """See `StridedPointwise`; `weight` is [Cout, Cin, 1, 1]."""
+    if weight.shape[1] < 16 and x.device.type == "cpu" and torch.is_grad_enabled():
+        return functional.conv2d(x[:, :, ::2, ::2], weight, bias)
+    return functional.conv2d(x, weight, bias, 2)
+
+
+@fx.wrap
+def strided_pair(x: Tensor, even: Tensor, even_bias: Tensor | None, odd: Tensor, odd_bias: Tensor | None) -> Tensor:
+    """Two 1x1 stride-2 convolutions, the second one pixel aside, side by side; sides of `x` are even."""
+    if torch.is_grad_enabled() and suits(x):
+        return shifted_pair(x, even, even_bias, odd, odd_bias)
+    aside = x[:, :, 1:, 1:]
+    return torch.cat([strided_pointwise(x, even, even_bias), strided_pointwise(aside, odd, odd_bias)], 1)
+
+
+@fx.wrap
+def pad_to_even(x: Tensor) -> Tensor:
+    """Odd sides get one pixel of zeros at the end."""
+    height, width = x.shape[2], x.shape[3]
+    return functional.pad(x, [0, width % 2, 0, height % 2]) if height % 2 == 1 or width % 2 == 1 else x
+
+
+@fx.wrap
+def pool_3x3(x: Tensor, kind: str, stride: int) -> Tensor:
+    """3x3 pooling, ``max`` or ``avg`` (which does not count the padding), with a padding of 1."""
+    fast = suits(x)
+    if kind == "avg":
+        return average_pool(x, stride) if fast else functional.avg_pool2d(x, 3, stride, 1, False, False)
+    # where values tie, the gradient of the fast form would be shared
+    return max_pool(x, stride) if fast and not torch.is_grad_enabled() else functional.max_pool2d(x, 3, stride, 1)
 
 
 class ReluConvBn(nn.Module):
@@ -45,9 +97,12 @@ class _Separable(nn.Module):
         """Applies the four in turn; `rectified` as in `ReluConvBn`."""
         if not rectified:
             x = torch.relu(x)
-        # the dilated forward pass is fast enough; it is the gradient that is slow
-        slow = self.depthwise.dilation[0] == 2 and torch.is_grad_enabled() and suits(x)
-        out: Tensor = self.bn(self.pointwise(dilated_depthwise(x, self.depthwise) if slow else self.depthwise(x)))
+        own = self.depthwise
+        if own.dilation[0] == 2 and (is_traced(x) or (torch.is_grad_enabled() and suits(x))):
+            x = dilated_depthwise_or_plain(x, own.weight, own.bias, own.stride[0])
+        else:  # the module itself, for hooks that count or observe it
+            x = own(x)
+        out: Tensor = self.bn(self.pointwise(x))
         return out
 
 
@@ -68,7 +123,7 @@ class SepConv(nn.Module):
 
     def forward(self, x: Tensor, rectified: bool = False) -> Tensor:
         """[B, C, H, W] to [B, C, H/stride, W/stride]; `rectified` as in `ReluConvBn`."""
-        out: Tensor = self.second(torch.relu_(self.first(x, rectified)), rectified=True)
+        out: Tensor = self.second(relu_over(self.first(x, rectified), self.first), rectified=True)
         return out
 
 
@@ -85,9 +140,7 @@ class StridedPointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, H, W] to [B, Cout, ceil(H/2), ceil(W/2)]."""
-        if self.in_channels < 16 and x.device.type == "cpu" and torch.is_grad_enabled():
-            return nn.functional.conv2d(x[:, :, ::2, ::2], self.weight, self.bias)
-        return super().forward(x)
+        return strided_pointwise(x, self.weight, self.bias)
 
 
 class FactorizedReduce(nn.Module):
@@ -106,12 +159,10 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor, rectified: bool = False) -> Tensor:
         """[B, Cin, H, W] to [B, Cout, ceil(H/2), ceil(W/2)]; `rectified` as in `ReluConvBn`."""
-        x = x if rectified else torch.relu(x)
-        if x.shape[2] % 2 or x.shape[3] % 2:
-            x = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-        if torch.is_grad_enabled() and suits(x):
-            both = shifted_pair(x, self.even, self.odd)
-        else:
+        x = pad_to_even(x if rectified else torch.relu(x))
+        if is_traced(x) or (torch.is_grad_enabled() and suits(x)):
+            both = strided_pair(x, self.even.weight, self.even.bias, self.odd.weight, self.odd.bias)
+        else:  # the modules themselves, for hooks that count or observe them
             both = torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1)
         out: Tensor = self.bn(both)
         return out
@@ -122,23 +173,12 @@ class Pool(nn.Module):
 
     def __init__(self, kind: str, width: int, stride: int, with_bn: bool, affine: bool) -> None:
         super().__init__()
-        self.stride = stride
-        self.pool: nn.Module = (
-            nn.MaxPool2d(3, stride, 1) if kind == "max" else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
-        )
+        self.kind, self.stride = kind, stride
         self.bn: nn.Module = nn.BatchNorm2d(width, affine=affine) if with_bn else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to [B, C, H/stride, W/stride]."""
-        if not suits(x):
-            pooled = self.pool(x)
-        elif isinstance(self.pool, nn.AvgPool2d):
-            pooled = average_pool(x, self.stride)
-        elif torch.is_grad_enabled():  # where values tie, the gradient of the other form would be shared
-            pooled = self.pool(x)
-        else:
-            pooled = max_pool(x, self.stride)
-        out: Tensor = self.bn(pooled)
+        out: Tensor = self.bn(pool_3x3(x, self.kind, self.stride))
         return out
 
 

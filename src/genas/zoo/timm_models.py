@@ -136,19 +136,32 @@ class TimmDarts(DartsNetwork):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> Any:
-        """The maps of `features` at `indices`, and the last map unless `intermediates_only`; see timm.
+        """The last map and the maps of `features` at `indices`, as timm's own models give them.
 
-        `norm` has no effect, there is no last norm; cells behind the last map wanted are left out by
-        `prune_intermediate_layers`, not by `stop_early`.
+        Args:
+            x: images [B, C, H, W] float32, normalised.
+            indices: which maps: the last that many of an integer, those at the places of a list (negative ones from
+                the end); None for all.
+            norm: has no effect: there is no norm behind the last cell.
+            stop_early: leave out the cells behind the last of these maps, which then is the last map.
+            output_fmt: ``NCHW``.
+            intermediates_only: the list of maps alone.
+
+        Returns:
+            The last map and the list of maps, finest first; or that list.
+
+        Raises:
+            ConfigError: another `output_fmt`.
         """
         if output_fmt != "NCHW":
             raise ConfigError(f"output_fmt is {output_fmt!r}; the maps of genas' networks are NCHW.")
         positions = self.feature_positions
-        wanted, _ = feature_take_indices(len(positions), indices)
-        chosen = [positions[index] for index in wanted]
-        outputs = self._outputs(x, self._paths(None), chosen)
+        wanted, last = feature_take_indices(len(positions), indices)
+        chosen = [positions[index] for index in sorted(set(wanted))]
+        end = positions[last] + 1 if stop_early else self.num_cells
+        outputs = self._outputs(x, self._paths(None), chosen, end)
         maps = [outputs[position] for position in chosen]
-        return maps if intermediates_only else (outputs[self.num_cells - 1], maps)
+        return maps if intermediates_only else (outputs[end - 1], maps)
 
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True

@@ -12,7 +12,7 @@ its two ends: the published pools at n = 8 and n = 7, the identity at n = 2; the
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from genas.space.operations import Folds
 
@@ -23,6 +23,16 @@ def windows(side: int) -> tuple[int, int]:
     """Side and distance of the two pooling windows on a map of `side` pixels."""
     window = max(1, min(-(-side // 2) + 1, side - 1))
     return window, max(1, side - window)
+
+
+@fx.wrap
+def pool_to_two(x: Tensor) -> Tensor:
+    """Averages over the windows of each side: [B, C, H, W] to [B, C, 2, 2]."""
+    high, down = windows(x.shape[2])
+    wide, across = windows(x.shape[3])
+    # no padding, so the published "padding not counted" needs no option here
+    x = nn.functional.avg_pool2d(x, [high, wide], [down, across])
+    return x.expand(-1, -1, 2, 2)  # repeats the only pixel of an axis of one; changes nothing else
 
 
 class AuxiliaryHead(nn.Module):
@@ -46,10 +56,6 @@ class AuxiliaryHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to [B, num_classes]."""
-        (high, down), (wide, across) = windows(x.shape[2]), windows(x.shape[3])
-        # no padding, so the published "padding not counted" needs no option here
-        x = nn.functional.avg_pool2d(torch.relu(x), (high, wide), (down, across))
-        x = x.expand(-1, -1, 2, 2)  # repeats the only pixel of an axis of one; changes nothing else
-        x = torch.relu(self.bn_a(self.conv_a(x)))
+        x = torch.relu(self.bn_a(self.conv_a(pool_to_two(torch.relu(x)))))
         logits: Tensor = self.classifier(torch.relu(self.bn_b(self.conv_b(x))).flatten(1))
         return logits

@@ -10,8 +10,9 @@ from genas.errors import ConfigError
 from genas.space.base import Architecture, FeatureInfo, Network
 from genas.space.darts.auxiliary import AuxiliaryHead
 from genas.space.darts.encoding import NODES, Cell, DartsArchitecture, edge_index
+from genas.space.kernels import is_traced
 from genas.space.names import DARTS_OPERATIONS
-from genas.space.operations import DilConv, FactorizedReduce, ReluConvBn, SepConv, darts_operation
+from genas.space.operations import DilConv, FactorizedReduce, ReluConvBn, SepConv, darts_operation, relu_over
 
 
 class DartsCell(nn.Module):
@@ -212,29 +213,37 @@ class DartsNetwork(Network):
         logits: Tensor = self.classifier(last.mean((2, 3)))
         return logits
 
-    def _outputs(self, images: Tensor, paths: Sequence[DartsArchitecture], kept: Sequence[int]) -> dict[int, Tensor]:
-        """Outputs, before any ReLU, of the cells at the positions `kept` (-1: the first stem) and of the last cell."""
+    def _outputs(
+        self, images: Tensor, paths: Sequence[DartsArchitecture], kept: Sequence[int], end: int | None = None
+    ) -> dict[int, Tensor]:
+        """Outputs, before any ReLU, of the cells at the positions `kept` (-1: the first stem) and of the last cell.
+
+        With `end`, the first `end` cells only are run, and the output of the last of these (or of the stem) is there.
+        """
+        end = self.num_cells if end is None else end
         factors = self.drop_path_factors(images, 2 * NODES * self.num_cells)
         outputs = {-1: self.stem0(images)}
+        if not end:
+            return outputs
         # Every reader of a stem's or a cell's output, the heads apart, begins with a ReLU: done once, and in place
         # where nobody else reads it.
-        before_last = last = torch.relu(outputs[-1]) if -1 in kept else torch.relu_(outputs.pop(-1))
+        before_last = last = torch.relu(outputs[-1]) if -1 in kept else relu_over(outputs.pop(-1), self.stem0)
         if self.stem1 is not None:
-            last = torch.relu_(self.stem1(before_last))
-        for position, (cell, architecture) in enumerate(zip(self.cells, paths, strict=True)):
+            last = relu_over(self.stem1(before_last), self.stem1)
+        for position, (cell, architecture) in enumerate(zip(self.cells[:end], paths[:end], strict=True)):
             assert isinstance(cell, DartsCell)
             own = None if factors is None else factors[2 * NODES * position : 2 * NODES * (position + 1)]
             out = cell(before_last, last, _cell(architecture, cell.reduction), own)
             before_last = last
-            if position in kept or position == self.num_cells - 1:
+            if position in kept or position == end - 1:
                 outputs[position] = out
-                last = torch.relu(out) if position < self.num_cells - 1 else out
+                last = torch.relu(out) if position < end - 1 else out
             else:
-                last = torch.relu_(out)
+                last = relu_over(out, cell)
         return outputs
 
     def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[DartsArchitecture]:
-        if path is None:
+        if path is None or is_traced(path):
             path = self.architecture
             if path is None:
                 raise ConfigError("a supernet needs a path; give the architecture to run.")

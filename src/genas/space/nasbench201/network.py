@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from genas.errors import ConfigError
 from genas.space.base import Architecture, FeatureInfo, Network
+from genas.space.kernels import is_traced
 from genas.space.names import NASBENCH201_OPERATIONS
 from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture
 from genas.space.operations import ReluConvBn, nasbench201_operation
@@ -147,7 +148,7 @@ class NasBench201Network(Network):
         return [*maps, x]
 
     def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[NasBench201Architecture]:
-        if path is None:
+        if path is None or is_traced(path):
             path = self.architecture
             if path is None:
                 raise ConfigError("a supernet needs a path; give the architecture to run.")

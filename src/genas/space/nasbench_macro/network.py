@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from genas.errors import ConfigError
 from genas.space.base import Architecture, FeatureInfo, Network
+from genas.space.kernels import is_traced
 from genas.space.names import NASBENCH_MACRO_OPERATIONS
 from genas.space.nasbench_macro.encoding import FIRST, LAYERS, STAGES, NasBenchMacroArchitecture
 from genas.space.operations import nasbench_macro_operation
@@ -99,7 +100,7 @@ class NasBenchMacroNetwork(Network):
         return [*maps, x]
 
     def _operations(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[int]:
-        if path is None:
+        if path is None or is_traced(path):
             path = self.architecture
             if path is None:
                 raise ConfigError("a supernet needs a path; give the architecture to run.")
