@@ -18,11 +18,17 @@ from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
 from genas.retrain.network import sized
-from genas.runs import write_atomically, write_json
+from genas.runs import read_config, write_atomically, write_json
+from genas.seeding import derive
 from genas.session import Session, begun
 from genas.space import Space
 from genas.strategy import History, Record, Search, open_search, run_search
 from genas.supernet import train_supernet
+from genas.terminal import warn
+from genas.verdicts import Verdict
+from genas.verdicts.measure import check_supernet, measure_noise
+from genas.verdicts.read import read_verdicts
+from genas.verdicts.training import supernet_not_trained
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Result:
         macs: multiply-accumulates of one picture.
         test: test loss and accuracies after retraining; empty without.
         report: the report page.
+        warnings: what is wrong with the result although it looks right; empty where nothing is.
     """
 
     run: Path
@@ -48,6 +55,7 @@ class Result:
     macs: int
     test: dict[str, float]
     report: Path
+    warnings: tuple[Verdict, ...] = ()
 
 
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
@@ -100,12 +108,16 @@ def run_pipeline(
                 run / "supernet", session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
             )
         scoring = session.scoring_of(network, run)
+        check_trained(scoring, run, config, quiet)
         proxy = open_proxy(scoring, config.proxy)
         search = open_search(session.space, config.search, session.within_limits)
         with History(run / "history.sqlite") as history:
             with watch.phase("search") if watch else nullcontext():
                 best = run_search(search, proxy, history, session.cost, config.seed, quiet, run / "race")
             write_best(run, best, len(history))
+            if config.search.noise_of_best:
+                other = scoring.reseeded(derive(config.seed, "verdicts.again"))
+                measure_noise(proxy, lambda: open_proxy(other, config.proxy), scoring, history, run, quiet)
             write_noise_curves(run, history, scoring, config)
         del network
         scoring.forget()
@@ -124,6 +136,7 @@ def run_pipeline(
                     quiet,
                 )
         report = build_report(run)
+        warnings = read_verdicts(run, read_config(run))
     return Result(
         run=run,
         genotype=best.genotype,
@@ -133,7 +146,20 @@ def run_pipeline(
         macs=best.macs or 0,
         test=test,
         report=report,
+        warnings=tuple(warnings),
     )
+
+
+def check_trained(scoring: Scoring, run: Path, config: Config, quiet: bool = False) -> None:
+    """Compares some paths of the trained supernet with chance, and says at once where it is no better.
+
+    Random labels teach nothing of the true ones, so that supernets of them are not compared.
+    """
+    if config.supernet.labels != "true":
+        return
+    verdict = supernet_not_trained(check_supernet(scoring, run), config.supernet.epochs)
+    if verdict is not None:
+        warn(verdict.sentence, quiet)
 
 
 def write_best(run: Path, best: Record, evaluated: int) -> None:

@@ -1,5 +1,6 @@
 """Text that comes from outside (names of files, classes, runs, arguments), made fit for a terminal."""
 
+from rich.console import Console
 from rich.markup import escape
 
 from genas.display import visible
@@ -20,6 +21,14 @@ def plain(text: object) -> str:
 def literal(text: object) -> str:
     """`plain`, with rich's markup escaped: ``[bold]`` in a name is shown, not obeyed."""
     return escape(plain(text))
+
+
+def warn(sentence: str, quiet: bool = False) -> None:
+    """A warning on the error stream."""
+    if not quiet:
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print("[bold yellow]warning:[/bold yellow] ", end="")
+        console.print(plain(sentence), markup=False)
 
 
 def _shorten(text: str, longest: int) -> str:

@@ -11,6 +11,7 @@ from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
 from genas.report.page import charts, count, number, percent, render
 from genas.space import open_space
+from genas.verdicts.parts import Spread
 
 GENOTYPE = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
 
@@ -139,10 +140,14 @@ def test_a_sum_is_shown_as_a_table_of_its_parts_and_relative_noise_by_its_name()
     parts = {"angle": part, "loss": part | {"contribution": 14, "share": 0.875}}
     best = Candidate(1, GENOTYPE, "code", 16.0, parts, 5, 7, 1)
     proxy = {"expression": "relative-flatness", "relative_flatness": {"sigmas": [0.1], "scale": "filter"}}
-    report = made(best=(best,), config={"proxy": proxy})
+    spread = (Spread("loss", 8.0, 9.9, 0.99), Spread("angle", 8.0, 0.1, 0.01))
+    report = made(best=(best,), config={"proxy": proxy}, spreads=spread)
     html = render(report)
     shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
-    assert "part value weight contribution share loss 0.5 8 14 87.50 % angle 0.5 8 2 12.50 %" in shown
+    assert (
+        "part value weight contribution share of the size share of the spread loss 0.5 8 14 87.50 % 99.00 % angle 0.5 8 2 12.50 % 1.00 %"
+        in shown
+    )
     assert "norm of the weight noise / norm of the filter" in charts(report)["loss-under-noise"]
     assert "norm of the weight noise" not in charts(made())["loss-under-noise"]
 

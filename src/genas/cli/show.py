@@ -28,6 +28,8 @@ def print_result(result: "Result") -> None:
             "(retrained from scratch, last epoch)"
         )
     console.print(f"[bold]Report[/bold]  {literal(result.report)}", soft_wrap=True)
+    for warning in result.warnings:
+        console.print(f"[bold yellow]Warning[/bold yellow] {literal(warning.sentence)}")
 
 
 def print_profile(phases: list[dict[str, Any]]) -> None:

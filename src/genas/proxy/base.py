@@ -124,6 +124,19 @@ class Scoring:
         self._memory: dict[Hashable, Score] = {}
         self._untrained = Untrained(space, initial, splits.num_classes, splits.image_shape[0], seed)
 
+    def reseeded(self, seed: int) -> "Scoring":
+        """The same with another seed: other images for batch norm, other noise, another part of the validation half."""
+        return Scoring(
+            self.space,
+            self.supernet,
+            self.initial,
+            self.splits,
+            self.fabric,
+            seed,
+            self.batchnorm,
+            self.evaluation,
+        )
+
     def extract(self, architecture: Architecture) -> Network:
         """The stand-alone network of `architecture` with copies of the supernet's weights, in evaluation mode."""
         network = self._stand_alone(architecture)

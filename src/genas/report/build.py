@@ -17,6 +17,8 @@ from genas.runs import read_config, write_atomically
 from genas.space.text import short
 from genas.status import read_rows
 from genas.strategy.history import History, Record
+from genas.verdicts.parts import Spread
+from genas.verdicts.read import read_spreads, read_verdicts
 
 POINTS = 2_000  # at most about that many scores are drawn: a chart of a million points is no clearer and 150 MB
 FAILURES = 50  # failed architectures that are listed
@@ -84,6 +86,8 @@ def collect(run: Path) -> ReportData:
         retrain_curve=_curve("Retraining", run / "retrain" / "metrics.csv"),
         test=test or None,
         next_steps=_next_steps(run, best[0].genotype if best else None, bool(test)),
+        warnings=tuple(read_verdicts(run, config)),
+        spreads=found.spreads,
         evaluation=collect_evaluation(run),
     )
 
@@ -99,6 +103,7 @@ class _Found:
     failed_count: int = 0
     stopped: int = 0
     seconds: float = 0.0
+    spreads: tuple[Spread, ...] = ()
 
 
 def _read_history(run: Path) -> _Found:
@@ -115,6 +120,7 @@ def _read_history(run: Path) -> _Found:
             failed_count,
             history.stopped_count(),
             history.seconds(),
+            read_spreads(history),
         )
 
 
@@ -124,7 +130,7 @@ def _points(history: History, scored: int) -> tuple[Progress, ...]:
     drawn: dict[int, Progress] = {}
     improved: list[Progress] = []
     index = 0
-    for _, generation, score, *_ in history.columns():
+    for generation, score, *_ in history.columns():
         if score is None:
             continue
         point = Progress(generation, index, score)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from genas.verdicts import Verdict
+from genas.verdicts.parts import Spread
+
 
 @dataclass(frozen=True)
 class CellGraph:
@@ -120,6 +123,8 @@ class ReportData:
         scored: architectures that were scored, drawn or not.
         failed: genotype and reason of the first that failed.
         failed_count: how many failed.
+        warnings: what is wrong with the result although it looks right.
+        spreads: of each part of a weighted sum over the architectures.
     """
 
     title: str
@@ -139,4 +144,6 @@ class ReportData:
     retrain_curve: TrainingCurve | None
     test: dict[str, float] | None
     next_steps: tuple[tuple[str, str], ...]
+    warnings: tuple[Verdict, ...] = ()
+    spreads: tuple[Spread, ...] = ()
     evaluation: EvaluationData | None = None

@@ -9,6 +9,7 @@ from genas.display import visible
 from genas.report import figures
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationData, ReportData
+from genas.verdicts.parts import Spread
 
 
 def charts(report: ReportData) -> dict[str, str]:
@@ -103,7 +104,7 @@ def render(report: ReportData) -> str:
             config=json.dumps(report.config, indent=2),
             environment=json.dumps(report.environment, indent=2),
             parts=_parts(report.best[0].parts) if report.best else [],
-            summands=_summands(report.best[0].parts) if report.best else [],
+            summands=_summands(report.best[0].parts, report.spreads) if report.best else [],
         )
     )
     return html
@@ -156,11 +157,13 @@ def _parts(parts: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _summands(parts: dict[str, Any]) -> list[dict[str, Any]]:
+def _summands(parts: dict[str, Any], spreads: tuple[Spread, ...]) -> list[dict[str, Any]]:
     """The parts of a weighted sum, the greatest share first; none where the score is no sum."""
-    if not all(isinstance(value, dict) and "contribution" in value for value in parts.values()):
+    terms = {name: value for name, value in parts.items() if name != "shared_with"}
+    if not all(isinstance(value, dict) and "contribution" in value for value in terms.values()):
         return []
-    rows = [{"name": name, **value} for name, value in parts.items()]
+    known = {one.name: one.share for one in spreads}
+    rows = [{"name": name, **value, "spread": known.get(name)} for name, value in terms.items()]
     return sorted(rows, key=lambda row: -row["share"])
 
 

@@ -47,6 +47,9 @@ class SearchSettings(Settings):
     (ours: 0.05, so at least 95 % agree)."""
     race_start: int = Field(256, ge=32)
     """Validation pictures of a race's first round; every further round adds half of what was seen (ours)."""
+    noise_of_best: bool = True
+    """Measure after the search whether the best scores differ by more than their noise: at most a twelfth more scores,
+    five at most."""
     max_macs: Count | None = Field(None, ge=1)
     """Greatest number of MACs of an architecture at the supernet's size; None for no limit."""
     max_params: Count | None = Field(None, ge=1)

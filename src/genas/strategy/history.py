@@ -176,16 +176,27 @@ class History:
             groups.setdefault(key, []).append(record)
         return [(group[0], len(group) - 1) for group in itertools.islice(groups.values(), count)]
 
-    def columns(self) -> Iterator[tuple[int, int, float | None, int, int, bool, str]]:
-        """Of every record, in order: id, generation, score (None: failed), params, macs, scored whole, genotype.
+    def at_rank(self, place: int) -> Record | None:
+        """The record at a place, from 0, of all that were scored, whole or estimated; None where there are fewer."""
+        rows = self._select("WHERE failed IS NULL ORDER BY score DESC, id LIMIT 1 OFFSET ?", (place,))
+        return rows[0] if rows else None
 
-        The genotype is that of the first architecture of the same function where the score was shared. Nothing is kept
-        in memory, so that a history of millions of records can be walked through.
+    def columns(self) -> Iterator[tuple[int, float | None, int, int, bool, bool]]:
+        """Of every record, in order: generation, score (None: failed), params, macs, scored whole, score shared.
+
+        Nothing is kept in memory, so that a history of millions of records can be walked through.
         """
         yield from self._db.execute(
-            "SELECT id, generation, CASE WHEN failed IS NULL THEN score END, COALESCE(params, 0), COALESCE(macs, 0), "
-            f"{self._whole}, COALESCE(json_extract(parts, '$.shared_with'), genotype) FROM architectures ORDER BY id"
+            "SELECT generation, CASE WHEN failed IS NULL THEN score END, COALESCE(params, 0), COALESCE(macs, 0), "
+            f"{self._whole}, json_extract(parts, '$.shared_with') IS NOT NULL FROM architectures ORDER BY id"
         )
+
+    def whole_parts(self, count: int) -> Iterator[dict[str, Any]]:
+        """The terms of about `count` scores of different functions, evenly spaced over those that were scored whole."""
+        step = -(-len(self) // count) or 1
+        where = f"{self._whole} AND json_extract(parts, '$.shared_with') IS NULL AND id % ? = 0"
+        for (parts,) in self._db.execute(f"SELECT parts FROM architectures WHERE {where}", (step,)):
+            yield json.loads(parts)
 
     def seconds(self) -> float:
         """Time that all scores took together."""

@@ -1,0 +1,125 @@
+"""The verdicts of a run folder, from its files alone; no torch needed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genas.strategy.history import History
+from genas.verdicts import Verdict
+from genas.verdicts.noise import Contender, within_noise
+from genas.verdicts.parts import Spread, spreads, swamped
+from genas.verdicts.scores import (
+    Scores,
+    at_limit,
+    failures,
+    fewer_than_asked,
+    follows_size,
+    no_improvement,
+    one_function,
+    ties,
+)
+from genas.verdicts.training import Chance, retrained_at_chance, retrained_below_supernet, supernet_not_trained
+
+CHECK, NOISE = "supernet/check.json", "score_noise.json"  # in the run folder, written by `genas.verdicts.measure`
+PARTS = 2_000  # architectures over which the spread of a sum's parts is taken
+
+
+def read_verdicts(run: Path, config: Mapping[str, Any]) -> list[Verdict]:
+    """All warnings about a search, the gravest first.
+
+    Args:
+        run: the run folder, finished or not.
+        config: its configuration.
+    """
+    found: list[Verdict | None] = []
+    chance = read_chance(run)
+    if chance is not None:
+        found.append(supernet_not_trained(chance, config["supernet"]["epochs"]))
+    if (run / "history.sqlite").exists():
+        with History(run / "history.sqlite", readonly=True) as history:
+            found += _of_history(history, run, config)
+    found += _of_retraining(run)
+    return [verdict for verdict in found if verdict is not None]
+
+
+def _of_history(history: History, run: Path, config: Mapping[str, Any]) -> list[Verdict | None]:
+    search, scores = config["search"], read_scores(history)
+    finished = (run / "best.json").exists()
+    asked = search["generations"] * search["population"] if finished else 0
+    limits = {"macs": search.get("max_macs"), "params": search.get("max_params")}
+    best = history.best(1)
+    noise = read_noise(run, best[0].genotype) if best else None
+    tied = ties(scores)
+    return [
+        one_function(scores),
+        tied,
+        within_noise(noise["contenders"], noise["how"]) if noise and not tied else None,
+        swamped(read_spreads(history)),
+        follows_size(scores, config["proxy"]["expression"]),
+        no_improvement(scores, search["algorithm"]) if finished else None,
+        fewer_than_asked(scores, asked),
+        failures(scores),
+        at_limit(scores, limits),
+    ]
+
+
+def _of_retraining(run: Path) -> list[Verdict | None]:
+    result, data = read_derived(run / "retrain" / "result.json"), read_derived(run / "data.json")
+    if not result or not data or "top1" not in (result.get("test") or {}):
+        return []
+    top1, images = result["test"]["top1"], data["test"]
+    noise = read_noise(run, result["genotype"])
+    found = [retrained_at_chance(top1, images, len(data["classes"]))]
+    if noise is not None and found[0] is None:
+        supernet = noise["best"]
+        found.append(retrained_below_supernet(top1, images, supernet["accuracy"], supernet["images"]))
+    return list(found)
+
+
+def read_scores(history: History) -> Scores:
+    """The numbers that the checks on scores look at."""
+    rows = [
+        (score, params, macs, generation)
+        for generation, score, params, macs, whole, shared in history.columns()
+        if whole and not shared and score is not None
+    ]
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), 4)
+    score, params, macs, generation = table.T
+    return Scores(score, params, macs, generation, len(history), history.failure_count())
+
+
+def read_spreads(history: History) -> tuple[Spread, ...]:
+    """The spread of each part of a weighted sum; none where the score is no sum."""
+    rows = list(history.whole_parts(PARTS))
+    rows = [row for row in rows if row and all(_is_part(value) for value in row.values())]
+    return spreads(rows)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, dict) and "contribution" in value and "weight" in value
+
+
+def read_chance(run: Path) -> Chance | None:
+    """How some paths of the supernet compare with chance; None where that was not measured."""
+    content = read_derived(run / CHECK)
+    return None if content is None else Chance(**content)
+
+
+def read_noise(run: Path, best: str) -> dict[str, Any] | None:
+    """The noise of the best scores, with ``contenders`` as `Contender`; None where that of `best` was not measured."""
+    content = read_derived(run / NOISE)
+    if content is None or content.get("genotypes", [None])[0] != best:
+        return None
+    return {**content, "contenders": [Contender(**row) for row in content["contenders"]]}
+
+
+def read_derived(path: Path) -> dict[str, Any] | None:
+    """A file that can be made anew: a damaged one is as good as none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
