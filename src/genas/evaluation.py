@@ -9,6 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from genas.config import merge
+from genas.data.inspection import tell
+from genas.data.summary import summary_of
 from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError
 from genas.loading import TrainedModel, find_models, load_model
@@ -63,6 +65,8 @@ def evaluate(
     check_shifts(asked, first.facts.image_shape[0])
     source = data_source(path, weights[0], data, Path(data_root) if data_root else None)
     splits = source.splits(first.facts, asked.image_size)
+    if not quiet:
+        tell(summary_of(source.name, splits))
     if fabric.device.type == "cuda":
         torch.backends.cudnn.benchmark = False
     results = []

@@ -60,7 +60,7 @@ class Result:
 
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
     """Trains or continues the supernet of a run; returns the checkpoint's path."""
-    with begun(config, run) as session:
+    with begun(config, run, quiet=quiet) as session:
         train_supernet(
             run / "supernet",
             session.space,
@@ -98,7 +98,7 @@ def run_pipeline(
     Raises:
         GenasError: see the steps.
     """
-    with begun(config, run) as session:
+    with begun(config, run, quiet=quiet) as session:
         if session.fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
         write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())

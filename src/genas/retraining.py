@@ -15,6 +15,7 @@ from lightning.fabric import Fabric
 
 from genas.config import RetrainConfig, build_retrain_config, completed, merge
 from genas.data import Dataset, Splits, open_dataset
+from genas.data.inspection import inspect
 from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError, RunError
 from genas.processes import agree, on_first
@@ -213,7 +214,7 @@ class _Opened:
     initial: InitialWeights | None
 
 
-def _open(config: RetrainConfig, processes: int) -> _Opened:
+def _open(config: RetrainConfig, processes: int, *, check: bool, quiet: bool) -> _Opened:
     base = open_space(config.space.name, **config.space.options)
     architecture = base.parse(config.genotype)
     settings = config.retrain
@@ -224,7 +225,8 @@ def _open(config: RetrainConfig, processes: int) -> _Opened:
     elif config.from_checkpoint is not None:
         initial = checkpoint_weights(Path(config.from_checkpoint))
     root = Path(config.data.root) if config.data.root else None
-    splits = open_dataset(config.data.name, root=root, image_size=config.data.image_size).splits(0)
+    dataset = open_dataset(config.data.name, root=root, image_size=config.data.image_size)
+    splits = inspect(dataset, dataset.splits(0), check=check, quiet=quiet)
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
         settings = settings.model_copy(update={"channels": channels})
@@ -260,7 +262,9 @@ def retrain_run(
         GenasError: see the steps.
     """
     fabric = open_fabric(config.device, config.precision, many=True)
-    opened = agree(fabric, lambda: _open(config, fabric.world_size))
+    first = fabric.global_rank == 0
+    fresh = first and not (run / "config.yaml").exists()
+    opened = agree(fabric, lambda: _open(config, fabric.world_size, check=fresh, quiet=quiet or not first))
     folder = RunFolder(run)
     try:
         on_first(fabric, lambda: _begin(folder, config, fabric))

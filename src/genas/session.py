@@ -11,6 +11,7 @@ from lightning.fabric import Fabric
 from genas.checkpoint import load_checkpoint
 from genas.config import Config, completed
 from genas.data import Dataset, Splits, open_dataset
+from genas.data.inspection import inspect
 from genas.device import describe_machine, open_fabric
 from genas.errors import RunError, SearchError
 from genas.proxy import Scoring, parse_expression
@@ -47,6 +48,10 @@ class Session:
                 splits = _limited(splits, self.config.data.limit)
             self._splits = splits
         return self._splits
+
+    def inspect(self, *, check: bool, quiet: bool) -> None:
+        """Says what was found in the data; `check` looks at every image once, before a run begins."""
+        self._splits = inspect(self.dataset, self.splits, check=check, quiet=quiet)
 
     def cost(self, architecture: Architecture) -> Cost:
         """Parameters and MACs of the stand-alone network at the supernet's size."""
@@ -144,15 +149,16 @@ def load_config(run: Path) -> Config:
 
 
 @contextmanager
-def begun(config: Config, run: Path) -> Iterator[Session]:
+def begun(config: Config, run: Path, *, quiet: bool = False) -> Iterator[Session]:
     """Opens the components and the locked, frozen run folder, for as long as the context lasts.
 
     A fresh folder is made only after the data are loaded, so that a wrong name or an unreadable picture leaves nothing.
     """
     session = Session(config)
-    if not (run / "config.yaml").exists():
+    fresh = not (run / "config.yaml").exists()
+    if fresh:
         session.check_limits()
-        _ = session.splits
+    session.inspect(check=fresh, quiet=quiet)
     with RunFolder(run) as folder:
         folder.freeze(frozen(config, session.fabric, session.space), completed)
         if not (run / "environment.json").exists():
@@ -174,4 +180,5 @@ def describe_data(splits: Splits) -> dict[str, Any]:
         "mean": list(splits.normalisation.mean),
         "std": list(splits.normalisation.std),
         "normalisation": splits.normalisation.source,
+        "found": splits.summary.as_dict() if splits.summary is not None else None,
     }

@@ -238,7 +238,7 @@ def test_an_unreadable_picture_is_named(tmp_path, stream, monkeypatch):
     root = write_folder(tmp_path)
     broken = root / "train" / "bee" / "3.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    monkeypatch.setattr("genas.data.vision.RESIDENT_BYTES", 0 if stream else 2**30)
+    monkeypatch.setattr("genas.data.collection.RESIDENT_BYTES", 0 if stream else 2**30)
     with pytest.raises(DataError) as caught:
         list(open_dataset(f"folder:{root}", image_size=12).splits(0).train.batches(4, CPU))
     assert str(broken) in str(caught.value)

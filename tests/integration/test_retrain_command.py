@@ -10,7 +10,7 @@ from datasets import Dataset as Table
 
 import genas as package
 from genas.checkpoint import load_checkpoint
-from genas.data import parquet, vision
+from genas.data import collection
 from genas.retraining import Trained, configure, summarise
 
 SMALL = ("--cells", "1", "--channels", "4", "--epochs", "2", "--batch-size", "64")
@@ -144,8 +144,7 @@ def few_photos(shared_data, folder):
 def test_imagenet_recipe_on_streamed_folders_and_parquet(tmp_path, shared_data, capsys, monkeypatch):
     """The whole recipe on a small network: whatever a run over ImageNet does, for two batches."""
     few_photos(shared_data, tmp_path)
-    for module in (vision, parquet):
-        monkeypatch.setattr(module, "RESIDENT_BYTES", 0)  # stream, as ImageNet is
+    monkeypatch.setattr(collection, "RESIDENT_BYTES", 0)  # stream, as ImageNet is
     dry = ("--recipe", "imagenet", "--limit-batches", "2", "--epochs", "1", "--set", "tail_epochs=0")
     dry = (*dry, "--batch-size", "6", "--cells", "3", "--max-macs", "3M", "--image-size", "64")
     for kind in ("folder", "parquet"):

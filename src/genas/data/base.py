@@ -7,16 +7,14 @@ balanced over classes) and, apart, the test set, which the search never touches.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from genas.data.augment import Augmentation
+from genas.data.summary import DataSummary
 from genas.errors import DataError
 from genas.processes import Share
-
-if TYPE_CHECKING:
-    from genas.data.augment import Augmentation
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class LabelledImages(ABC):
         *,
         seed: int | None = None,
         shuffle: bool = False,
-        augmentation: "Augmentation | None" = None,
+        augmentation: Augmentation | None = None,
         start: int = 0,
         limit: int | None = None,
         share: Share | None = None,
@@ -100,11 +98,15 @@ class Splits:
     Args:
         weights: trains the supernet and recalibrates batch norm.
         validation: scores architectures.
-        train: both halves together, for retraining.
+        train: for retraining: both halves together, or the whole train split where there is a validation split too.
         test: judged once, after retraining; None where the data set has none.
         normalisation: what was subtracted and divided by.
         class_names: one name per class, in label order.
-        augmentation: the data set's usual training augmentation.
+        augmentation: the data set's usual training augmentation; None for none.
+        summary: what was found in the files; None where the parts say all.
+
+    Raises:
+        DataError: a part is missing or of the wrong type, or its labels, shapes and class names do not fit together.
     """
 
     weights: LabelledImages
@@ -113,7 +115,17 @@ class Splits:
     test: LabelledImages | None
     normalisation: Normalisation
     class_names: tuple[str, ...]
-    augmentation: "Augmentation"
+    augmentation: Augmentation
+    summary: DataSummary | None = None
+
+    def __post_init__(self) -> None:
+        if self.augmentation is None:  # of a data set of a user's own
+            object.__setattr__(self, "augmentation", Augmentation())
+        _check_types(self)
+        for name in ("weights", "validation", "train", "test"):
+            part = getattr(self, name)
+            if part is not None:
+                _check_part(name, part, self)
 
     @property
     def num_classes(self) -> int:
@@ -126,10 +138,64 @@ class Splits:
         return self.weights.image_shape
 
 
+def _check_types(splits: Splits) -> None:
+    expected = {
+        "weights": LabelledImages,
+        "validation": LabelledImages,
+        "train": LabelledImages,
+        "test": LabelledImages | None,
+        "normalisation": Normalisation,
+        "augmentation": Augmentation,
+    }
+    for name, kind in expected.items():
+        value = getattr(splits, name)
+        if not isinstance(value, kind):
+            named = getattr(kind, "__name__", "LabelledImages or None")
+            raise DataError(f"Splits.{name} is of the type {type(value).__name__}: expected {named}.")
+    names = splits.class_names
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise DataError("Splits.class_names must be one text per class, in label order.")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise DataError(f"Splits.class_names has {twice!r} twice: expected another name for every class.")
+
+
+def _check_part(name: str, part: LabelledImages, splits: Splits) -> None:
+    labels = getattr(part, "labels", None)
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.dim() != 1:
+        raise DataError(f"Splits.{name}.labels must be a tensor [N] of int64.")
+    if not len(labels):
+        raise DataError(f"Splits.{name} holds no images: give it some{', or None' if name == 'test' else ''}.")
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most >= len(splits.class_names):
+        raise DataError(
+            f"A label of Splits.{name} is {least if least < 0 else most}: expected 0 to {len(splits.class_names) - 1}, "
+            f"the number of one of the {len(splits.class_names)} classes."
+        )
+    shape, own = getattr(part, "image_shape", None), splits.weights.image_shape
+    if shape is None or tuple(shape) != tuple(own):
+        raise DataError(f"The images of Splits.{name} are {shape}, those of Splits.weights {own}: expected one shape.")
+
+
 class Dataset(ABC):
     """A source of labelled pictures. Subclass it for your own data and name it ``package.module:Name``."""
 
     name: str = "custom"
+
+    def check(self, *, quiet: bool = False) -> tuple[str, ...]:
+        """Looks at the whole data set once more before a run begins, and more closely than `splits` does.
+
+        Args:
+            quiet: no progress.
+
+        Returns:
+            What a user should know, one sentence each.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        del quiet
+        return ()
 
     @abstractmethod
     def splits(self, seed: int) -> Splits:

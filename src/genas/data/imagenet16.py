@@ -1,10 +1,12 @@
 """ImageNet16-120 (Dong and Yang 2020, arXiv:2001.00326): the first 120 ImageNet classes at 16 x 16 pixels.
 
 The set comes as Python pickles, which can run any code when they are opened. Here they are read by an unpickler that
-knows NumPy arrays, lists, numbers and strings and refuses everything else.
+knows NumPy arrays of numbers, lists, numbers and strings and refuses everything else. An array takes its values from
+the file's own bytes, so no shape that a file states can fill the memory.
 """
 
 import pickle
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from genas.data.normalisation import IMAGENET16
 from genas.data.split import make_splits
 from genas.errors import DataError
 
+_NUMBER = re.compile(r"[|<>=]?[biuf][1248]")
+_RECONSTRUCT: Any = np.empty(0, np.uint8).__reduce__()[0]
 _CLASSES = 120
 _SIZE = 16  # pixels
 _TRAIN_FILES = tuple(f"train_data_batch_{number}" for number in range(1, 11))
@@ -96,19 +100,36 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+class _ArrayClass:
+    """Stands in for `numpy.ndarray`, which could be called with any shape and would fill the memory."""
+
+
+def _empty_array(kind: Any, shape: Any, code: Any) -> Any:
+    """Stands in for NumPy's ``_reconstruct``: the empty array that a pickle's state then fills from its bytes."""
+    if kind is not _ArrayClass or tuple(shape) != (0,):
+        raise DataError(f"refused, it asks for an array of shape {shape}, and pickled arrays begin empty.")
+    return _RECONSTRUCT(np.ndarray, (0,), code)
+
+
+def _number_type(code: Any, *options: Any) -> Any:
+    """Stands in for `numpy.dtype`: of plain numbers only, whose size is small and known."""
+    if not isinstance(code, str) or not _NUMBER.fullmatch(code):
+        raise DataError(f"refused, it asks for values of the type {str(code)[:20]!r}, and a batch file holds numbers.")
+    return np.dtype(code)
+
+
 def _allowed() -> dict[tuple[str, str], Any]:
     array = np.empty(0, np.uint8)
-    reconstruct = array.__reduce__()[0]
     from_buffer = array.__reduce_ex__(5)[0]
     scalar = np.uint8(0).__reduce__()[0]
     allowed: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): _ArrayClass,
+        ("numpy", "dtype"): _number_type,
         ("_codecs", "encode"): _encode,
         ("codecs", "encode"): _encode,
     }
     for core in ("numpy.core", "numpy._core"):  # the module's name before and after NumPy 2
-        allowed[core + ".multiarray", "_reconstruct"] = reconstruct
+        allowed[core + ".multiarray", "_reconstruct"] = _empty_array
         allowed[core + ".multiarray", "scalar"] = scalar
         allowed[core + ".numeric", "_frombuffer"] = from_buffer
     return allowed
@@ -128,8 +149,13 @@ def _read_batch(path: Path) -> tuple[Tensor, Tensor]:
     """Pictures [N, 3, 16, 16] uint8 and labels [N] from 0 of the first 120 classes of one batch file."""
     batch = load_arrays(path)
     try:
-        pixels = np.asarray(batch["data"])
-        labels = np.asarray(batch["labels"]).astype(np.int64)
+        pixels, labels = batch["data"], batch["labels"]
+        # Lists within lists can refer to one another and grow without bound when they become an array.
+        if not isinstance(pixels, np.ndarray):
+            raise TypeError(f"data are of the type {type(pixels).__name__}, not an array")
+        if not isinstance(labels, np.ndarray) and not all(isinstance(label, int | np.integer) for label in labels):
+            raise TypeError("labels are not numbers")
+        labels = np.asarray(labels).astype(np.int64)
         if pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3 * _SIZE * _SIZE):
             raise ValueError(f"data are {list(pixels.shape)} {pixels.dtype} for {len(labels)} labels")
         if len(labels) and labels.min() < 1:

@@ -9,6 +9,7 @@ from genas.data.base import Dataset
 from genas.data.digits import Digits
 from genas.data.imagenet16 import ImageNet16_120
 from genas.data.parquet import ParquetData
+from genas.data.summary import shown
 from genas.data.vision import Cifar10, Cifar100, ImageFolderData, ImageNet
 from genas.errors import ConfigError
 
@@ -29,6 +30,9 @@ def open_dataset(name: str, *, root: Path | None = None, image_size: int | None 
         ConfigError: an unknown name, or an option that the data set does not have.
     """
     kind, colon, rest = name.partition(":")
+    for text in (name, str(root or "")):
+        if text.encode(errors="ignore").decode() != text:
+            raise ConfigError(f"The data set's name {shown(text)} is not valid UTF-8: rename the file or folder.")
     if name == "imagenet":
         return ImageNet(root or DEFAULT_ROOT / "imagenet", image_size)
     if colon and kind in ("folder", "parquet"):

@@ -1,29 +1,42 @@
-"""Pictures in Parquet files with the columns of Hugging Face image data sets, read through `datasets`.
+"""Images in Parquet files with the columns of Hugging Face image data sets, read through `datasets`.
 
-The training part is every file whose name starts with ``train``, the test part those that start with ``test`` or
-``val``; both may lie in a folder ``data``. Without a test part a fixed fifth is held out. The picture column
-holds ``{bytes, path}``, the label column numbers, class labels or texts; both are found by their types.
+Which files are which split says `genas.data.layout`. Without a test split a fixed fifth is held out. The image column
+holds ``{bytes, path}``, the label column numbers, class labels or texts (`genas.data.labels`); both are found by their
+types.
 """
 
+import atexit
+import errno
+import shutil
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from genas.data.augment import Augmentation
-from genas.data.base import Dataset, LabelledImages, Normalisation, Splits
-from genas.data.pictures import RESIDENT_BYTES, decode, sample_numbers
-from genas.data.split import check_labels, hold_out_test, make_splits
-from genas.data.vision import build_sets
+from genas.data.collection import Collection, FileDataset
+from genas.data.labels import LabelColumn, classes_of
+from genas.data.layout import parquet_layout
+from genas.data.pictures import check_image, decode, size_of
+from genas.data.split import check_labels
+from genas.data.summary import named, shown
+from genas.data.vision import class_names
 from genas.errors import DataError
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "target", "y")
 _BLOCK = 256  # rows read at once
+_UNWRITABLE = frozenset(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.ENOSPC, errno.EDQUOT)
+)
 
 
 class ParquetPictures:
@@ -44,21 +57,60 @@ class ParquetPictures:
         return sum(self._lengths)
 
     def __getitem__(self, index: int) -> Image.Image:
+        return decode(*self._file(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height, from the header."""
+        return size_of(*self._file(index))
+
+    def check(self, index: int) -> tuple[int, int]:
+        """Width and height, after a look for damage."""
+        return check_image(*self._file(index))
+
+    def where(self, index: int) -> str:
+        """What to call the image."""
+        number, row = self._place(index)
+        return f"picture {row} of {self.names[number]}"
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of every image, [N]; 0 for one that lies in a file of its own."""
+        from pyarrow import compute, types
+
+        found = [np.empty(0, dtype=np.int64)]
+        for table in self.tables:
+            for rows in table.with_format("arrow").iter(4096):
+                values = rows[self.column]
+                if types.is_struct(values.type):
+                    values = compute.struct_field(values, "bytes")
+                sizes = compute.fill_null(compute.binary_length(values), 0)
+                found.append(sizes.to_numpy(zero_copy_only=False).astype(np.int64))
+        return np.concatenate(found)
+
+    def content(self, index: int) -> bytes:
+        """The bytes of the image."""
+        file, _ = self._file(index)
+        return file if isinstance(file, bytes) else file.read_bytes()
+
+    def _place(self, index: int) -> tuple[int, int]:
         row, number = index, 0
         while row >= self._lengths[number]:
             row -= self._lengths[number]
             number += 1
-        where = f"picture {row} of {self.names[number]}"
-        value = self._row(number, row)
+        return number, row
+
+    def _file(self, index: int) -> tuple[bytes | Path, str]:
+        """The bytes or the path of an image, and what to call it."""
+        where = self.where(index)
+        value = self._row(*self._place(index))
         if value is None:
             raise DataError(f"Cannot read {where} (it is empty): replace or remove this row.")
         if isinstance(value, dict):
             if value.get("bytes") is not None:
-                return decode(value["bytes"], where)
+                return value["bytes"], where
             if value.get("path"):
-                return decode(Path(value["path"]), f"{where}, {value['path']}")
+                return Path(value["path"]), f"{where}, {value['path']}"
             raise DataError(f"Cannot read {where} (neither bytes nor a path): replace or remove this row.")
-        return decode(value, where)
+        return value, where
 
     def _row(self, number: int, row: int) -> Any:
         block = (number, row // _BLOCK)
@@ -78,88 +130,65 @@ class ParquetPictures:
         self._blocks = threading.local()
 
 
-class ParquetData(Dataset):
-    """A folder of Parquet files, or one file.
-
-    Pictures are brought to squares as `ImageFolderData` does; the usual augmentation is a crop with a padding of an
-    eighth of the side, and a flip.
+class ParquetData(FileDataset):
+    """A folder of Parquet files, or one file; see `FileDataset`.
 
     Args:
         root: the folder or the file.
-        image_size: side in pixels; None for the pictures' own size where they share one of at most 224, else 224.
+        image_size: side in pixels; None for the images' own size where they share one of at most 224, else 224.
     """
 
     def __init__(self, root: Path | str, image_size: int | None = None) -> None:
-        self.root = Path(root).expanduser()
-        self.image_size = image_size
+        super().__init__(root, image_size)
         self.name = f"parquet:{root}"
 
-    def splits(self, seed: int) -> Splits:
-        """Divides the training pictures into class-balanced halves by `seed`.
+    def collect(self) -> Collection:
+        """Finds files, columns and labels; labels are checked before any image is read.
 
         Raises:
-            DataError: files are missing or damaged, columns are not found, a class is empty, a picture is unreadable.
+            DataError: files are missing or damaged, columns are not found, or labels are unfit.
         """
-        train, test, names, normalisation = self._loaded
-        return make_splits(
-            train,
-            test,
-            seed,
-            normalisation=normalisation,
-            class_names=names,
-            augmentation=Augmentation(crop_padding=max(1, train.image_shape[1] // 8), flip=True),
+        layout = parquet_layout(self.root)
+        splits = {"train": layout.train, "validation": layout.validation, "test": layout.test}
+        splits = {split: files for split, files in splits.items() if files}
+        picture, label = _columns(_features(layout.train[0]), layout.train[0])
+        columns = {split: [_labels(file, picture, label) for file in files] for split, files in splits.items()}
+        others = [column for split, found in columns.items() if split != "train" for column in found]
+        classes = classes_of(columns["train"], others)
+        names = class_names(classes.names)
+        labels = torch.tensor(classes.labels, dtype=torch.int64)
+        numbers: dict[str, Tensor] = {}
+        first = 0
+        for split, found in columns.items():
+            last = first + sum(len(column.values) for column in found)
+            numbers[split] = torch.arange(first, last)
+            first = last
+        check_labels(labels[numbers["train"]], len(names), names)
+        tables = [_pictures(files, picture) for files in splits.values()]
+        parts = [_called(files) for files in splits.values()]
+        unused = Counter(
+            {f"{layout.unused[0].suffix.lower()} of no split": len(layout.unused)} if layout.unused else {}
+        )
+        return Collection(
+            ParquetPictures(tables, picture, parts),
+            labels,
+            names,
+            numbers["train"],
+            numbers.get("validation"),
+            numbers.get("test"),
+            {split: _called(files, self.root) for split, files in splits.items()},
+            unused,
+            classes.notes,
         )
 
-    @cached_property
-    def _loaded(self) -> tuple[LabelledImages, LabelledImages, tuple[str, ...], Normalisation]:
-        from datasets import Image as ImageColumn
 
-        train_files, test_files = _find(self.root)
-        tables, parts = [], []
-        for files in (train_files, test_files):
-            if files:
-                tables.append(_read(files))
-                parts.append(files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name}")
-        picture, label = _columns(tables[0].features, train_files[0])
-        for table, part in zip(tables[1:], parts[1:], strict=True):
-            if picture not in table.features or label not in table.features:
-                raise DataError(f"{part} lacks the columns {picture!r} and {label!r} of the training part.")
-        raw = [table[label] for table in tables]
-        names = _class_names(tables[0].features[label], [value for values in raw for value in values])
-        place = {name: number for number, name in enumerate(names)}
-        labels = torch.tensor(
-            [value if isinstance(value, int) else place[str(value)] for values in raw for value in values]
-        )
-        undecoded = [
-            table.select_columns([picture]).cast_column(picture, ImageColumn(decode=False)) for table in tables
-        ]
-        pictures = ParquetPictures(undecoded, picture, parts)
-        if len(tables) == 1:
-            train, test = hold_out_test(labels, len(names), names)
-        else:
-            train = torch.arange(len(tables[0]))
-            test = torch.arange(len(tables[0]), len(labels))
-            check_labels(labels[train], len(names), names)
-        size = self.image_size or _own_size(pictures)
-        stream = len(pictures) * 3 * size * size > RESIDENT_BYTES
-        sets = build_sets(pictures, labels, train, test, size, normalisation=None, stream=stream)
-        return sets[0], sets[1], names, sets[2]
-
-
-def _find(root: Path) -> tuple[list[Path], list[Path]]:
-    if root.is_file():
-        return [root], []
-    if not root.is_dir():
-        raise DataError(f"There is no file or folder {root.absolute()}: give the path of a folder of Parquet files.")
-    files = sorted([*root.glob("*.parquet"), *root.glob("data/*.parquet")])
-    if not files:
-        raise DataError(f"No *.parquet files in {root.absolute()}: give the folder that holds them.")
-    train = [file for file in files if file.name.startswith("train")]
-    test = [file for file in files if file.name.startswith("test")]
-    test = test or [file for file in files if file.name.startswith("val")]
-    if not train and test:
-        raise DataError(f"No training files in {root.absolute()}: their names must start with 'train'.")
-    return train or files, test
+def _called(files: Sequence[Path], root: Path | None = None) -> str:
+    """The name of a split's files: the first one's, or the first and the last one's."""
+    names = [
+        file.relative_to(root).as_posix() if root is not None and file != root else file.name
+        for file in (files[0], files[-1])
+    ]
+    return shown(names[0] if len(files) == 1 else f"{names[0]} to {names[1]}")
 
 
 @contextmanager
@@ -176,16 +205,77 @@ def _quiet() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _read(files: list[Path]) -> Any:
+def _read(files: Sequence[Path], column: str) -> Any:
+    """One column of some files as a table in the cache of `datasets`, or in another one where that is not writable."""
     from datasets import Dataset as Table
 
+    paths = [str(file) for file in files]
     try:
         with _quiet():
-            return Table.from_parquet([str(file) for file in files])
+            try:
+                return Table.from_parquet(paths, columns=[column])
+            except Exception as error:
+                if not _no_cache(error):
+                    raise
+            return Table.from_parquet(paths, columns=[column], cache_dir=_temporary_cache())
     except Exception as error:  # `datasets` wraps pyarrow's errors in its own
-        cause = error.__cause__ or error
-        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
-        raise DataError(f"Cannot read {', '.join(str(file) for file in files)} as Parquet ({reason}).") from error
+        raise _unreadable(files, error) from error
+
+
+def _no_cache(error: BaseException | None) -> bool:
+    """Whether an error says that the cache's folder cannot be written (a home that is read-only, full or missing)."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@cache
+def _temporary_cache() -> str:
+    folder = tempfile.mkdtemp(prefix="genas-parquet-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _unreadable(files: Sequence[Path], error: BaseException) -> DataError:
+    cause = error.__cause__ or error
+    reason = " ".join(str(cause).split())[:200] or type(cause).__name__
+    return DataError(f"Cannot read {named([str(file) for file in files])} as Parquet ({reason}).")
+
+
+def _features(file: Path) -> Any:
+    """The columns of a file and their types, as `datasets` sees them."""
+    from datasets import Features
+    from pyarrow import parquet
+
+    try:
+        return Features.from_arrow_schema(parquet.read_schema(file))
+    except Exception as error:
+        raise _unreadable([file], error) from error
+
+
+def _labels(file: Path, picture: str, label: str) -> LabelColumn:
+    """The labels of one file, as they stand there."""
+    from datasets import ClassLabel
+    from pyarrow import parquet
+
+    features = _features(file)
+    if picture not in features or label not in features:
+        raise DataError(f"{file} lacks the columns {picture!r} and {label!r} of the other files.")
+    kind = features[label]
+    try:
+        values = parquet.ParquetFile(file).read(columns=[label]).column(0).to_pylist()
+    except Exception as error:
+        raise _unreadable([file], error) from error
+    return LabelColumn(file, values, tuple(kind.names) if isinstance(kind, ClassLabel) else None)
+
+
+def _pictures(files: Sequence[Path], picture: str) -> Any:
+    """The image column of some files, not decoded."""
+    from datasets import Image as ImageColumn
+
+    return _read(files, picture).cast_column(picture, ImageColumn(decode=False))
 
 
 def _columns(features: Any, file: Path) -> tuple[str, str]:
@@ -209,21 +299,3 @@ def _columns(features: Any, file: Path) -> tuple[str, str]:
             f"{file} has no column of labels among {', '.join(features)}; one of {', '.join(_LABEL_NAMES)} is wanted."
         )
     return pictures[0], labels[0]
-
-
-def _class_names(kind: Any, values: list[Any]) -> tuple[str, ...]:
-    from datasets import ClassLabel
-
-    if any(value is None for value in values):
-        raise DataError(f"Row {values.index(None)} has no label: fill it or remove the row.")
-    if isinstance(kind, ClassLabel):
-        return tuple(kind.names)
-    if all(isinstance(value, int) for value in values):
-        return tuple(str(number) for number in range(max(values, default=-1) + 1))
-    return tuple(sorted({str(value) for value in values}))
-
-
-def _own_size(pictures: ParquetPictures) -> int:
-    sizes = {pictures[number].size for number in sample_numbers(len(pictures), 64)}
-    side = min(min(size) for size in sizes) if len(sizes) == 1 else 224
-    return min(side, 224)

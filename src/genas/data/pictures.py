@@ -1,14 +1,17 @@
-"""From picture files to pixels: decoding, colour modes, sizes.
+"""From image files to pixels: the one decoder of all data sets. Its rules are listed in ``docs/data.md``.
 
-Every failure to decode becomes a `DataError` that names the picture. Whatever the file holds (grey, palette, RGBA,
-CMYK, 16-bit grey) comes out as 8-bit RGB.
+Whatever a file holds comes out upright as 8-bit RGB: the EXIF orientation is applied, transparency is composited on
+white, grey levels of more than 8 bits are scaled by `to_rgb`'s rule. An image that no rule covers, that is damaged or
+that has more than `MAX_PIXELS` ends in a `DataError` that names it.
 """
 
 import io
 import os
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +26,18 @@ from genas.errors import DataError
 #: Data sets whose pixels take no more than this many bytes are kept in memory.
 RESIDENT_BYTES = 2**30
 
-_SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+#: Larger images are refused before their pixels are read.
+MAX_PIXELS = 178_956_970
+#: What shows through transparent pixels.
+BACKGROUND = (255, 255, 255)
+
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 exchange width and height
+_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
+_JPEG_END = b"\xff\xd9"
+_JPEG_TAIL = 4096  # bytes at the end of a JPEG file that are searched for its end marker
+
+# Pillow warns from half of `MAX_PIXELS` on; such images are read, and nobody can act on the warning.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class PictureSource(Protocol):
@@ -48,45 +62,148 @@ def worker_count() -> int:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """The picture as 8-bit RGB.
+    """The image as 8-bit RGB.
 
     Args:
-        picture: any mode. Sixteen-bit greys are scaled, not clipped; transparency is dropped.
-    """
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode in _SIXTEEN_BITS:
-        levels = np.asarray(picture).astype(np.int64)
-        return Image.fromarray((levels >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode == "P" and "transparency" in picture.info:
-        return picture.convert("RGBA").convert("RGB")
-    return picture.convert("RGB")
-
-
-def decode(file: Path | bytes, where: str) -> Image.Image:
-    """Decodes one picture.
-
-    Args:
-        file: its path or its bytes.
-        where: what to call the picture in an error.
-
-    Returns:
-        The picture in RGB, fully loaded.
+        picture: any mode. 16-bit levels are divided by 256. 32-bit integers are taken as 8-bit levels where none is
+            above 255, as 16-bit ones where none is above 65,535. Floats are taken as fractions where all are within
+            0 to 1, as 8-bit levels where all are within 0 to 255. Transparency is composited on `BACKGROUND`.
 
     Raises:
-        DataError: the picture cannot be read.
+        ValueError: levels outside those ranges, or a mode that Pillow cannot convert.
     """
+    if picture.mode in _SIXTEEN_BITS:
+        return _grey(np.asarray(picture).astype(np.int64) >> 8)
+    if picture.mode == "I":
+        levels = np.asarray(picture).astype(np.int64)
+        least, most = int(levels.min()), int(levels.max())
+        if least < 0 or most > 65_535:
+            raise ValueError(f"32-bit integer levels from {least} to {most}: expected 0 to 255 or 0 to 65535")
+        return _grey(levels if most <= 255 else levels >> 8)
+    if picture.mode == "F":
+        values = np.asarray(picture)
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 255):  # also where a value is not a number
+            raise ValueError(f"float levels from {low:g} to {high:g}: expected 0 to 1 or 0 to 255")
+        return _grey((values * 255).round()) if high <= 1 else picture.convert("RGB")
+    if picture.has_transparency_data:
+        return _on_background(picture)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _grey(levels: NDArray[Any]) -> Image.Image:
+    return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+
+
+def _on_background(picture: Image.Image) -> Image.Image:
+    coloured = picture.convert("RGBA")
+    if coloured.getchannel("A").getextrema() == (
+        255,
+        255,
+    ):  # nothing shows through: exactly the colours that are stored
+        return coloured.convert("RGB")
+    background = Image.new("RGBA", coloured.size, (*BACKGROUND, 255))
+    return Image.alpha_composite(background, coloured).convert("RGB")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF data are damaged."""
+    try:
+        found = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data raise nearly anything; the pixels may be sound
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says; the very same one where it is upright already."""
+    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+
+
+@contextmanager
+def _opened(file: Path | bytes, where: str) -> Iterator[Image.Image]:
+    """An image whose header is read; every failure within the context becomes a `DataError` that names it."""
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
-            picture.load()
-            return to_rgb(picture)
-    except MemoryError:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield picture
+    except (MemoryError, DataError):
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{where} has too many pixels: expected at most {MAX_PIXELS:,}; make the image smaller or remove it."
+        ) from error
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, struct.error and more
         reason = " ".join(str(error).split()) or type(error).__name__
         # Pillow names the in-memory file by its address, which helps nobody.
         reason = reason.partition(" <_io.")[0]
-        raise DataError(f"Cannot read {where} ({reason}): replace or remove this picture.") from error
+        raise DataError(f"Cannot read {where} ({reason}): replace or remove this image.") from error
+
+
+def decode(file: Path | bytes, where: str) -> Image.Image:
+    """Decodes one image; of several frames or pages the first.
+
+    Args:
+        file: its path or its bytes.
+        where: what to call the image in an error.
+
+    Returns:
+        The image, upright, in RGB, fully loaded.
+
+    Raises:
+        DataError: the image cannot be read, no rule covers its levels, or it has more than `MAX_PIXELS`.
+    """
+    with _opened(file, where) as picture:
+        picture.load()
+        return to_rgb(upright(picture))
+
+
+def size_of(file: Path | bytes, where: str) -> tuple[int, int]:
+    """Width and height of the upright image, from its header.
+
+    Raises:
+        DataError: the header cannot be read, or says more than `MAX_PIXELS`.
+    """
+    with _opened(file, where) as picture:
+        return _turned_size(picture)
+
+
+def check_image(file: Path | bytes, where: str) -> tuple[int, int]:
+    """Looks for damage without decoding where that is possible.
+
+    A PNG has checksums. A JPEG file that was cut short has no end marker; damage in its middle does not keep it from
+    being decoded. Everything else is decoded.
+
+    Returns:
+        Width and height of the upright image.
+
+    Raises:
+        DataError: as `decode`.
+    """
+    with _opened(file, where) as picture:
+        plain = picture.mode in ("RGB", "L")
+        if plain and picture.format == "PNG":
+            size = _turned_size(picture) if "exif" in picture.info else picture.size
+            picture.verify()
+            return size
+        if plain and picture.format == "JPEG" and _JPEG_END in _tail(file):
+            return _turned_size(picture)
+    return decode(file, where).size
+
+
+def _turned_size(picture: Image.Image) -> tuple[int, int]:
+    width, height = picture.size
+    return (height, width) if width != height and _orientation(picture) >= 5 else (width, height)
+
+
+def _tail(file: Path | bytes) -> bytes:
+    if isinstance(file, bytes):
+        return file[-_JPEG_TAIL:]
+    with file.open("rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _JPEG_TAIL))
+        return stream.read()
 
 
 def square(picture: Image.Image, size: int) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Normalisation, Splits
+from genas.data.summary import DataSummary
 from genas.errors import DataError
 from genas.seeding import torch_rng
 
@@ -139,29 +140,39 @@ def make_splits(
     normalisation: Normalisation,
     class_names: Sequence[str],
     augmentation: Augmentation,
+    validation: LabelledImages | None = None,
+    summary: DataSummary | None = None,
 ) -> Splits:
     """Puts a `Splits` together from the training and test sets.
 
     Args:
-        train: the whole training set; both halves are subsets of it.
+        train: the whole training set; both halves are subsets of it where there is no validation set.
         test: the test set, passed through.
         seed: fixes the halves.
         normalisation: passed through.
         class_names: one name per class, in label order.
         augmentation: passed through.
+        validation: scores architectures; the whole training set then trains the supernet. None for the halves.
+        summary: passed through.
 
     Raises:
         DataError: the training labels are unfit, see `check_labels`.
     """
-    weights, validation = class_balanced_halves(train.labels, len(class_names), seed, class_names)
+    if validation is None:
+        halves = class_balanced_halves(train.labels, len(class_names), seed, class_names)
+        weights, scores = (train.subset(half) for half in halves)
+    else:
+        check_labels(train.labels, len(class_names), class_names)
+        weights, scores = train, validation
     return Splits(
-        weights=train.subset(weights),
-        validation=train.subset(validation),
+        weights=weights,
+        validation=scores,
         train=train,
         test=test,
         normalisation=normalisation,
         class_names=tuple(class_names),
         augmentation=augmentation,
+        summary=summary,
     )
 
 

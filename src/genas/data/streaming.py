@@ -1,10 +1,18 @@
-"""Batches of pictures streamed from disk: decoded in worker processes, for sets that do not fit into memory."""
+"""Batches of images streamed from disk: decoded in worker processes, for sets that do not fit into memory.
 
+The processes send arrays, not tensors: torch passes tensors through shared memory, which containers often limit to
+64 MB, and a process that finds none leaves its reader waiting for ever. Where not even the processes' locks find room,
+this process decodes.
+"""
+
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -146,19 +154,59 @@ def stream_pixels(
     if not groups:
         return
     wanted = worker_count() if workers is None else workers
-    loader: DataLoader[Any] = DataLoader(
-        _Items(pictures, order, transform, seed),
-        batch_sampler=groups,
-        num_workers=min(wanted, len(groups)),
-        collate_fn=_collate,
-        pin_memory=pin_memory,
-        # Without its own generator the loader draws from, and so changes, torch's global one.
-        generator=torch.Generator(),
-    )
-    for batch in loader:
-        if isinstance(batch, _Unreadable):
-            raise DataError(batch.message)
-        yield batch
+
+    def load(processes: int) -> Iterator[Any]:
+        return iter(
+            DataLoader(
+                _Items(pictures, order, transform, seed),
+                batch_sampler=groups,
+                num_workers=processes,
+                collate_fn=_collate,
+                pin_memory=pin_memory,
+                # Without its own generator the loader draws from, and so changes, torch's global one.
+                generator=torch.Generator(),
+            )
+        )
+
+    try:
+        batches = load(min(wanted, len(groups)))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EAGAIN, errno.EACCES, errno.ENOSYS):
+            raise
+        batches = load(0)
+    try:
+        for batch in batches:
+            if isinstance(batch, _Unreadable):
+                raise DataError(batch.message)
+            yield batch.tensor
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"A process that decodes images ended early ({' '.join(str(error).split())[:200]}): free some memory, or "
+            "set data.image_size or the batch size lower."
+        ) from error
+
+
+class _Batch:
+    """Images [B, 3, S, S] uint8 on their way from a worker; pickled by value."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._pixels: NDArray[np.uint8] | None = pixels
+        self._pinned: Tensor | None = None
+
+    def pin_memory(self) -> "_Batch":
+        """Called by the loader where page-locked memory is asked for."""
+        self._pinned, self._pixels = self.tensor.pin_memory(), None
+        return self
+
+    @property
+    def tensor(self) -> Tensor:
+        """The images."""
+        if self._pinned is not None or self._pixels is None:
+            assert self._pinned is not None
+            return self._pinned
+        return torch.from_numpy(self._pixels)
 
 
 @dataclass(frozen=True)
@@ -201,12 +249,12 @@ def _as_pixels(picture: Any) -> Tensor:
     return pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels
 
 
-def _collate(items: list[Tensor | _Unreadable]) -> Tensor | _Unreadable:
-    pictures: list[Tensor] = []
+def _collate(items: list[Tensor | _Unreadable]) -> _Batch | _Unreadable:
+    pictures: list[NDArray[np.uint8]] = []
     for item in items:
         if isinstance(item, _Unreadable):
             return item
-        pictures.append(item)
+        pictures.append(item.numpy())
     if not pictures:  # a process without a row of this batch; the batch's size is not known here, nor needed
-        return torch.empty((0, 3, 1, 1), dtype=torch.uint8)
-    return torch.stack(pictures)
+        return _Batch(np.empty((0, 3, 1, 1), dtype=np.uint8))
+    return _Batch(np.stack(pictures))

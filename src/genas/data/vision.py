@@ -1,34 +1,32 @@
-"""CIFAR in its original files, ImageNet, and any folder of pictures.
+"""CIFAR in its original files, ImageNet, and any folder of images.
 
-A folder holds one folder of pictures per class, either directly or under ``train`` and ``val`` (or ``validation``, or
-``test``). Without a test part a fixed fifth is held out. Sets that fit are decoded once and stay in memory; larger ones
-are streamed.
+A folder holds one folder of images per class, directly or under its splits (`genas.data.layout`). Without a test split
+a fixed fifth is held out. Sets that fit are decoded once and stay in memory; larger ones are streamed.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from genas.data.augment import Augmentation, centre_crop
-from genas.data.base import Dataset, LabelledImages, Normalisation, Splits
-from genas.data.loader import PixelStore, ResidentImages
-from genas.data.normalisation import CIFAR10, CIFAR100, IMAGENET, compute
-from genas.data.pictures import RESIDENT_BYTES, PictureSource, decode, load_all, sample_numbers
-from genas.data.split import check_labels, hold_out_test, make_splits
-from genas.data.streaming import StreamedImages, stream_pixels
+from genas.data.augment import Augmentation
+from genas.data.base import Dataset, Normalisation, Splits
+from genas.data.collection import Collection, FileDataset
+from genas.data.files import OUTSIDE, Key, Walk, above, folders_in, images_in, key_of
+from genas.data.layout import FolderLayout, folder_layout
+from genas.data.loader import ResidentImages
+from genas.data.normalisation import CIFAR10, CIFAR100, IMAGENET
+from genas.data.pictures import check_image, decode, size_of
+from genas.data.split import check_labels, make_splits
+from genas.data.summary import listed, named, shown
 from genas.errors import DataError
-
-_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"))
-_TEST_FOLDERS = ("val", "validation", "test")
-_STREAMED_SAMPLE = 4096  # pictures that a streamed set's normalisation is computed from
 
 
 class _Cifar(Dataset):
@@ -121,62 +119,86 @@ class FolderPictures:
         """Where the picture lies."""
         return Path(os.fsdecode(self._paths[index]))
 
+    def where(self, index: int) -> str:
+        """What to call the image."""
+        return str(self.path(index))
+
     def __getitem__(self, index: int) -> Image.Image:
         path = self.path(index)
         return decode(path, str(path))
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height, from the header."""
+        path = self.path(index)
+        return size_of(path, str(path))
 
-class ImageFolderData(Dataset):
-    """Any folder of pictures, one folder per class.
+    def check(self, index: int) -> tuple[int, int]:
+        """Width and height, after a look for damage."""
+        path = self.path(index)
+        return check_image(path, str(path))
 
-    Pictures of every colour mode become RGB. They are brought to squares: the shorter side is resized and the centre
-    cut. The usual augmentation is a crop with a padding of an eighth of the side, and a flip; streamed sets take a
-    random resized crop instead.
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of every file, [N]."""
+        return np.array([os.stat(os.fsdecode(path)).st_size for path in self._paths], dtype=np.int64)
+
+    def content(self, index: int) -> bytes:
+        """The bytes of the file."""
+        return self.path(index).read_bytes()
+
+
+class ImageFolderData(FileDataset):
+    """Any folder of images, one folder per class; see `FileDataset`.
 
     Args:
-        root: the folder, with class folders inside it or inside its ``train`` (and ``val``, ``validation``, ``test``).
-        image_size: side in pixels; None for the pictures' own size where they share one of at most 224, else 224.
+        root: the folder, with class folders inside it or inside its splits (`genas.data.layout`).
+        image_size: side in pixels; None for the images' own size where they share one of at most 224, else 224.
     """
 
     def __init__(self, root: Path | str, image_size: int | None = None) -> None:
-        self.root = Path(root).expanduser()
-        self.image_size = image_size
+        super().__init__(root, image_size)
         self.name = f"folder:{root}"
-        self._normalisation: Normalisation | None = None
-        self._always_stream = False
 
-    def splits(self, seed: int) -> Splits:
-        """Divides the training pictures into class-balanced halves by `seed`.
+    def collect(self) -> Collection:
+        """Finds the class folders and their images.
 
         Raises:
-            DataError: the folder is missing or empty, a class is empty, or a picture cannot be read.
+            DataError: the folder is missing or empty, a class is empty, or a split has classes of its own.
         """
-        train, test, names, normalisation = self._loaded
-        padding = max(1, train.image_shape[1] // 8)
-        return make_splits(
+        if not self.root.is_dir():
+            raise DataError(
+                f"There is no folder {self.root.absolute()}: give the path of a folder with one folder per class."
+            )
+        layout = folder_layout(self.root)
+        folders = folders_in(layout.train)
+        if not folders:
+            raise DataError(
+                f"No class folders in {layout.train.absolute()}: put the images of each class into its own folder."
+            )
+        walk = Walk(_known(self.root, layout))
+        paths, labels = _files(walk, layout.train, folders)
+        ends = [len(paths)]
+        for split in (layout.validation, layout.test):
+            if split is not None:
+                more = _split_files(walk, split, layout.train, folders)
+                paths, labels = paths + more[0], labels + more[1]
+            ends.append(len(paths))
+        names = class_names(folders)
+        every = torch.tensor(labels, dtype=torch.int64)
+        train, validation, test = (torch.arange(*span) for span in ((0, ends[0]), ends[:2], ends[1:]))
+        if not len(train) and walk.ignored:
+            raise DataError(f"No images in {layout.train.absolute()}: only {listed(walk.ignored)} are there.")
+        check_labels(every[train], len(names), names)
+        return Collection(
+            FolderPictures(paths),
+            every,
+            names,
             train,
-            test,
-            seed,
-            normalisation=normalisation,
-            class_names=names,
-            augmentation=Augmentation(crop_padding=padding, flip=True),
+            validation if len(validation) else None,
+            test if len(test) else None,
+            _split_names(self.root, layout),
+            walk.ignored + _outside(self.root, layout),
+            tuple(f"The folder {shown(name)} beside the splits is not used." for name in layout.unused),
         )
-
-    @cached_property
-    def _loaded(self) -> tuple[LabelledImages, LabelledImages, tuple[str, ...], Normalisation]:
-        found = _scan(self.root)
-        pictures = FolderPictures(found.paths)
-        size = self.image_size or _own_size(pictures)
-        sets = build_sets(
-            pictures,
-            found.labels,
-            found.train,
-            found.test,
-            size,
-            normalisation=self._normalisation,
-            stream=self._always_stream or len(pictures) * 3 * size * size > RESIDENT_BYTES,
-        )
-        return sets[0], sets[1], found.names, sets[2]
 
 
 class ImageNet(ImageFolderData):
@@ -187,53 +209,12 @@ class ImageNet(ImageFolderData):
         image_size: side in pixels; the usual one is 224.
     """
 
+    _normalisation = IMAGENET
+    _always_stream = True
+
     def __init__(self, root: Path | str, image_size: int | None = None) -> None:
         super().__init__(root, image_size or 224)
         self.name = "imagenet"
-        self._normalisation = IMAGENET
-        self._always_stream = True
-
-
-def build_sets(
-    pictures: PictureSource,
-    labels: Tensor,
-    train: Tensor,
-    test: Tensor,
-    size: int,
-    *,
-    normalisation: Normalisation | None,
-    stream: bool,
-) -> tuple[LabelledImages, LabelledImages, Normalisation]:
-    """Makes the training and test sets from numbered pictures.
-
-    Args:
-        pictures: gives RGB pictures.
-        labels: [N] int64.
-        train: numbers of the training pictures.
-        test: numbers of the test pictures.
-        size: side in pixels.
-        normalisation: None to compute it from the training pictures (of a streamed set, from a sample of them).
-        stream: decode while training instead of once.
-
-    Returns:
-        The training set, the test set, and the normalisation of both.
-
-    Raises:
-        DataError: a picture cannot be read.
-    """
-    if not stream:
-        store = PixelStore(load_all(pictures.__getitem__, len(pictures), size))
-        norm = normalisation or compute(store.pixels[index] for index in torch.split(train, 4096))
-        resident = [ResidentImages(store, labels[part], norm, part) for part in (train, test)]
-        return resident[0], resident[1], norm
-    if normalisation is None:
-        sample = train[torch.tensor(sample_numbers(len(train), _STREAMED_SAMPLE))]
-        normalisation = compute(
-            stream_pixels(pictures, sample, 64, centre_crop(size)),
-            f"computed from {len(sample)} of {len(train)} training pictures",
-        )
-    streamed = [StreamedImages(pictures, labels[part], normalisation, size, part) for part in (train, test)]
-    return streamed[0], streamed[1], normalisation
 
 
 def undivided(root: Path) -> tuple[FolderPictures, Tensor, tuple[str, ...]]:
@@ -251,88 +232,79 @@ def undivided(root: Path) -> tuple[FolderPictures, Tensor, tuple[str, ...]]:
     root = root.expanduser()
     if not root.is_dir():
         raise DataError(f"There is no folder {root.absolute()}: give the path of a folder with one folder per class.")
-    names = tuple(_class_folders(root))
-    paths, labels = _files(root, names or ("",))
+    folders = folders_in(root)
+    walk = Walk(_known(root, FolderLayout(root)))
+    paths, labels = _files(walk, root, folders or ("",))
     if not paths:
-        raise DataError(f"No pictures in {root.absolute()}: put the pictures of each class into its own folder.")
-    return FolderPictures(paths), torch.tensor(labels, dtype=torch.int64), names
+        others = f" (only {listed(walk.ignored)})" if walk.ignored else ""
+        raise DataError(f"No images in {root.absolute()}{others}: put the images of each class into its own folder.")
+    return FolderPictures(paths), torch.tensor(labels, dtype=torch.int64), class_names(folders)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The files of a picture folder: their paths, labels [N], and the numbers of the training and test pictures."""
+def class_names(folders: Sequence[str]) -> tuple[str, ...]:
+    """The names of class folders as they are recorded and shown: what does not print is written as an escape.
 
-    paths: list[str]
-    labels: Tensor
-    train: Tensor
-    test: Tensor
-    names: tuple[str, ...]
-
-
-def _scan(root: Path) -> _Found:
-    if not root.is_dir():
-        raise DataError(f"There is no folder {root.absolute()}: give the path of a folder with one folder per class.")
-    # A folder "train" full of pictures is a class of railway pictures, not a part of the set.
-    train_root = root / "train" if (root / "train").is_dir() and _class_folders(root / "train") else root
-    names = tuple(_class_folders(train_root))
-    if not names:
-        raise DataError(
-            f"No class folders in {train_root.absolute()}: put the pictures of each class into its own folder."
-        )
-    paths, labels = _files(train_root, names)
-    test_root = None
-    if train_root != root:
-        test_root = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)
-    train_labels = torch.tensor(labels, dtype=torch.int64)
-    if test_root is None:
-        train, test = hold_out_test(train_labels, len(names), names)
-        return _Found(paths, train_labels, train, test, names)
-    check_labels(train_labels, len(names), names)
-    unknown = [name for name in _class_folders(test_root) if name not in names]
-    if unknown:
-        raise DataError(
-            f"The class {unknown[0]} is in {test_root} but not in {train_root}: both need the same classes."
-        )
-    test_paths, test_labels = _files(test_root, names)
-    if not test_paths:
-        raise DataError(f"No pictures in {test_root}: fill it, or remove it to have a fifth of the rest held out.")
-    return _Found(
-        paths + test_paths,
-        torch.tensor(labels + test_labels, dtype=torch.int64),
-        torch.arange(len(paths)),
-        torch.arange(len(paths), len(paths) + len(test_paths)),
-        names,
-    )
+    Raises:
+        DataError: a name is not valid UTF-8, or two come out alike.
+    """
+    for name in folders:
+        if not _is_text(name):
+            raise DataError(f"The name of the class folder {shown(name)} is not valid UTF-8: rename it.")
+    names = tuple(shown(name) for name in folders)
+    if len(set(names)) < len(names):
+        raise DataError(f"Two class folders have names that look the same ({named(sorted(names))}): rename one.")
+    return names
 
 
-def _class_folders(root: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _files(root: Path, names: Sequence[str]) -> tuple[list[str], list[int]]:
+def _known(root: Path, layout: FolderLayout) -> set[Key]:
+    """Folders that a link inside a class does not lead into: those above it, and those of all classes."""
+    known = above(root)
+    for split in (layout.train, layout.validation, layout.test):
+        if split is not None:
+            known |= {key for path in (split, *(split / name for name in folders_in(split))) if (key := key_of(path))}
+    return known
+
+
+def _files(walk: Walk, root: Path, names: Sequence[str | None]) -> tuple[list[str], list[int]]:
+    """Paths and labels of the images of class folders, None for a class that has none here."""
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        found = [
-            os.path.join(folder, file)
-            for folder, _, files in os.walk(root / name, followlinks=True)
-            for file in files
-            if os.path.splitext(file)[1].lower() in _SUFFIXES and not file.startswith(".")
-        ]
-        paths += sorted(found)
+        found = [] if name is None else walk.images(root / name)
+        paths += found
         labels += [label] * len(found)
     return paths, labels
 
 
-def _own_size(pictures: FolderPictures) -> int:
-    """The pictures' common shorter side where a sample shares one size of at most 224, else 224; reads headers only."""
-    sizes: set[Any] = set()
-    for number in sample_numbers(len(pictures), 64):
-        path = pictures.path(number)
-        try:
-            with Image.open(path) as picture:
-                sizes.add(picture.size)
-        except (OSError, UnidentifiedImageError):
-            decode(path, str(path))  # raises the error that names the picture
-    side = min(sizes.pop()) if len(sizes) == 1 else 224
-    return min(side, 224)
+def _split_files(walk: Walk, split: Path, train: Path, names: Sequence[str]) -> tuple[list[str], list[int]]:
+    here = folders_in(split)
+    unknown = [name for name in here if name not in names]
+    if unknown:
+        raise DataError(f"The class {shown(unknown[0])} is in {split} but not in {train}: both need the same classes.")
+    paths, labels = _files(walk, split, [name if name in here else None for name in names])
+    if not paths:
+        raise DataError(f"No images in {split}: fill it, or remove it to have a fifth of the rest held out.")
+    return paths, labels
+
+
+def _split_names(root: Path, layout: FolderLayout) -> dict[str, str]:
+    """What the splits are called in the files, by what they are used for."""
+    if layout.train == root:
+        return {"train": "train"}
+    found = {"train": layout.train, "validation": layout.validation, "test": layout.test}
+    return {use: path.relative_to(root).as_posix() for use, path in found.items() if path is not None}
+
+
+def _outside(root: Path, layout: FolderLayout) -> Counter[str]:
+    """Images that lie beside the class folders."""
+    splits = (layout.train, layout.validation, layout.test)
+    count = sum(images_in(folder) for folder in {root, *(split for split in splits if split is not None)})
+    return Counter({OUTSIDE: count}) if count else Counter()
