@@ -33,6 +33,10 @@ class DataSettings(Settings):
     """Side that pictures are resized to; None as the data set has them."""
     limit: Count | None = Field(None, ge=4)
     """Use only that many pictures of each half of the training set; None for all."""
+    split_file: str | None = None
+    """File that says which training images form the two halves, such as ``cifar-split.txt`` of NAS-Bench-201 and
+    ``cifar100-split.txt`` of GeNAS: JSON with lists ``train`` and ``valid`` of places in the training set as it is
+    stored, from 0. None divides every class evenly, by the seed; the published halves are fixed lists (4.1)."""
 
 
 class SpaceSettings(BaseModel):
@@ -88,6 +92,8 @@ class RetrainConfig(Settings):
             raise ValueError("first weights come from a supernet or from a checkpoint; give one of them")
         if self.data.limit is not None:
             raise ValueError("data.limit is for searches; use --limit-batches for a dry run")
+        if self.data.split_file is not None:
+            raise ValueError("data.split_file is for searches; a retraining uses the whole training set")
         return self
 
 
@@ -136,11 +142,11 @@ SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
 # methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)
 AS_PUBLISHED: dict[str, Any] = {
     "supernet": {"shifted_schedule": True, "unused_gradients": "zero"},  # T1, T6
-    "search": {"budget": "exact"},
+    "search": {"budget": "exact", "breeding": "as-published"},  # 4.4
     "proxy": {
         "flatness": {"noise": "nominal-increments", "common_noise": False, "alpha": 1.0, "draws": 1},  # G4, G5, G6
         "angle": {"dil_shift": "scale"},  # G2
-        "batchnorm": {"averaging": "momentum"},  # G3, T7
+        "batchnorm": {"averaging": "momentum", "common_images": False},  # G3, T7; 4.3
         "evaluation": {"weighting": "batches", "batch_size": 64},  # G7
     },
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from genas.config import Config
+from genas.config import Config, completed
 from genas.data import Splits
 from genas.data.base import LabelledImages, Normalisation
 from genas.errors import ConfigError, GenotypeError, RunError
@@ -230,10 +230,10 @@ def _scorings(scoring: Scoring, splits: Splits, settings: LandscapeSettings) -> 
     return found
 
 
-def _site(name: str, network: Network, scorings: Mapping[str, Scoring]) -> Site:
+def _site(name: str, network: Network, architecture: Architecture, scorings: Mapping[str, Scoring]) -> Site:
     first = next(iter(scorings.values()))
     measures = {data: partial(measured, scoring, network) for data, scoring in scorings.items()}
-    return Site(name, network, measures, partial(first.recalibrate, network))
+    return Site(name, network, measures, partial(first.recalibrate, network, architecture))
 
 
 def _of_path(
@@ -246,7 +246,7 @@ def _of_path(
     first = next(iter(scorings.values()))
 
     def load() -> Site:
-        return _site(architecture.short, first.prepared(architecture), scorings)
+        return _site(architecture.short, first.prepared(architecture), architecture, scorings)
 
     return Ground(architecture.short, label, architecture.genotype, "supernet", digest, load)
 
@@ -260,12 +260,13 @@ def _of_trained(label: str, session: Session, run: Path, weights: Path, settings
     def load() -> Site:
         network = model.network.to(session.fabric.device)
         splits, proxy = _normalised(session.splits, model), session.config.proxy
+        space = model.facts.open_space()
         scoring = Scoring(
-            session.space, network, {}, splits, session.fabric, session.config.seed, proxy.batchnorm, proxy.evaluation
+            space, network, {}, splits, session.fabric, session.config.seed, proxy.batchnorm, proxy.evaluation
         )
         if proxy.evaluation.engine == "fast":
             network.to(memory_format=torch.channels_last)
-        return _site(name, network, _scorings(scoring, splits, settings))
+        return _site(name, network, space.parse(model.facts.genotype), _scorings(scoring, splits, settings))
 
     return Ground(name, label, model.facts.genotype, str(weights), digest_of(weights), load)
 
@@ -320,6 +321,9 @@ def _check_identity(folder: Path, session: Session, grounds: Sequence[Ground], s
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         known = before.pop("networks")
+        read = {"batchnorm": before["recalibration"], "evaluation": before["evaluation"]}
+        whole = completed({"proxy": read})["proxy"]  # settings that came later, at their defaults
+        before |= {"recalibration": whole["batchnorm"], "evaluation": whole["evaluation"]}
         if "none" in (before["noise"], now["noise"]):  # a landscape may get its noise later
             before["noise"] = now["noise"] = now["noise"] if before["noise"] == "none" else before["noise"]
         for key, value in now.items():

@@ -12,6 +12,7 @@ from genas.checkpoint import load_checkpoint
 from genas.config import Config, completed
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.inspection import inspect
+from genas.data.split import divided_by
 from genas.device import describe_machine, open_fabric
 from genas.errors import RunError, SearchError
 from genas.proxy import Scoring, parse_expression
@@ -44,6 +45,8 @@ class Session:
         """The data, loaded at first use."""
         if self._splits is None:
             splits = self.dataset.splits(self.config.seed)
+            if self.config.data.split_file is not None:
+                splits = divided_by(splits, Path(self.config.data.split_file))
             if self.config.data.limit is not None:
                 splits = _limited(splits, self.config.data.limit)
             self._splits = splits

@@ -76,7 +76,7 @@ def _of_run(folder: Path, space: str | None) -> Subject:
         genotype = json.loads((folder / "best.json").read_text(encoding="utf-8"))["genotype"]
     options = {key: value for key, value in own.items() if key != "name"}
     architecture = open_space(own["name"], **options).parse(genotype)
-    data = {key: value for key, value in config["data"].items() if key != "limit"}
+    data = {key: value for key, value in config["data"].items() if key not in ("limit", "split_file")}
     return Subject(architecture, own, data, dict(config["retrain"]))
 
 

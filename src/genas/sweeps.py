@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genas.config import Config, build_config
+from genas.config import Config, build_config, completed
 from genas.errors import ConfigError, GenasError, RunError
 from genas.landscapes import checked_name
 from genas.pipeline import write_best
@@ -282,7 +282,11 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
     if not path.exists():
         write_json(path, now)
         return
-    changed = changes(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(now)))
+    before = json.loads(path.read_text(encoding="utf-8"))
+    whole = completed({section: before[section] for section in settings})  # settings that came later, at their defaults
+    del whole["proxy"]["expression"]
+    before |= {section: whole[section] for section in settings}
+    changed = changes(before, json.loads(json.dumps(now)))
     if changed:
         raise RunError(f"{folder} was begun with other settings: {', '.join(changed)}; choose another --name.")
 

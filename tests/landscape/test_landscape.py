@@ -147,7 +147,7 @@ def test_the_scale_of_a_filter_before_batch_norm_does_not_change_the_line(batchn
 def path(scoring, architecture):
     network = scoring.prepared(architecture)
     measures = {"validation": lambda: measured(scoring, network)}
-    return Site(architecture.short, network, measures, lambda: scoring.recalibrate(network))
+    return Site(architecture.short, network, measures, lambda: scoring.recalibrate(network, architecture))
 
 
 def test_supernet_stays_bit_identical_and_the_middle_is_the_loss_proxy(scoring, tmp_path):

@@ -38,7 +38,7 @@ def slow_flatness(scoring: Scoring, genotype: str, sigmas: tuple[float, ...], al
             module.momentum = None
     network.train()
     with torch.no_grad():
-        for images in scoring.recalibration_batches():
+        for images in scoring.recalibration_batches(architecture):
             network(images.double())
     network.eval()
     losses = []

@@ -14,6 +14,7 @@ from genas.errors import ConfigError
 from genas.proxy import EvaluationSettings, Flatness, FlatnessSettings, Scoring
 from genas.proxy.perturbation import chosen, filter_scale, unit_noise
 from genas.seeding import derive
+from genas.space import Architecture
 
 SIGMAS = (0.02, 0.05)
 GENOTYPES = {
@@ -34,20 +35,20 @@ def wanted(scoring: Scoring):
     return scoring.space.parse(GENOTYPES[name]) if name in GENOTYPES else scoring.space.sample(random.Random(4))
 
 
-def recomputed(network: nn.Module, scoring: Scoring) -> nn.Module:
+def recomputed(network: nn.Module, scoring: Scoring, architecture: Architecture) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None
     network.train()
     with torch.no_grad():
-        for images in scoring.recalibration_batches():
+        for images in scoring.recalibration_batches(architecture):
             network(images.double())
     return network.eval()
 
 
 def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float]]:
-    base = recomputed(scoring.extract(wanted(scoring)).double(), scoring)
+    base = recomputed(scoring.extract(wanted(scoring)).double(), scoring, wanted(scoring))
     seed = scoring.seed
     if settings.noise_seed:
         seed = derive(seed, "flatness.noise", settings.noise_seed)
@@ -72,7 +73,7 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
                             noise[number] *= math.sqrt(sum(value**2 for value in one.flatten().tolist()) / one.numel())
                     parameter.data += sign * sigma * noise
                 if settings.batchnorm == "recomputed":
-                    recomputed(network, scoring)
+                    recomputed(network, scoring, wanted(scoring))
                 with torch.no_grad():
                     batches = list(
                         scoring.validation_batches(slice(0, None) if settings.draw_pictures == "dealt" else None)

@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import math
 import random
 import re
@@ -5,9 +7,12 @@ import re
 import pytest
 import torch
 
+from genas.data.base import Normalisation
+from genas.data.loader import ResidentImages
 from genas.errors import ConfigError, GenasError
 from genas.proxy import (
     KNOWN,
+    BatchNormSettings,
     EvaluationSettings,
     Proxy,
     ProxySettings,
@@ -259,3 +264,44 @@ def test_relative_flatness_is_flatness_at_other_settings(scoring):
     other = open_proxy(scoring, ProxySettings.model_validate(changed))
     assert len(other.score(architecture).terms["losses_by_draw"]) == 3
     assert other.raceable
+
+
+def numbered_scoring(nas_scoring, fabric, **options):
+    """Scoring whose training images carry their number: pixel = number % 250 in one channel, number // 250 in two."""
+    count = 2000
+    numbers = torch.arange(count)
+    pixels = torch.stack([numbers % 250, numbers // 250, numbers // 250], 1).to(torch.uint8)
+    plain = Normalisation((0.0,) * 3, (1 / 255,) * 3, "none")
+    images = ResidentImages(pixels[:, :, None, None].expand(-1, -1, 8, 8), numbers % 4, plain)
+    splits = dataclasses.replace(nas_scoring.splits, weights=images)
+    settings = BatchNormSettings(pictures=256, augment=False, **options)
+    return Scoring(nas_scoring.space, nas_scoring.supernet, nas_scoring.initial, splits, fabric, 3, settings)
+
+
+def test_recalibration_images_are_common_or_of_each_architecture_its_own(nas_scoring, fabric):
+    """Official code: two architectures share about n^2 / N of their n images."""
+
+    def numbers(scoring, text):
+        batches = torch.cat(list(scoring.recalibration_batches(scoring.space.parse(text))))[:, :, 0, 0]
+        return {int(low + 250 * high) for low, high, _ in batches.round().tolist()}
+
+    texts = ["333103", "132130", "333333", "111111", "222222"]
+    common = numbered_scoring(nas_scoring, fabric)
+    assert len({frozenset(numbers(common, text)) for text in texts}) == 1
+    own = numbered_scoring(nas_scoring, fabric, common_images=False)
+    chosen = [numbers(own, text) for text in texts]
+    assert [len(one) for one in chosen] == [256] * 5
+    assert numbers(own, texts[0]) == chosen[0]  # always the same
+    shared = [len(one & other) for one, other in itertools.combinations(chosen, 2)]
+    assert max(shared) < 60
+    assert abs(sum(shared) / len(shared) - 256**2 / 2000) < 8  # 32.8; one pair deviates by about 5
+
+
+def test_architectures_of_one_function_have_their_own_recalibration_images_in_common(nas_scoring, fabric):
+    own = numbered_scoring(nas_scoring, fabric, common_images=False)
+    alike = [own.space.parse(text) for text in ("332010", "314010")]  # node 2 leads nowhere
+    assert own.space.function_key(alike[0]) == own.space.function_key(alike[1])
+    first, second = (torch.cat(list(own.recalibration_batches(one))) for one in alike)
+    assert torch.equal(first, second)
+    scores = [open_proxy(own, ProxySettings(expression="loss")).score(one) for one in alike]
+    assert scores[0] == scores[1]

@@ -1,10 +1,15 @@
 """Class-balanced divisions of a labelled set, fixed by a seed.
 
 The search trains the supernet on one half of the training set and scores architectures on the other; both halves hold
-every class in the same share. A fixed part is held out for sets that bring no test set.
+every class in the same share, unless a list says otherwise (`divided_by`). A fixed part is held out for sets that bring
+no test set.
 """
 
+import json
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -174,6 +179,57 @@ def make_splits(
         augmentation=augmentation,
         summary=summary,
     )
+
+
+def divided_by(splits: Splits, path: Path) -> Splits:
+    """The same data with the halves of a published list.
+
+    Args:
+        splits: the data; their whole training set is divided anew.
+        path: JSON with ``train`` (trains the supernet) and ``valid`` (scores architectures), each a list of places in
+            the training set, from 0, plain or as NAS-Bench-201 writes it: ``["int", ["12", "7", ...]]``. Images in
+            neither are left out.
+
+    Raises:
+        DataError: no such file, another form, a place outside the set, in both lists or twice, or an empty list.
+    """
+    halves = _read_lists(path)
+    count = len(splits.train)
+    for name, places in halves.items():
+        if not places:
+            raise DataError(f"The list {name!r} of {path} is empty; expected places of training images.")
+        if (outside := next((place for place in places if not 0 <= place < count), None)) is not None:
+            raise DataError(
+                f"{path} names the training image {outside}, but there are {count}, numbered from 0; give the list of "
+                "this data set."
+            )
+    twice = [place for place, times in Counter([*halves["train"], *halves["valid"]]).items() if times > 1]
+    if twice:
+        raise DataError(f"{path} names the training image {twice[0]} twice; every image belongs to one half at most.")
+    weights, validation = (splits.train.subset(halves[name]) for name in ("train", "valid"))
+    return replace(splits, weights=weights, validation=validation)
+
+
+def _read_lists(path: Path) -> dict[str, list[int]]:
+    wanted = 'expected JSON such as {"train": [0, 1], "valid": [2, 3]}'
+    try:
+        content = json.loads(path.expanduser().read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"The split file {path.absolute()} does not exist; {wanted}.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"The split file {path} cannot be read ({' '.join(str(error).split())}); {wanted}.") from error
+    halves = {}
+    for name in ("train", "valid"):
+        places = content.get(name) if isinstance(content, dict) else None
+        if isinstance(places, list) and len(places) == 2 and places[0] == "int" and isinstance(places[1], list):
+            places = places[1]
+        try:
+            if not isinstance(places, list) or any(isinstance(one, float | bool) for one in places):
+                raise TypeError
+            halves[name] = [int(one) for one in places]
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path} has no list {name!r} of whole numbers; {wanted}.") from error
+    return halves
 
 
 def _shuffled_classes(labels: Tensor, num_classes: int, rng: torch.Generator) -> list[Tensor]:

@@ -53,6 +53,10 @@ class BatchNormSettings(Settings):
     """``momentum`` leaves 22.9 % of the reset statistics after 14 batches, as published (G3, T7)."""
     augment: bool = True
     """Use the training augmentation (4.3: yes)."""
+    common_images: bool = True
+    """The same training images for all architectures. Off: a random part of its own for each, as published: the code of
+    GeNAS shuffles anew for every candidate, so that two share about 32 of 896 of 25,000 (4.3). Architectures of one
+    function of the supernet's weights have theirs in common, as they have their score."""
 
 
 class EvaluationSettings(Settings):
@@ -190,32 +194,36 @@ class Scoring:
             if known is not None:
                 network.load_state_dict(known, strict=False)
             else:
-                self.recalibrate(network)
+                self.recalibrate(network, architecture)
                 self._recalibrated[architecture] = {name: value.clone() for name, value in network.named_buffers()}
                 if len(self._recalibrated) > KEPT_STATISTICS:
                     self._recalibrated.popitem(last=False)
             self._prepared = (architecture, network)
         return self._prepared[1]
 
-    def recalibrate(self, network: Network) -> None:
-        """Estimates the batch-norm statistics of `network` anew, always from the same training pictures."""
+    def recalibrate(self, network: Network, architecture: Architecture) -> None:
+        """Estimates the batch-norm statistics of `network`, of `architecture`, anew; see `recalibration_batches`."""
         with self.fabric.autocast():
-            recalibrate(network, self.recalibration_batches(), self.batchnorm.averaging)
+            recalibrate(network, self.recalibration_batches(architecture), self.batchnorm.averaging)
 
     def forget(self) -> None:
         """Drops the prepared network: somebody failed to restore it, or memory is wanted."""
         self._prepared = self._folded = None
         self._recalibrated.clear()
 
-    def recalibration_batches(self) -> Iterator[Tensor]:
-        """The training pictures, [B, C, H, W], that batch norm's statistics are estimated from; always the same."""
+    def recalibration_batches(self, architecture: Architecture) -> Iterator[Tensor]:
+        """The training images, [B, C, H, W], that batch norm's statistics of `architecture` are estimated from.
+
+        Always the same, and the same for all architectures unless `BatchNormSettings.common_images` is off.
+        """
+        own = () if self.batchnorm.common_images else (self.space.function_key(architecture),)
         size = min(self.batchnorm.batch_size, len(self.splits.weights))
         # whole batches only: the cumulative average weighs each batch alike
         count = max(min(self.batchnorm.pictures, len(self.splits.weights)) // size, 1) * size
         for images, _ in self.splits.weights.batches(
             size,
             self.fabric.device,
-            seed=derive(self.seed, "proxy.batchnorm"),
+            seed=derive(self.seed, "proxy.batchnorm", *own),
             shuffle=True,
             augmentation=self.splits.augmentation if self.batchnorm.augment else None,
             limit=count,

@@ -215,7 +215,6 @@ class Flatness(Proxy):
         sigmas: tuple[float, ...],
         measure: Callable[[Network, slice | None], Measured],
     ) -> list[list[Measured]]:
-        network = self.scoring.prepared(architecture)
         seed = self.scoring.seed
         if self.settings.noise_seed:
             seed = derive(seed, "flatness.noise", self.settings.noise_seed)
@@ -224,7 +223,7 @@ class Flatness(Proxy):
         signs = (1.0, -1.0) if self.settings.antithetic else (1.0,)
         try:
             return [
-                self._one_draw(network, sigmas, seed, draw, sign, measure)
+                self._one_draw(architecture, sigmas, seed, draw, sign, measure)
                 for draw in range(self.settings.draws)
                 for sign in signs
             ]
@@ -246,13 +245,14 @@ class Flatness(Proxy):
 
     def _one_draw(
         self,
-        network: Network,
+        architecture: Architecture,
         sigmas: tuple[float, ...],
         seed: int,
         draw: int,
         sign: float,
         measure: Callable[[Network, slice | None], Measured],
     ) -> list[Measured]:
+        network = self.scoring.prepared(architecture)
         losses, share = [], self._share(draw)
         recomputed = self.settings.batchnorm == "recomputed"
         with kept(network, buffers=recomputed) as original:
@@ -272,7 +272,7 @@ class Flatness(Proxy):
                             parameter.add_(sign * (sigma - previous) * noise)
                 previous = sigma
                 if recomputed:
-                    self.scoring.recalibrate(network)
+                    self.scoring.recalibrate(network, architecture)
                 losses.append(measure(network, share))
         return losses
 

@@ -184,6 +184,24 @@ class Space(ABC):
     def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
         """A legal child that takes each position from either parent (it may equal one of them)."""
 
+    def mutate_draft(
+        self, architecture: Architecture, rng: random.Random, probability: float = 0.1
+    ) -> tuple[str, Architecture]:
+        """As `mutate`, with the text of the child before it was made legal.
+
+        The published search asks whether it has met that text (see `SearchSettings.breeding`). It is the genotype where
+        nothing had to be made legal, as in a space, like the default's, whose operators give legal children at once.
+        """
+        child = self.mutate(architecture, rng, probability)
+        return child.genotype, child
+
+    def crossover_draft(
+        self, first: Architecture, second: Architecture, rng: random.Random
+    ) -> tuple[str, Architecture]:
+        """As `crossover`, with the text of the child before it was made legal; see `mutate_draft`."""
+        child = self.crossover(first, second, rng)
+        return child.genotype, child
+
     @abstractmethod
     def parse(self, text: str) -> Architecture:
         """Reads any accepted text form.

@@ -1,7 +1,7 @@
 """Search is ask, score, tell: a `Search` proposes generations, the history is what it is told.
 
-The proposals of generation g are a function of the random generator and of the history's records of the generations
-before g, so an interrupted generation is proposed again exactly.
+The proposals of generation g are a function of the random generator and of what the history holds of the generations
+before g (records and drafts), so an interrupted generation is proposed again exactly.
 """
 
 import random
@@ -37,6 +37,11 @@ class SearchSettings(Settings):
     """Children by crossover (4.4: 25); the rest of a generation is random."""
     mutation_probability: float = Field(0.1, gt=0, le=1)
     """Chance of each position to be redrawn (4.4: 0.1)."""
+    breeding: Literal["fresh", "as-published"] = "fresh"
+    """How children are drawn that are not known. ``fresh``: up to 20 draws for each wanted child, mutation and
+    crossover alike. ``as-published``: as the code of GeNAS and RLNAS does, mutation draws until it has its children,
+    crossover gives up after 10 draws for each wanted child and 10 more (260 in all), and a child whose text before the
+    repair was met in any earlier draw is not looked at again (4.4)."""
     share_functions: bool = True
     """Score architectures that are one function of the supernet's weights only once (NAS-Bench-201 has many)."""
     budget: Literal["racing", "exact"] = "racing"

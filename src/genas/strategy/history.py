@@ -7,7 +7,7 @@ architectures are records too; they are never tried again.
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS architectures (
 CREATE INDEX IF NOT EXISTS by_whole_score ON architectures (score DESC, id) WHERE failed IS NULL AND pictures IS NULL;
 CREATE INDEX IF NOT EXISTS by_generation ON architectures (generation);
 CREATE INDEX IF NOT EXISTS by_failure ON architectures (id) WHERE failed IS NOT NULL;
+CREATE TABLE IF NOT EXISTS drafts (text TEXT NOT NULL, generation INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS drafts_by_generation ON drafts (generation);
 """
 _COLUMNS = "id, genotype, generation, origin, parents, failed, score, parts, params, macs, seconds, pictures"
 
@@ -205,6 +207,22 @@ class History:
     def generation(self, number: int) -> list[Record]:
         """All records of one generation, in order."""
         return self._select("WHERE generation = ? ORDER BY id", (number,))
+
+    def drafts(self, before_generation: int) -> set[str]:
+        """What `note_drafts` was given for earlier generations than this."""
+        rows = self._db.execute("SELECT text FROM drafts WHERE generation < ?", (before_generation,))
+        return {row[0] for row in rows}
+
+    def note_drafts(self, generation: int, texts: Iterable[str]) -> None:
+        """Remembers the unrepaired children that were drawn for a generation; a later call for it replaces them.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        with writing(self.path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM drafts WHERE generation = ?", (generation,))
+            self._db.executemany("INSERT INTO drafts VALUES (?, ?)", ((text, generation) for text in texts))
 
     def failure_count(self) -> int:
         """Number of failed records."""

@@ -116,6 +116,14 @@ def repair(numbers: Sequence[int], rng: random.Random) -> DartsArchitecture:
     return from_edges(fixed)
 
 
+def draft_text(numbers: Sequence[int]) -> str:
+    """A text of its own for any 28 operation numbers: the genotype of legal ones, the numbers of others."""
+    try:
+        return from_edges(numbers).genotype
+    except GenotypeError:
+        return " ".join(map(str, numbers))
+
+
 def _check(label: str, cell: Cell) -> None:
     if len(cell) != NODES:
         raise GenotypeError(f"{label} cell: {len(cell)} nodes came; {NODES} are wanted.")

@@ -9,7 +9,17 @@ from pydantic import Field
 from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
-from genas.space.darts.encoding import EDGES, NODES, Cell, DartsArchitecture, edge_index, from_edges, parse, repair
+from genas.space.darts.encoding import (
+    EDGES,
+    NODES,
+    Cell,
+    DartsArchitecture,
+    draft_text,
+    edge_index,
+    from_edges,
+    parse,
+    repair,
+)
 from genas.space.darts.network import DartsCell, DartsNetwork
 from genas.space.names import DARTS_OPERATIONS
 from genas.space.options import validated
@@ -76,6 +86,12 @@ class DartsSpace(Space):
 
     def mutate(self, architecture: Architecture, rng: random.Random, probability: float = 0.1) -> DartsArchitecture:
         """Each of the 28 positions gets, with `probability`, a uniform operation from 0..7; then repair."""
+        return self.mutate_draft(architecture, rng, probability)[1]
+
+    def mutate_draft(
+        self, architecture: Architecture, rng: random.Random, probability: float = 0.1
+    ) -> tuple[str, DartsArchitecture]:
+        """As `mutate`, with the text of the 28 numbers before the repair; see `Space.mutate_draft`."""
         parent = _own(architecture)
         published = self.config.mutation == "as-published"
         positions = EDGES if published else 2 * EDGES
@@ -86,16 +102,23 @@ class DartsSpace(Space):
                     numbers[position] = rng.randrange(len(DARTS_OPERATIONS))
             child = repair(numbers, rng)
             if published or child != parent:
-                return child
+                return draft_text(numbers), child
         # tiny probabilities: change one used operation, so that the child differs
         numbers = list(parent.edges)
         position = rng.choice([place for place, number in enumerate(numbers) if number])
         numbers[position] = rng.choice([n for n in range(1, len(DARTS_OPERATIONS)) if n != numbers[position]])
-        return from_edges(numbers)
+        return draft_text(numbers), from_edges(numbers)
 
     def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> DartsArchitecture:
         """Each of the 28 positions from either parent with probability 1/2; then repair."""
-        return repair([rng.choice(pair) for pair in zip(_own(first).edges, _own(second).edges, strict=True)], rng)
+        return self.crossover_draft(first, second, rng)[1]
+
+    def crossover_draft(
+        self, first: Architecture, second: Architecture, rng: random.Random
+    ) -> tuple[str, DartsArchitecture]:
+        """As `crossover`, with the text of the 28 numbers before the repair; see `Space.mutate_draft`."""
+        numbers = [rng.choice(pair) for pair in zip(_own(first).edges, _own(second).edges, strict=True)]
+        return draft_text(numbers), repair(numbers, rng)
 
     def parse(self, text: str) -> DartsArchitecture:
         """The published ``Genotype(...)`` or 28 numbers."""
