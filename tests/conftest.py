@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.fabric import Fabric
 
 from genas.checkpoint import save_checkpoint
 from genas.data import Splits, open_dataset
@@ -19,6 +18,7 @@ from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
 from genas.data.loader import ResidentImages
 from genas.data.pictures import decode, square
+from genas.device import Fabric
 from genas.proxy import BatchNormSettings, EvaluationSettings, Scoring
 from genas.space import Space, open_space
 from genas.supernet import SupernetSettings, initial_weights, train_supernet
@@ -55,7 +55,7 @@ def photographs() -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def fabric() -> Fabric:
-    return Fabric(accelerator="cpu", devices=1)
+    return Fabric()
 
 
 @pytest.fixture(scope="session")

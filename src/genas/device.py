@@ -1,19 +1,20 @@
-"""Device, precision and processes: the one file that asks what hardware there is (through Lightning Fabric)."""
+"""Device, precision and processes: the one file that asks what hardware there is."""
 
-import logging
+import atexit
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from lightning.fabric import Fabric
+from torch import Tensor, distributed, nn
 
 from genas.allocator import keep_freed_memory
 from genas.errors import ConfigError
 
-PRECISIONS = {
+Mode = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+PRECISIONS: dict[str, Mode] = {
     "32": "32-true",
     "32-true": "32-true",
     "bf16": "bf16-mixed",
@@ -23,6 +24,99 @@ PRECISIONS = {
     "64": "64-true",
     "64-true": "64-true",
 }
+
+
+class Precision:
+    """How numbers are computed: single or double, or mixed by ``torch.autocast`` with weights in single precision.
+
+    Args:
+        mode: one of the values of `PRECISIONS`.
+        device: where.
+        scaler: keeps the gradients of ``16-mixed`` from underflow; None for the usual one.
+    """
+
+    def __init__(self, mode: Mode, device: torch.device, scaler: torch.amp.GradScaler | None = None) -> None:
+        self.mode, self._device = mode, device
+        self._scaler = (scaler or torch.amp.GradScaler(device.type)) if mode == "16-mixed" else None
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """Around the forward pass and the loss."""
+        if self.mode == "64-true":
+            before = torch.get_default_dtype()
+            torch.set_default_dtype(torch.double)
+            try:
+                yield
+            finally:
+                torch.set_default_dtype(before)
+        elif self.mode == "32-true":
+            yield
+        else:
+            kind = torch.bfloat16 if self.mode == "bf16-mixed" else torch.float16
+            with torch.autocast(self._device.type, dtype=kind):
+                yield
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        """The module with weights of this precision."""
+        return module.double() if self.mode == "64-true" else module
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradients of `loss`, scaled where half precision needs it."""
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+
+    def unscale_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        """Takes the scale out of the gradients, before they are clipped."""
+        if self._scaler is not None:
+            self._scaler.unscale_(optimizer)
+
+    def optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """One step; left out where scaled gradients have overflown."""
+        if self._scaler is None:
+            optimizer.step()
+        else:
+            self._scaler.step(optimizer)
+            self._scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scale; empty without one."""
+        return {} if self._scaler is None else dict(self._scaler.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes the scale of an earlier process over."""
+        if self._scaler is not None:
+            self._scaler.load_state_dict(dict(state))
+
+
+class Fabric:
+    """What training and scoring know of the machine: one device per process, a precision, the processes.
+
+    Args:
+        device: this process's device.
+        precision: one of the values of `PRECISIONS`.
+        global_rank: number of this process, from 0.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        precision: Mode | Precision = "32-true",
+        global_rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.device = torch.device(device)
+        self.precision = precision if isinstance(precision, Precision) else Precision(precision, self.device)
+        self.global_rank, self.world_size = global_rank, world_size
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Around what is computed in this precision."""
+        with self.precision.forward():
+            yield
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradients of `loss`."""
+        self.precision.backward(loss)
 
 
 def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = False) -> Fabric:
@@ -53,29 +147,32 @@ def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = Fal
     if chosen == "cpu" and PRECISIONS[precision] == "16-mixed":
         raise ConfigError("precision 16 needs a CUDA GPU; on the CPU use 32 or bf16.")
     keep_freed_memory()
-    mode: Any = PRECISIONS[precision]
+    mode = PRECISIONS[precision]
     if processes == 1:
-        return Fabric(accelerator=chosen, devices=1, precision=mode)
+        return _on(chosen, 0, mode)
     if chosen == "cuda" and local > torch.cuda.device_count():
         raise ConfigError(
             f"torchrun started {local} processes here, but there are {torch.cuda.device_count()} GPUs; "
             "give as many processes as GPUs, or --device cpu."
         )
-    with _no_notes():
-        fabric = Fabric(accelerator=chosen, devices=local, num_nodes=processes // local, strategy="ddp", precision=mode)
-        fabric.launch()
+    rank, place = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    fabric = _on(chosen, place, mode, rank, processes)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if chosen == "cuda" else "gloo", rank=rank, world_size=processes)
+        atexit.register(_leave)
     return fabric
 
 
-@contextmanager
-def _no_notes() -> Iterator[None]:
-    """Keeps Fabric's notes about the joining of the process group off the terminal, warnings excepted."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+def _on(kind: str, place: int, mode: Mode, rank: int = 0, processes: int = 1) -> Fabric:
+    device = torch.device(kind, place) if kind == "cuda" else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return Fabric(device, mode, rank, processes)
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Many processes that train as one: which pictures each takes, and what they have to agree on.
 
-``torchrun`` starts the processes and Lightning Fabric joins them (`device.py`). Every process holds the whole network
+``torchrun`` starts the processes and `device.py` joins them. Every process holds the whole network
 and takes its rows of every batch; gradients are *summed*, each process having weighted its loss by its share of the
 batch. The sum is then the gradient of the whole batch, also where the rows do not divide evenly, which the usual
 average of per-process means is not.
@@ -17,7 +17,7 @@ from torch import Tensor, distributed, nn
 from genas.errors import GenasError
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from genas.device import Fabric
 
 T = TypeVar("T")
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 
 from genas.config import RetrainConfig, build_retrain_config, completed, merge
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.inspection import inspect
-from genas.device import describe_machine, open_fabric
+from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import ConfigError, RunError
 from genas.processes import agree, on_first
 from genas.retrain import RetrainSettings, retrain

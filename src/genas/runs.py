@@ -90,7 +90,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def environment(machine: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, machine and, in a git checkout, the commit."""
     packages = {}
-    for name in ("genas", "torch", "torchvision", "lightning", "numpy", "safetensors", "datasets"):
+    for name in ("genas", "torch", "torchvision", "numpy", "safetensors", "datasets"):
         try:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -6,14 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
-
 from genas.checkpoint import load_checkpoint
 from genas.config import Config, completed
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.inspection import inspect
 from genas.data.split import divided_by
-from genas.device import describe_machine, open_fabric
+from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import RunError, SearchError
 from genas.proxy import Scoring, parse_expression
 from genas.runs import RunFolder, environment, read_config, write_json

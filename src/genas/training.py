@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, distributed, nn
 from torch.optim.swa_utils import AveragedModel
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.device import Fabric
 from genas.errors import CheckpointError, GenasError
 from genas.interrupt import StopRequest
 from genas.processes import on_first, share_of, sum_gradients
@@ -124,7 +124,7 @@ class Trainer:
                 if key in tensors:
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(tensors[key])
         self._sums = tensors["sums"].to(self._sums)
-        self.fabric.strategy.precision.load_state_dict(facts.get("precision", {}))
+        self.fabric.precision.load_state_dict(facts.get("precision", {}))
         self.epoch, self.step, self.rows = facts["epoch"], facts["step"], facts["rows"]
         # none: all of them; a checkpoint from before this entry moved all from the first step on, and continues so
         self._reached = set(facts.get("reached", self._names.values()))
@@ -145,7 +145,7 @@ class Trainer:
         facts = {"identity": self.identity, "epoch": self.epoch, "step": self.step, "rows": self.rows}
         if 0 < len(self._reached) < len(self._names):
             facts["reached"] = sorted(self._reached)
-        if scaling := self.fabric.strategy.precision.state_dict():
+        if scaling := self.fabric.precision.state_dict():
             facts["precision"] = scaling
         save_checkpoint(path or self.checkpoint, tensors, facts)
 
@@ -261,7 +261,7 @@ class Trainer:
             sum_gradients(parameters)
         if zero_unused:
             self._fill_gradients(parameters)
-        precision = self.fabric.strategy.precision
+        precision = self.fabric.precision
         if clip is not None:
             precision.unscale_gradients(self.optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, clip)

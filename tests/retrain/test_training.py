@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.precision import MixedPrecision
 from torch import nn
 from torch.nn import functional
 
 from genas.checkpoint import load_checkpoint
+from genas.device import Fabric, Precision
 from genas.errors import ConfigError, Interrupted
 from genas.interrupt import StopRequest
 from genas.retrain import RetrainSettings, measure, retrain
@@ -140,7 +139,7 @@ def test_stopped_anywhere_it_ends_as_if_never_stopped(
 
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])
 def test_accumulating_equals_the_large_batch(tmp_path, make_splits, drop_path):
-    splits, fabric = make_splits(43), Fabric(accelerator="cpu", devices=1, precision="64-true")
+    splits, fabric = make_splits(43), Fabric(precision="64-true")
     for pieces in (1, 3):
         settings = SMALL.model_copy(update={"accumulate": pieces, "drop_path": drop_path, "batch_size": 10})
         train(tmp_path / str(pieces), splits, settings, fabric, Plain(), One())
@@ -291,7 +290,7 @@ def test_layouts_and_mixed_precision_learn_the_same(tmp_path, make_splits, fabri
     for name, changes, own in (
         ("plain", {}, fabric),
         ("channels-last", {"layout": "channels-last"}, fabric),
-        ("bf16", {}, Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")),
+        ("bf16", {}, Fabric(precision="bf16-mixed")),
     ):
         losses[name] = train(tmp_path / name, splits, settings.model_copy(update=changes), own)["loss"]
     assert losses["channels-last"] == pytest.approx(losses["plain"], rel=1e-2)
@@ -304,11 +303,11 @@ def test_scaled_half_precision_unscales_before_clipping_and_resumes_its_scale(tm
 
     def fabric():
         scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=3)
-        return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler))
+        return Fabric(precision=Precision("16-mixed", torch.device("cpu"), scaler))
 
     splits = make_splits(40)
     settings = SMALL.model_copy(update={"epochs": 2, "checkpoint_seconds": 1e-6})
-    plain = Fabric(accelerator="cpu", devices=1)
+    plain = Fabric()
     train(tmp_path / "plain", splits, settings, plain, Plain(), One())
     train(tmp_path / "half", splits, settings, fabric(), Plain(), One())
     wanted, found = weights(tmp_path / "plain"), weights(tmp_path / "half")

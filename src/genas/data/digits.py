@@ -4,7 +4,10 @@ The pictures are 8 x 8 with 17 grey levels. They are scaled to 0..255 and enlarg
 networks halve the resolution twice. A fixed, class-balanced fifth is the test set, the same for every seed.
 """
 
+import gzip
+import importlib.util
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from genas.data.base import Dataset, Splits
 from genas.data.loader import PixelStore, ResidentImages
 from genas.data.normalisation import compute
 from genas.data.split import hold_out_test, make_splits
+from genas.errors import DataError
 
 _SIZE = 16  # pixels
 
@@ -40,9 +44,17 @@ class Digits(Dataset):
 
     @cached_property
     def _loaded(self) -> tuple[PixelStore, Tensor]:
-        from sklearn.datasets import load_digits  # takes a second to import, and no other set needs it
-
-        digits = load_digits()
-        grey = torch.from_numpy(digits.images).float()[:, None] * (255 / 16)
+        rows = torch.tensor(_read(), dtype=torch.int64)  # [1797, 65]: 8 x 8 grey levels, the label
+        grey = rows[:, :-1].reshape(-1, 1, 8, 8).float() * (255 / 16)
         larger = torch.nn.functional.interpolate(grey, size=(_SIZE, _SIZE), mode="bilinear", align_corners=False)
-        return PixelStore(larger.round().clamp(0, 255).to(torch.uint8)), torch.from_numpy(digits.target).long()
+        return PixelStore(larger.round().clamp(0, 255).to(torch.uint8)), rows[:, -1].contiguous()
+
+
+def _read() -> list[list[int]]:
+    """The rows of scikit-learn's file. Importing the package for it would take a second or two."""
+    found = importlib.util.find_spec("sklearn")
+    if found is None or not found.submodule_search_locations:
+        raise DataError("the digits come with scikit-learn, which is not installed: pip install scikit-learn")
+    file = Path(found.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    with gzip.open(file, "rt", encoding="ascii") as lines:
+        return [[int(float(value)) for value in line.split(",")] for line in lines]

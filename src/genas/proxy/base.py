@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
 import torch
-from lightning.fabric import Fabric
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.data.base import Splits
+from genas.device import Fabric
 from genas.proxy.folding import Folded
 from genas.proxy.untrained import Size, Untrained
 from genas.seeding import derive

@@ -14,15 +14,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_average_precision,
-    multiclass_accuracy,
-    multiclass_calibration_error,
-)
+
+from genas.device import Fabric
 
 BINS = 15  # Guo et al.
 
@@ -61,6 +56,8 @@ def figures(logits: Tensor, labels: Tensor, bins: int = BINS) -> dict[str, Any]:
         ``pictures``, ``top1`` with its binomial ``top1_standard_error``, ``top5`` (more than five classes only),
         ``nll``, ``ece``, ``confidence`` (mean).
     """
+    from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error  # 3 s
+
     count, classes = logits.shape
     exact = logits.double()
     top1 = float((logits.argmax(1) == labels).double().mean())
@@ -139,6 +136,8 @@ def detection(inside: Tensor, outside: Tensor) -> dict[str, dict[str, float]]:
         positives, which depends on their share, ``base_rate_out``) and ``aupr_in``; ``fpr_at_95``, the share of
         outsiders that pass where 95 % of the insiders do.
     """
+    from torchmetrics.functional.classification import binary_auroc, binary_average_precision  # 3 s
+
     belongs = torch.cat([torch.ones(len(inside)), torch.zeros(len(outside))]).long()
     both = torch.cat([inside, outside]).double()
     scores = {"max_softmax": both.softmax(1).amax(1), "energy": both.logsumexp(1)}

@@ -14,12 +14,11 @@ network: all networks and all severities of one corruption see the same noise (c
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.v2 import functional as transforms
 
 from genas.errors import ConfigError
 from genas.seeding import torch_rng
@@ -89,13 +88,20 @@ def length(pixels: float, side: int) -> float:
     return pixels * math.sqrt(side / 32)
 
 
+def _transforms() -> Any:
+    """Torchvision's functions, which take more than a second to import."""
+    from torchvision.transforms.v2 import functional as transforms
+
+    return transforms
+
+
 def _gaussian_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     side = _side(pictures)
     sigma = length(strength, side)
     size = 2 * min(math.ceil(3 * sigma), side - 1) + 1
     # one direction after the other: the same filter for a fraction of the work
-    across = transforms.gaussian_blur(pictures, [size, 1], [sigma, sigma])
-    both: Tensor = transforms.gaussian_blur(across, [1, size], [sigma, sigma])
+    across = _transforms().gaussian_blur(pictures, [size, 1], [sigma, sigma])
+    both: Tensor = _transforms().gaussian_blur(across, [1, size], [sigma, sigma])
     return both
 
 
@@ -123,7 +129,7 @@ def _motion_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
 
 
 def _jpeg(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    decoded: Tensor = transforms.jpeg(_bytes(pictures).cpu(), round(strength))
+    decoded: Tensor = _transforms().jpeg(_bytes(pictures).cpu(), round(strength))
     return decoded.to(pictures.device).to(pictures.dtype) / 255
 
 
@@ -144,7 +150,7 @@ def _blocks(side: int, block: float, like: Tensor) -> Tensor:
 
 
 def _posterize(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    kept: Tensor = transforms.posterize(_bytes(pictures), round(strength))
+    kept: Tensor = _transforms().posterize(_bytes(pictures), round(strength))
     return kept.to(pictures.dtype) / 255
 
 
@@ -161,17 +167,17 @@ def _elastic(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
 
 
 def _brightness(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    brighter: Tensor = transforms.adjust_brightness(pictures, strength)
+    brighter: Tensor = _transforms().adjust_brightness(pictures, strength)
     return brighter
 
 
 def _contrast(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    flatter: Tensor = transforms.adjust_contrast(pictures, strength)
+    flatter: Tensor = _transforms().adjust_contrast(pictures, strength)
     return flatter
 
 
 def _saturation(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    paler: Tensor = transforms.adjust_saturation(pictures, strength)
+    paler: Tensor = _transforms().adjust_saturation(pictures, strength)
     return paler
 
 

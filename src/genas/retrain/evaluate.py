@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from lightning.fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
 
 from genas.data import Splits
 from genas.data.named import KNOWN
+from genas.device import Fabric
 from genas.errors import ConfigError, DataError
 from genas.loading import TrainedModel
 from genas.progress import Bar

@@ -5,10 +5,10 @@ import time
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from pydantic import Field
 from torch import nn
 
+from genas.device import Fabric
 from genas.seeding import torch_rng
 from genas.settings import Settings
 

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
 from genas.data.base import Splits
+from genas.device import Fabric
 from genas.retrain.data import Parts
 from genas.retrain.network import without_auxiliary
 from genas.retrain.recipe import RetrainSettings
@@ -81,7 +81,7 @@ def plan_of(
     with torch.random.fork_rng(devices=[]):  # its random weights must not move anybody's generator
         network = space.network(splits.num_classes, architecture, splits.image_shape[0])
     params = sum(parameter.numel() for parameter in network.parameters())
-    fabric.strategy.precision.convert_module(network.to(fabric.device))
+    fabric.precision.convert_module(network.to(fabric.device))
     if settings.layout == "channels-last":
         network.to(memory_format=torch.channels_last)
     number = next(network.parameters()).element_size()

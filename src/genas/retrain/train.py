@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import LabelledImages, Splits
+from genas.device import Fabric
 from genas.errors import GenasError
 from genas.processes import Share, on_first, share_of
 from genas.retrain.batchnorm import share_batch_norm
@@ -139,7 +139,7 @@ class _Training:
 
     def _placed(self, network: Network) -> Network:
         """On the device, in the precision and the layout of the run."""
-        self.fabric.strategy.precision.convert_module(network.to(self.fabric.device))
+        self.fabric.precision.convert_module(network.to(self.fabric.device))
         if self.settings.layout == "channels-last":
             network.to(memory_format=torch.channels_last)
         return network

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from lightning.fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import Splits
+from genas.device import Fabric
 from genas.errors import DataError
 from genas.seeding import derive, python_rng, seed_torch_globals, torch_rng
 from genas.settings import Settings
