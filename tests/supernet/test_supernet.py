@@ -2,10 +2,10 @@ import random
 
 import pytest
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from genas.checkpoint import load_checkpoint
+from genas.device import Fabric
 from genas.errors import CheckpointError, DataError, Interrupted
 from genas.interrupt import StopRequest
 from genas.seeding import derive, python_rng
@@ -136,7 +136,7 @@ def published_training(space, splits, settings, seed, mode):
 def test_unused_gradients_are_those_of_the_published_loop(tmp_path, space, tiny, mode):
     """methods.md T6: six steps agree to rounding, whatever becomes of operations off the path."""
     settings = SETTINGS.model_copy(update={"epochs": 2, "layout": "contiguous", "unused_gradients": mode})
-    double = Fabric(accelerator="cpu", devices=1, precision="64-true")
+    double = Fabric(precision="64-true")
     found = train_supernet(tmp_path, space, tiny, settings, double, seed=1, quiet=True)
     wanted, reached = published_training(space, tiny, settings, 1, mode)
     initial = initial_weights(tmp_path)

@@ -115,7 +115,7 @@ def train_supernet(
         save_checkpoint(folder / "initial.safetensors", network.state_dict(), {"identity": identity})
     network = network.to(fabric.device)
     layout = torch.channels_last if settings.layout == "channels-last" else torch.contiguous_format
-    fabric.strategy.precision.convert_module(network)
+    fabric.precision.convert_module(network)
     network.to(memory_format=layout)
     dtype = next(network.parameters()).dtype
     optimizer = torch.optim.SGD(
