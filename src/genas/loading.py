@@ -215,13 +215,14 @@ def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], file: Path) -
                 f"{file} does not fit the network: {name} is {list(tensors[name].shape)} in the file and "
                 f"{list(value.shape)} in the network; the architecture, its width or the number of classes differs."
             )
-    further = [name for name in tensors if name not in own]
+    further = network.load_state_dict(
+        dict(tensors), strict=False
+    ).unexpected_keys  # what the network does not pass over
     if further:
         raise CheckpointError(
             f"{file} does not fit the network: it also holds {further[0]}"
             f"{f' and {len(further) - 1} more' if len(further) > 1 else ''}; it is of another architecture."
         )
-    network.load_state_dict(dict(tensors))
 
 
 def _described(folder: Path) -> bool:

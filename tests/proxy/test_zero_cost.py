@@ -278,3 +278,17 @@ def test_ranks_real_architectures_about_as_published(shared_data, digits, fabric
     measure = open_proxy(scoring, ProxySettings(expression=name, zero_cost={"naswot_pictures": 32}))
     scores = [measure.score(space.parse(row["arch"])).value for row in rows]
     assert kendalltau(scores, [float(row["cifar10_test"]) for row in rows]).statistic > 0.4
+
+
+def test_both_counts_of_nasbench201_have_a_name(nas_scoring):
+    """A convolution that nothing reaches is in the benchmark's figures, and in neither of ours."""
+    space = nas_scoring.space
+    unreached = space.parse("|none~0|+|avg_pool_3x3~0|none~1|+|avg_pool_3x3~0|nor_conv_3x3~1|none~2|")
+    bare = space.parse("|none~0|+|avg_pool_3x3~0|none~1|+|avg_pool_3x3~0|none~1|none~2|")
+    reached = space.parse("|skip_connect~0|+|avg_pool_3x3~0|none~1|+|avg_pool_3x3~0|nor_conv_3x3~1|none~2|")
+    for name in ("params", "macs"):
+        ours, benchmark = proxy(nas_scoring, name), proxy(nas_scoring, f"benchmark-{name}")
+        assert ours.score(unreached) == ours.score(bare) == benchmark.score(bare)
+        assert benchmark.score(unreached) == benchmark.score(reached) == ours.score(reached)
+        assert benchmark.score(unreached).value > ours.score(unreached).value
+        assert benchmark.normalised(benchmark.score(bare)) == ours.normalised(ours.score(bare))

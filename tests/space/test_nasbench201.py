@@ -1,11 +1,14 @@
+import itertools
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from scipy.stats import chisquare
 
-from genas.errors import ConfigError, GenotypeError
+from genas.errors import CheckpointError, ConfigError, GenotypeError
+from genas.loading import fit_weights
 from genas.space import architecture_cost, copy_path, open_space
 from genas.space.nasbench201.encoding import NasBench201Architecture
 
@@ -155,3 +158,88 @@ def test_active_paths_and_the_angles_terms():
     dead_end = NasBench201Architecture((3, 0, 0, 1, 0, 3))  # 0->1 leads nowhere
     terms = dict(SPACE.angle_terms(network, dead_end).parameters)
     assert not [name for name in terms if ".edges." in name]
+
+
+UNREACHED = "|none~0|+|avg_pool_3x3~0|none~1|+|avg_pool_3x3~0|nor_conv_3x3~1|none~2|"
+
+
+def test_both_counts_treat_parameters_and_macs_alike():
+    """The benchmark counts and runs convolutions of zeros: 43.17 M; what is left without them is the frame."""
+    architecture = SPACE.parse(UNREACHED)
+    assert architecture.unreached == {2, 4}
+    frame = architecture_cost(SPACE.final(), uniform(0), 10, (3, 32, 32))
+    assert architecture_cost(SPACE.final(), architecture, 10, (3, 32, 32)) == frame
+    benchmark = SPACE.benchmark().final()
+    assert benchmark == open_space("nasbench201", unreached="run").final()
+    counted = architecture_cost(benchmark, architecture, 10, (3, 32, 32))
+    assert (counted.params, counted.macs) == (316_346, 43_172_480)
+    reached = SPACE.parse(UNREACHED.replace("none~0", "skip_connect~0", 1))  # its twin whose convolution is reached
+    assert architecture_cost(SPACE.final(), reached, 10, (3, 32, 32)) == counted
+    assert architecture_cost(benchmark, reached, 10, (3, 32, 32)) == counted
+
+
+def test_2290_architectures_have_a_convolution_without_a_signal():
+    found = 0
+    for numbers in itertools.product(range(5), repeat=6):
+        one = NasBench201Architecture(numbers)
+        found += any(numbers[edge] in (2, 3) for edge in one.unreached)
+    assert found == 2290
+
+
+def test_parameters_are_those_of_the_network():
+    """What is counted is what is built, whatever the architecture, and the other weights do not depend on the rule."""
+    rng = random.Random(3)
+    for architecture in [SPACE.parse(UNREACHED), *(SPACE.sample(rng) for _ in range(10))]:
+        networks = []
+        for rule in ("skip", "run"):
+            space = open_space("nasbench201", cells_per_stage=1, channels=4, unreached=rule)
+            torch.manual_seed(0)
+            networks.append(space.network(3, architecture))
+            count = sum(one.numel() for one in networks[-1].parameters())
+            assert architecture_cost(space, architecture, 3, (3, 8, 8)).params == count
+        skipped, run = (dict(network.named_parameters()) for network in networks)
+        assert all(torch.equal(value, run[name]) for name, value in skipped.items())
+
+
+def test_running_zeros_adds_a_constant_and_shares_no_function_with_leaving_them_out():
+    options = {"cells_per_stage": 1, "channels": 4, "cell_bn_affine": True}
+    skip, run = (open_space("nasbench201", **options, unreached=rule) for rule in ("skip", "run"))
+    architecture = skip.parse(UNREACHED)
+    supernet = run.network(3).eval()
+    for module in supernet.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.constant_(module.bias, 0.5)
+    images = torch.randn(2, 3, 8, 8)
+    without, with_zeros = skip.network(3, architecture).eval(), run.network(3, architecture).eval()
+    copy_path(supernet, without)
+    copy_path(supernet, with_zeros)
+    assert torch.equal(with_zeros(images), supernet(images, architecture))
+    assert not torch.equal(with_zeros(images), without(images))
+    with torch.no_grad():
+        for cell in with_zeros.cells:
+            if hasattr(cell, "edges"):
+                cell.edges["4"]["nor_conv_3x3"].bn.bias.zero_()
+    assert torch.allclose(with_zeros(images), without(images), atol=1e-6)
+    plain = skip.parse(UNREACHED.replace("nor_conv_3x3~1", "none~1"))
+    assert skip.function_key(architecture) == skip.function_key(plain)
+    assert run.function_key(architecture) != run.function_key(plain)
+
+
+def test_weights_of_earlier_versions_still_load():
+    """Networks used to hold the weights of convolutions that nothing reaches."""
+    architecture = SPACE.parse(UNREACHED)
+    options = {"cells_per_stage": 1, "channels": 4}
+    earlier = open_space("nasbench201", **options, unreached="run").network(3, architecture)
+    network = open_space("nasbench201", **options).network(3, architecture)
+    fit_weights(network, earlier.state_dict(), Path("model.safetensors"))
+    assert torch.equal(network.classifier.weight, earlier.classifier.weight)
+    strange = {**earlier.state_dict(), "cells.0.edges.9.x": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"also holds cells\.0\.edges\.9"):
+        fit_weights(network, strange, Path("model.safetensors"))
+
+
+def test_runs_from_before_the_setting_keep_their_description():
+    assert "unreached" not in SPACE.describe()
+    assert SPACE.benchmark().describe()["unreached"] == "run"
+    described = SPACE.benchmark().describe()
+    assert open_space(described.pop("name"), **described) == SPACE.benchmark()

@@ -55,7 +55,11 @@ Algorithm = Annotated[
 ]
 MaxMacs = Annotated[
     str | None,
-    typer.Option("--max-macs", help="Hard limit on MACs at the supernet's size, such as 30M.", rich_help_panel=METHOD),
+    typer.Option(
+        "--max-macs",
+        help="Hard limit on MACs at the supernet's size, such as 30M (counts: docs/proxies.md).",
+        rich_help_panel=METHOD,
+    ),
 ]
 MaxParams = Annotated[
     str | None,

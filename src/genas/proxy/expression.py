@@ -22,7 +22,18 @@ from genas.proxy.combined import Combined
 from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
 from genas.proxy.flatness import Flatness, FlatnessSettings, RelativeFlatness, RelativeFlatnessSettings
-from genas.proxy.zero_cost import GradNorm, JacobCov, Macs, Naswot, Params, Snip, SynFlow, ZeroCostSettings
+from genas.proxy.zero_cost import (
+    BenchmarkMacs,
+    BenchmarkParams,
+    GradNorm,
+    JacobCov,
+    Macs,
+    Naswot,
+    Params,
+    Snip,
+    SynFlow,
+    ZeroCostSettings,
+)
 from genas.settings import Settings
 from genas.space.base import Architecture
 
@@ -71,6 +82,8 @@ FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
     "neighbour-flatness": lambda scoring, settings: NeighbourFlatness(scoring, settings.curvature, settings.flatness),
     "params": lambda scoring, settings: Params(scoring),
     "macs": lambda scoring, settings: Macs(scoring),
+    "benchmark-params": lambda scoring, settings: BenchmarkParams(scoring),
+    "benchmark-macs": lambda scoring, settings: BenchmarkMacs(scoring),
     "synflow": lambda scoring, settings: SynFlow(scoring, settings.zero_cost),
     "naswot": lambda scoring, settings: Naswot(scoring, settings.zero_cost),
     "jacob-cov": lambda scoring, settings: JacobCov(scoring, settings.zero_cost),

@@ -2,6 +2,9 @@
 
     params      parameters of the stand-alone network
     macs        its multiply-accumulates for one picture
+    benchmark-params, benchmark-macs
+                the same counted as the space's benchmark does: in NAS-Bench-201 with the convolutions that no signal
+                reaches, which our networks do without
     synflow     sum_w |w dR/dw| with R = sum of the logits of |w| on a picture of ones
                 (Tanaka et al., NeurIPS 2020, arXiv:2006.05467)
     naswot      log det K_H, K_H[i, j] = number of ReLU units that are in the same state for the pictures i and j
@@ -42,7 +45,7 @@ from genas.errors import GenasError
 from genas.proxy.base import Score, Scoring, WithoutPictures
 from genas.seeding import derive
 from genas.settings import Settings
-from genas.space.base import Architecture, Network
+from genas.space.base import Architecture, Network, Space
 from genas.space.cost import Cost, architecture_cost
 
 K = 1e-5  # keeps the logarithm of jacob-cov finite, as published
@@ -68,10 +71,15 @@ class ZeroCostSettings(Settings):
 class _Counted(WithoutPictures):
     """A count of the stand-alone network, from shapes alone; enters sums as its natural logarithm."""
 
+    @property
+    def space(self) -> Space:
+        """The space that says what is counted."""
+        return self.scoring.space
+
     def cost(self, architecture: Architecture) -> Cost:
         """As `genas score` and the history show it."""
         splits = self.scoring.splits
-        return architecture_cost(self.scoring.space, architecture, splits.num_classes, splits.image_shape)
+        return architecture_cost(self.space, architecture, splits.num_classes, splits.image_shape)
 
     def normalised(self, score: Score) -> float:
         """log(1 + count)."""
@@ -96,6 +104,28 @@ class Macs(_Counted):
     def score(self, architecture: Architecture) -> Score:
         """The number itself."""
         return Score(float(self.cost(architecture).macs))
+
+
+class BenchmarkParams(Params):
+    """Number of parameters, counted as the space's benchmark counts them."""
+
+    name = "benchmark-params"
+
+    @property
+    def space(self) -> Space:
+        """See `Space.benchmark`."""
+        return self.scoring.space.benchmark()
+
+
+class BenchmarkMacs(Macs):
+    """Number of multiply-accumulates, counted as the space's benchmark counts them."""
+
+    name = "benchmark-macs"
+
+    @property
+    def space(self) -> Space:
+        """See `Space.benchmark`."""
+        return self.scoring.space.benchmark()
 
 
 class _Untrained(WithoutPictures):

@@ -244,6 +244,10 @@ class Space(ABC):
             raise ConfigError(f"the space {self.name!r} does not take {', '.join(options)} for final networks.")
         return self
 
+    def benchmark(self) -> "Space":
+        """The space at this size that counts parameters and MACs as its benchmark does; the default counts no other way."""
+        return self
+
     def sample_training_path(self, rng: random.Random, num_cells: int) -> Architecture | Sequence[Architecture]:
         """The path of one training batch: one architecture for all cells unless the space's method differs."""
         return self.sample(rng)

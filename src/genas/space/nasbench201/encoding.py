@@ -44,12 +44,25 @@ class NasBench201Architecture(Architecture):
         """The input-to-output paths (edge numbers) without a `none`."""
         return tuple(path for path in PATHS if all(self.operations[edge] for edge in path))
 
+    @property
+    def unreached(self) -> frozenset[int]:
+        """The edges that no signal from the input reaches: their source node has no active input."""
+        reached = {0}
+        for (source, node), number in zip(EDGES, self.operations, strict=True):
+            if number and source in reached:
+                reached.add(node)
+        return frozenset(index for index, (source, _) in enumerate(EDGES) if source not in reached)
 
-def function_key(architecture: NasBench201Architecture) -> str:
+
+def function_key(architecture: NasBench201Architecture, run_unreached: bool = False) -> str:
     """What the cell computes, as a sum of terms: equal for architectures that are one function of the weights.
 
     A skip hands its source's terms on, an average pool (linear) pools each of them, a convolution is named by its edge
     because the supernet's weights lie on edges; what does not reach the output vanishes.
+
+    Args:
+        architecture: of the cell.
+        run_unreached: convolutions of zeros are run and add what their batch norm makes of them, not left out.
     """
     terms: list[list[str]] = [["x"], [], [], []]
     for index, ((source, node), number) in enumerate(zip(EDGES, architecture.operations, strict=True)):
@@ -59,7 +72,7 @@ def function_key(architecture: NasBench201Architecture) -> str:
                 terms[node] += inputs
             case "avg_pool_3x3":
                 terms[node] += [f"pool({term})" for term in inputs]
-            case "nor_conv_1x1" | "nor_conv_3x3" as name if inputs:
+            case "nor_conv_1x1" | "nor_conv_3x3" as name if inputs or run_unreached:
                 terms[node].append(f"{name}@{index}({'+'.join(sorted(inputs))})")
     return "+".join(sorted(terms[3])) or "0"
 

@@ -1,6 +1,7 @@
 """The network of NAS-Bench-201: supernet and stand-alone in one class (methods.md 13.2, 13.3)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +17,36 @@ STAGES = 3
 
 
 class NasBench201Cell(nn.Module):
-    """One cell: four nodes, the last one is the output; [B, C, H, W] to the same shape."""
+    """One cell: four nodes, the last one is the output; [B, C, H, W] to the same shape.
 
-    def __init__(self, width: int, chosen: NasBench201Architecture | None, affine: bool) -> None:
+    Args:
+        width: channels C.
+        chosen: the operations to build; None for all of them on every edge.
+        affine: batch norm has scale and shift.
+        run_unreached: operations that no signal reaches are built and run on zeros, as the benchmark does.
+    """
+
+    def __init__(
+        self, width: int, chosen: NasBench201Architecture | None, affine: bool, run_unreached: bool = False
+    ) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.run_unreached = width, run_unreached
+        self.unreached = frozenset() if chosen is None or run_unreached else chosen.unreached
         self.edges = nn.ModuleDict()
         for index in range(len(EDGES)):
             numbers = range(1, len(NASBENCH201_OPERATIONS)) if chosen is None else [chosen.operations[index]]
             names = [NASBENCH201_OPERATIONS[number] for number in numbers if number]
-            if names:
-                self.edges[str(index)] = nn.ModuleDict(
-                    {name: nasbench201_operation(name, width, affine) for name in names}
-                )
+            # made in any case: the initial weights of the others are those of the same seed with it
+            operations = {name: nasbench201_operation(name, width, affine) for name in names}
+            if operations and index not in self.unreached:
+                self.edges[str(index)] = nn.ModuleDict(operations)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:
+        """Earlier versions kept the weights of operations that no signal reaches: they are passed over."""
+        for index in self.unreached:
+            for key in [key for key in state_dict if key.startswith(f"{prefix}edges.{index}.")]:
+                del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def forward(self, x: Tensor, architecture: NasBench201Architecture, factors: Tensor | None = None) -> Tensor:
         """Runs the operations of `architecture`; a node without an active input is zero.
@@ -38,8 +56,12 @@ class NasBench201Cell(nn.Module):
         states: list[Tensor | None] = [x, None, None, None]
         for index, ((source, node), number) in enumerate(zip(EDGES, architecture.operations, strict=True)):
             state = states[source]
-            if not number or state is None:
+            if not number:
                 continue
+            if state is None:
+                if not self.run_unreached:
+                    continue
+                state = torch.zeros_like(x)
             operation = self.edges[str(index)][NASBENCH201_OPERATIONS[number]]  # type: ignore[index]
             out = operation(state)
             if factors is not None and not isinstance(operation, nn.Identity):
@@ -76,6 +98,7 @@ class NasBench201Network(Network):
         channels: width of the first stage.
         image_channels: channels of the pictures.
         cell_bn_affine: batch norm of the cells has scale and shift; the rest always has.
+        unreached: ``skip`` or ``run`` operations that no signal reaches; see `NasBench201Config`.
     """
 
     architecture: NasBench201Architecture | None
@@ -89,6 +112,7 @@ class NasBench201Network(Network):
         channels: int = 16,
         image_channels: int = 3,
         cell_bn_affine: bool = False,
+        unreached: str = "skip",
     ) -> None:
         super().__init__()
         self.architecture = architecture
@@ -102,7 +126,7 @@ class NasBench201Network(Network):
                 self.cells.append(ResidualBlock(width, 2 * width))
                 width *= 2
             for _ in range(cells_per_stage):
-                self.cells.append(NasBench201Cell(width, architecture, cell_bn_affine))
+                self.cells.append(NasBench201Cell(width, architecture, cell_bn_affine, unreached == "run"))
         self.tail = nn.BatchNorm2d(width)
         self.classifier = nn.Linear(width, num_classes)
         self._num_cells = STAGES * cells_per_stage

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,10 @@ class NasBench201Config(Settings):
     """Width of the first stage (13.2: 16)."""
     cell_bn_affine: bool = False
     """Batch norm of the cells has scale and shift (13.3: no in the supernet; 13.2: yes in the benchmark's networks)."""
+    unreached: Literal["skip", "run"] = "skip"
+    """Operations that no signal reaches (2,290 architectures hold such a convolution). ``skip``: neither built nor run
+    nor counted. ``run``: built, run on zeros and counted in MACs and parameters, as the benchmark's networks are, where
+    such a convolution adds its batch norm's constant shift."""
 
 
 class NasBench201Space(Space):
@@ -38,8 +42,11 @@ class NasBench201Space(Space):
         self.config = config or NasBench201Config()
 
     def describe(self) -> dict[str, Any]:
-        """Name and options."""
-        return {"name": self.name, **self.config.model_dump(mode="json")}
+        """Name and options; ``unreached`` only where it is not the default, as in runs from before it was one."""
+        options = self.config.model_dump(mode="json")
+        if options["unreached"] == "skip":
+            del options["unreached"]
+        return {"name": self.name, **options}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NasBench201Space) and self.config == other.config
@@ -97,7 +104,11 @@ class NasBench201Space(Space):
 
     def function_key(self, architecture: Architecture) -> str:
         """See `function_key` of the encoding."""
-        return function_key(_own(architecture))
+        return function_key(_own(architecture), self.config.unreached == "run")
+
+    def benchmark(self) -> "NasBench201Space":
+        """See `Space.benchmark`: what no signal reaches is counted too."""
+        return NasBench201Space(self.config.model_copy(update={"unreached": "run"}))
 
     def network(
         self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
@@ -110,6 +121,7 @@ class NasBench201Space(Space):
             channels=self.config.channels,
             image_channels=image_channels,
             cell_bn_affine=self.config.cell_bn_affine,
+            unreached=self.config.unreached,
         )
 
     def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "NasBench201Space":
