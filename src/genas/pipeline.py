@@ -17,11 +17,11 @@ from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_express
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
-from genas.retrain.network import sized
+from genas.retrain.network import sized, without_auxiliary
 from genas.runs import read_config, write_atomically, write_json
 from genas.seeding import derive
 from genas.session import Session, begun
-from genas.space import Space
+from genas.space import Space, architecture_cost
 from genas.strategy import History, Record, Search, open_search, run_search
 from genas.supernet import train_supernet
 from genas.terminal import warn
@@ -40,8 +40,9 @@ class Result:
         genotype: the best architecture.
         score: its score.
         parts: what the score is made of.
-        params: parameters of the stand-alone network at the supernet's size.
-        macs: multiply-accumulates of one picture.
+        params: parameters of the path in the supernet: at the supernet's size and with its batch norm.
+        macs: multiply-accumulates of that path for one picture.
+        network: ``params`` and ``macs`` of the network that was retrained; empty without.
         test: test loss and accuracies after retraining; empty without.
         report: the report page.
         warnings: what is wrong with the result although it looks right; empty where nothing is.
@@ -53,6 +54,7 @@ class Result:
     parts: dict[str, Any]
     params: int
     macs: int
+    network: dict[str, int]
     test: dict[str, float]
     report: Path
     warnings: tuple[Verdict, ...] = ()
@@ -122,13 +124,18 @@ def run_pipeline(
         del network
         scoring.forget()
         test: dict[str, float] = {}
+        size_of_network: dict[str, int] = {}
         if with_retrain:
             size = sized(session.space, config.retrain)
+            architecture = session.space.parse(best.genotype)
+            kept = without_auxiliary(size)
+            cost = architecture_cost(kept, architecture, session.splits.num_classes, session.splits.image_shape)
+            size_of_network = {"params": cost.params, "macs": cost.macs}
             with watch.phase("retrain") if watch else nullcontext():
                 test = retrain(
                     run / "retrain",
                     size,
-                    session.space.parse(best.genotype),
+                    architecture,
                     session.splits,
                     config.retrain,
                     session.fabric,
@@ -144,6 +151,7 @@ def run_pipeline(
         parts=best.parts,
         params=best.params or 0,
         macs=best.macs or 0,
+        network=size_of_network,
         test=test,
         report=report,
         warnings=tuple(warnings),

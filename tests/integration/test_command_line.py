@@ -8,7 +8,9 @@ import torch
 import yaml
 from commands import FAST, genas
 
+from genas import load
 from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.report.page import count
 
 SETTINGS = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
 
@@ -45,6 +47,30 @@ def test_run_folder_holds_everything(finished):
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert not list(finished.rglob("*.part"))
+
+
+def test_every_size_is_named(tmp_path, capsys):
+    """Path in the supernet and retrained network differ (batch norm's scale and shift): nowhere a bare number."""
+    finished = tmp_path / "largest"
+    assert genas("search", "--space", "nasbench201", "--proxy", "macs", "--run", finished, *SETTINGS, "--quiet") == 0
+    best = json.loads((finished / "best.json").read_text())
+    trained = json.loads((finished / "retrain" / "result.json").read_text())
+    network = load(finished)
+    assert trained["params"] == sum(parameter.numel() for parameter in network.parameters()) != best["params"]
+    capsys.readouterr()
+    assert genas("search", "--run", finished, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["params"], result["macs"]) == (best["params"], best["macs"])
+    assert result["network"] == {"params": trained["params"], "macs": trained["macs"]}
+    assert genas("search", "--run", finished) == 0
+    text = capsys.readouterr().out
+    assert f"path in the supernet: {best['params'] / 1e6:.3f} M parameters" in text
+    assert f"retrained network: {trained['params'] / 1e6:.3f} M parameters" in text
+    page = (finished / "report.html").read_text()
+    for label, number in (("path in the supernet", best), ("retrained network", trained)):
+        assert f'<span class="soft">Parameters, {label}</span><b>{count(number["params"])}</b>' in page
+    assert genas("status", finished) == 0
+    assert "(sizes: path in the supernet)" in capsys.readouterr().out
 
 
 def test_the_same_command_again_changes_nothing(finished, capsys):

@@ -19,9 +19,10 @@ def print_result(result: "Result") -> None:
     state = read_status(result.run, 5)
     console.print(_best_table(state["best"], "Best architectures"))
     console.print(f"[bold]Best[/bold]    {literal(result.genotype)}", soft_wrap=True)
-    console.print(
-        f"[bold]Score[/bold]   {result.score:.6g}   params {result.params / 1e6:.3f} M   MACs {result.macs / 1e6:.2f} M"
-    )
+    console.print(f"[bold]Score[/bold]   {result.score:.6g}")
+    console.print(f"[bold]Size[/bold]    path in the supernet: {_size(result.params, result.macs)}")
+    if result.network:
+        console.print(f"        retrained network: {_size(**result.network)}")
     if result.test:
         console.print(
             f"[bold]Test[/bold]    top-1 {100 * result.test['top1']:.2f} %   loss {result.test['loss']:.4f}   "
@@ -30,6 +31,10 @@ def print_result(result: "Result") -> None:
     console.print(f"[bold]Report[/bold]  {literal(result.report)}", soft_wrap=True)
     for warning in result.warnings:
         console.print(f"[bold yellow]Warning[/bold yellow] {literal(warning.sentence)}")
+
+
+def _size(params: int, macs: int) -> str:
+    return f"{params / 1e6:.3f} M parameters, {macs / 1e6:.2f} M MACs"
 
 
 def print_profile(phases: list[dict[str, Any]]) -> None:
@@ -47,7 +52,7 @@ def print_profile(phases: list[dict[str, Any]]) -> None:
 
 def print_scores(rows: list[dict[str, Any]]) -> None:
     """Scores of architectures named by hand."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(title="Sizes: path in the supernet", title_justify="left", box=None, pad_edge=False)
     table.add_column("Score", justify="right")
     table.add_column("Params M", justify="right")
     table.add_column("MACs M", justify="right")
@@ -79,7 +84,7 @@ def print_status(state: dict[str, Any]) -> None:
 def _best_table(best: list[dict[str, Any]], title: str) -> Table:
     from genas.space.text import short
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"{title} (sizes: path in the supernet)", title_justify="left", box=None, pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("Score", justify="right")
     table.add_column("Params M", justify="right")

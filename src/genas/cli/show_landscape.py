@@ -46,7 +46,8 @@ def print_sweep(found: dict[str, Any]) -> None:
     """Weight, share, and the winner's figures; the winners; the page's path."""
     console = Console(highlight=False)
     table = Table(
-        title=f"{literal(found['expression'])}: share in the {found['kept']} best and in the winner",
+        title=f"{literal(found['expression'])}: share in the {found['kept']} best and in the winner "
+        "(sizes: path in the supernet)",
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),

@@ -58,7 +58,8 @@ def collect(run: Path) -> ReportData:
     found = _read_history(run)
     best = found.best
     data = _json(run / "data.json") or {}
-    test = (_json(run / "retrain" / "result.json") or {}).get("test")
+    retrained = _json(run / "retrain" / "result.json") or {}
+    test = retrained.get("test")
     return ReportData(
         title=f"Search on {config['data']['name']} in {config['space']['name']} by {config['proxy']['expression']}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
@@ -84,6 +85,7 @@ def collect(run: Path) -> ReportData:
         ),
         supernet_curve=_curve("Supernet", run / "supernet" / "metrics.csv"),
         retrain_curve=_curve("Retraining", run / "retrain" / "metrics.csv"),
+        network={key: retrained[key] for key in ("params", "macs")} if "params" in retrained else None,
         test=test or None,
         next_steps=_next_steps(run, best[0].genotype if best else None, bool(test)),
         warnings=tuple(read_verdicts(run, config)),

@@ -125,6 +125,8 @@ class ReportData:
         failed_count: how many failed.
         warnings: what is wrong with the result although it looks right.
         spreads: of each part of a weighted sum over the architectures.
+        network: ``params`` and ``macs`` of the retrained network; None where it was not retrained, or before they were
+            written down.
     """
 
     title: str
@@ -147,3 +149,4 @@ class ReportData:
     warnings: tuple[Verdict, ...] = ()
     spreads: tuple[Spread, ...] = ()
     evaluation: EvaluationData | None = None
+    network: dict[str, int] | None = None

@@ -78,7 +78,7 @@ def _facts(models: Sequence[Result], summary: Result, machine: Result) -> tuple[
             "Pictures",
             f"{data['pictures']:,} test pictures of {data['name']}" + "".join(f"; {n}" for n in data["notes"]),
         ),
-        ("Size", f"{count(first['model']['params'])} parameters, {count(first['model']['macs'])} MACs"),
+        ("Trained network", f"{count(first['model']['params'])} parameters, {count(first['model']['macs'])} MACs"),
         ("Top-1 accuracy", with_spread(summary["clean.top1"], percent) + _error(models, clean)),
     ]
     if "clean.top5" in summary:
@@ -116,7 +116,10 @@ def _device(machine: Result) -> str:
 
 
 def _cards(first: Result, summary: Result) -> tuple[tuple[str, str], ...]:
-    cards = [("Test accuracy", percent(summary["clean.top1"]["mean"])), ("Parameters", count(first["model"]["params"]))]
+    cards = [
+        ("Test accuracy", percent(summary["clean.top1"]["mean"])),
+        ("Parameters, trained network", count(first["model"]["params"])),
+    ]
     cards.append(("Calibration error", percent(summary["clean.ece"]["mean"])))
     if "corruptions" in first:
         cards.append(("Corruption accuracy", percent(summary["corruptions.mean_corruption_accuracy"]["mean"])))

@@ -127,7 +127,7 @@ def score_and_size(best: tuple[Candidate, ...]) -> str:
             [c.macs / 1e6 for c in best[1:]], [c.score for c in best[1:]], s=36, color=GREY, label="the others"
         )
         axes.scatter([best[0].macs / 1e6], [best[0].score], s=64, color=BLUE, label="the best", zorder=3)
-        axes.set_xlabel("million multiply-accumulates per picture")
+        axes.set_xlabel("MACs of the path in the supernet, millions")
         axes.set_ylabel("score")
         axes.legend(loc="best", fontsize=9)
 

@@ -141,7 +141,7 @@ def _table(content: Row) -> EvaluationTable:
             for row in rows
         ),
         f"Wanted, kept, winner's: the share of {content['swept']} that was aimed at over random architectures, and "
-        "what came out in the kept and in the winner. Parameters and MACs at the supernet's size. Scores of different "
+        "what came out in the kept and in the winner. Parameters and MACs: path in the supernet. Scores of different "
         "weights are not comparable. Angle in radians; loss on the validation pictures with the supernet's weights.",
     )
 

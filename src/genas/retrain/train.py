@@ -28,6 +28,7 @@ from genas.retrain.weights import InitialWeights, Match, take_over
 from genas.runs import write_json
 from genas.seeding import derive, seed_torch_globals
 from genas.space.base import Architecture, Network, Space
+from genas.space.cost import architecture_cost
 from genas.training import Trainer
 
 
@@ -247,6 +248,7 @@ class _Training:
             "genotype": self.architecture.genotype,
             "epochs": self.settings.epochs,
             "seed": self.seed,
+            **self._size(),
             "test": self._tested(self.judged),
         }
         if self.settings.limit_batches is not None:
@@ -269,6 +271,12 @@ class _Training:
         if first:
             write_json(self.folder / "result.json", result)
         return result
+
+    def _size(self) -> dict[str, int]:
+        """Parameters and MACs of the network that is kept."""
+        kept = without_auxiliary(self.space)
+        cost = architecture_cost(kept, self.architecture, self.splits.num_classes, self.splits.image_shape)
+        return {"params": cost.params, "macs": cost.macs}
 
     def _facts(self) -> dict[str, Any]:
         return {

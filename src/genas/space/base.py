@@ -245,7 +245,7 @@ class Space(ABC):
         return self
 
     def benchmark(self) -> "Space":
-        """The space at this size that counts parameters and MACs as its benchmark does; the default counts no other way."""
+        """This space counting parameters and MACs as its benchmark does; the default counts no other way."""
         return self
 
     def sample_training_path(self, rng: random.Random, num_cells: int) -> Architecture | Sequence[Architecture]:
