@@ -76,6 +76,12 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
             gradient.copy_(piece.view(gradient.shape))
 
 
+def take_buffers_of_first(module: nn.Module) -> None:
+    """Gives every process the buffers (running statistics) that the first has."""
+    for buffer in module.buffers():
+        distributed.broadcast(buffer, src=0)
+
+
 def agree(fabric: "Fabric", action: Callable[[], T]) -> T:
     """Does `action` in every process; where it fails in one, it fails in all, so that none waits for a dead one.
 

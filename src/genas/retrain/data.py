@@ -55,6 +55,12 @@ def parts_of(splits: Splits, settings: RetrainSettings, processes: int = 1) -> P
         normalisation = Normalisation((0.0,) * channels, (1.0,) * channels, "none: pixels in [0, 1]")
         train = train.with_normalisation(normalisation)
         test = None if test is None else test.with_normalisation(normalisation)
+    least = least_rows(settings, processes)
+    if settings.batch_norm == "per-process" and settings.batch_size < least:
+        raise ConfigError(
+            f"batch norm of each process for itself needs two images in every piece, so {least} in a batch, not "
+            f"{settings.batch_size}; set batch_size higher or batch_norm to shared."
+        )
     if settings.best == "held-out":
         kept, held_out = class_balanced_part(train.labels, splits.num_classes, settings.held_out, splits.class_names)
         train, judge = train.subset(kept), train.subset(held_out)
@@ -68,6 +74,11 @@ def parts_of(splits: Splits, settings: RetrainSettings, processes: int = 1) -> P
             "give more pictures or set retrain.batch_size lower."
         )
     return Parts(train, judge, test, _augmentation(splits, settings), normalisation)
+
+
+def least_rows(settings: RetrainSettings, processes: int) -> int:
+    """Rows that a batch needs at least: two wherever batch norm takes statistics."""
+    return 2 * processes * settings.accumulate if settings.batch_norm == "per-process" else 2
 
 
 def _augmentation(splits: Splits, settings: RetrainSettings) -> Augmentation:

@@ -31,6 +31,11 @@ class RetrainSettings(Settings):
     accumulate: int = Field(1, ge=1)
     """Pieces in which a batch is computed one after the other, for less memory. The gradient is that of the whole
     batch, but batch norm sees one piece at a time."""
+    batch_norm: Literal["shared", "per-process"] = "shared"
+    """What batch norm takes its statistics over. ``shared``: all rows, whatever the number of processes.
+    ``per-process``: the rows of each process for themselves, as the published code does on several GPUs (RLNAS and
+    GeNAS: 128 of 1,024 rows on each of 8; P-DARTS, PC-DARTS and ABS alike); evaluation and results then use the running
+    statistics of the first process. One process comes to the same weights with that many pieces (`accumulate`)."""
     learning_rate: float = Field(0.025, gt=0)
     """First learning rate (2.3: 0.025)."""
     final_learning_rate: float = Field(0.0, ge=0)

@@ -18,9 +18,9 @@ from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import LabelledImages, Splits
 from genas.device import Fabric
 from genas.errors import GenasError
-from genas.processes import Share, on_first, share_of
+from genas.processes import Share, on_first, share_of, take_buffers_of_first
 from genas.retrain.batchnorm import share_batch_norm
-from genas.retrain.data import Parts, parts_of
+from genas.retrain.data import Parts, least_rows, parts_of
 from genas.retrain.network import without_auxiliary
 from genas.retrain.recipe import RetrainSettings
 from genas.retrain.schedule import learning_rate
@@ -100,7 +100,7 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             seed_torch_globals(seed, "retrain.init")
             self.network = self._placed(space.network(splits.num_classes, architecture, splits.image_shape[0]))
-        if fabric.world_size > 1:
+        if fabric.world_size > 1 and settings.batch_norm == "shared":
             share_batch_norm(self.network, fabric.device)
         optimizer = torch.optim.SGD(
             self.network.parameters(),
@@ -133,8 +133,8 @@ class _Training:
         )
         self._drop_path = torch.Generator(device=fabric.device)
         size = settings.batch_size
-        # a short last batch is used, but not one of a single picture: batch norm needs two
-        self.steps = -(-len(parts.train) // size) - (len(parts.train) % size == 1)
+        # a short last batch is used, but not one of a single image: batch norm needs two, wherever it takes statistics
+        self.steps = len(parts.train) // size + (len(parts.train) % size >= least_rows(settings, fabric.world_size))
         if settings.limit_batches is not None:
             self.steps = min(self.steps, settings.limit_batches)
 
@@ -217,12 +217,18 @@ class _Training:
         assert isinstance(network, Network)
         return network
 
+    def _measured(self, images: LabelledImages) -> dict[str, float]:
+        """The figures of `judged`; every process measures its rows with the running statistics of the first."""
+        if self.trainer.share.processes > 1 and self.settings.batch_norm == "per-process":
+            take_buffers_of_first(self.judged)
+        return measure(self.judged, images, self.fabric, limit_batches=self.settings.limit_batches)
+
     def _judge(self, epoch: int) -> Mapping[str, Any] | None:
         """Measures what chooses the best epoch, and keeps the weights where they are the best so far."""
         if self.parts.judge is None:
             return None
         label = self.settings.best.replace("-", "_")
-        found = measure(self.judged, self.parts.judge, self.fabric, limit_batches=self.settings.limit_batches)
+        found = self._measured(self.parts.judge)
         best = max((row[f"{label}_top1"] for row in self.trainer.rows[:-1]), default=-1.0)
         if found["top1"] > best and self.trainer.share.process == 0:
             facts = {"identity": self._kept_identity(), "epoch": epoch + 1}
@@ -249,7 +255,7 @@ class _Training:
             "epochs": self.settings.epochs,
             "seed": self.seed,
             **self._size(),
-            "test": self._tested(self.judged),
+            "test": {} if self.parts.test is None else self._measured(self.parts.test),
         }
         if self.settings.limit_batches is not None:
             result["dry_run"] = f"at most {self.settings.limit_batches} batches per epoch and evaluation"
