@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 import genas.runs
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import CheckpointError, RunError
-from genas.runs import RunFolder, read_config, write_atomically, write_json
+from genas.runs import RunFolder, environment_changes, read_config, write_atomically, write_json
+from genas.status import holder
 
 
 def test_checkpoint_round_trip_is_exact(tmp_path):
@@ -72,28 +73,29 @@ def test_a_second_process_is_refused_with_the_first_ones_id(tmp_path):
         pass  # free again
 
 
-def test_a_changed_configuration_is_refused_with_the_differing_keys(tmp_path):
-    with RunFolder(tmp_path / "run") as folder:
-        folder.freeze({"seed": 1, "supernet": {"epochs": 5, "clip": None}})
-        folder.freeze({"seed": 1, "supernet": {"epochs": 5, "clip": None}})
-        with pytest.raises(RunError, match=r"seed \(was 1, now 2\), supernet.epochs \(was 5, now 6\)"):
-            folder.freeze({"seed": 2, "supernet": {"epochs": 6, "clip": None}})
-    assert read_config(tmp_path / "run")["seed"] == 1
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_and_can_be_used(tmp_path, monkeypatch, number):
+    def fail(file, operation):
+        raise OSError(number, "No locks available")
+
+    monkeypatch.setattr(genas.runs.fcntl, "flock", fail)
+    with pytest.raises(RunError, match=r"has no locks \(No locks available\).*GENAS_LOCK=off"):
+        RunFolder(tmp_path / "run").__enter__()
+    assert holder(tmp_path / "run") is None
+    monkeypatch.setenv("GENAS_LOCK", "off")
+    with RunFolder(tmp_path / "run"):
+        pass
 
 
-def test_a_setting_that_came_after_the_run_equals_its_default(tmp_path):
-    def complete(frozen):
-        return {"seed": 0, "new": {"option": 3}, **frozen}
-
-    with RunFolder(tmp_path / "run") as folder:
-        folder.freeze({"seed": 1})
-        before = (tmp_path / "run" / "config.yaml").read_bytes()
-        folder.freeze({"seed": 1, "new": {"option": 3}}, complete)
-        with pytest.raises(RunError, match=r"differs in new\.option \(was 3, now 4\)\."):
-            folder.freeze({"seed": 1, "new": {"option": 4}}, complete)
-        with pytest.raises(RunError, match=r"new\.option \(was 'absent', now 3\)"):
-            folder.freeze({"seed": 1, "new": {"option": 3}})
-    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+def test_what_differs_in_the_environment_is_named():
+    before = {"packages": {"torch": "2.5.0", "numpy": "2.0"}, "machine": "x86_64", "threads": 2}
+    assert environment_changes(before, before) == []
+    now = {"packages": {"torch": "2.6.0", "numpy": "2.0"}, "machine": "aarch64", "threads": 4, "processes": 1}
+    assert environment_changes(before, now) == [
+        ("torch", "2.5.0", "2.6.0"),
+        ("machine", "x86_64", "aarch64"),
+        ("threads", 2, 4),
+    ]
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path):

@@ -68,6 +68,8 @@ def draw_landscape(
     settings: LandscapeSettings | Mapping[str, Any] | None = None,
     retrained: bool = False,
     name: str = "default",
+    data: str | None = None,
+    data_root: str | None = None,
     device: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -80,6 +82,8 @@ def draw_landscape(
         settings: `LandscapeSettings` or a mapping of its fields.
         retrained: also the network that the run trained at its end.
         name: the results lie in ``landscape/NAME`` of the run folder.
+        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data_root: the same, of a named data set.
         device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
         quiet: no progress.
 
@@ -94,7 +98,7 @@ def draw_landscape(
     asked = settings if isinstance(settings, LandscapeSettings) else read_settings(settings or {})
     run = Path(run)
     folder = run / "landscape" / checked_name(name)
-    session = Session(_with_pictures(load_config(run), asked.pictures, device))
+    session = Session(_with_pictures(load_config(run, data, data_root), asked.pictures, device), run)
     grounds = _grounds(session, run, subjects, retrained, asked)
     with RunFolder(run):
         _check_identity(folder, session, grounds, asked)
@@ -163,7 +167,7 @@ def _grounds(
     folders = [(label, text) for label, text in asked if _exists(text)]
     paths = [(label, session.space.parse(text)) for label, text in asked if not _exists(text)]
     if "test" in settings.data and session.splits.test is None:
-        raise ConfigError("the data set has no test pictures; take --data validation.")
+        raise ConfigError("the data set has no test images; take --split validation.")
     grounds = []
     if paths:
         scorings = _scorings(session.scoring(run), session.splits, settings)

@@ -1,5 +1,6 @@
 """The whole way in one function: data, space, supernet, proxy, search, retrain, report."""
 
+import hashlib
 import json
 import shlex
 import sys
@@ -10,7 +11,9 @@ from typing import Any
 
 import torch
 
-from genas.config import Config, build_config
+from genas.checkpoint import load_checkpoint
+from genas.config import Config
+from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
 from genas.profiling import Profile
 from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_expression
@@ -18,7 +21,7 @@ from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
 from genas.retrain.network import sized, without_auxiliary
-from genas.runs import read_config, write_atomically, write_json
+from genas.runs import explain, read_config, write_atomically, write_json
 from genas.seeding import derive
 from genas.session import Session, begun
 from genas.space import Space, architecture_cost
@@ -83,6 +86,7 @@ def run_pipeline(
     quiet: bool = False,
     command: str | None = None,
     profile: bool = False,
+    supernet: Path | None = None,
 ) -> Result:
     """Runs or continues a search to its report.
 
@@ -93,6 +97,7 @@ def run_pipeline(
         quiet: no progress.
         command: what the report shows as the command; None for this process's.
         profile: write traces and a summary by phase into ``profile/``.
+        supernet: run folder whose trained supernet is used in place of training one.
 
     Returns:
         The best architecture and where everything lies.
@@ -100,7 +105,7 @@ def run_pipeline(
     Raises:
         GenasError: see the steps.
     """
-    with begun(config, run, quiet=quiet) as session:
+    with begun(config, run, supernet, quiet=quiet) as session:
         if session.fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
         write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
@@ -126,6 +131,7 @@ def run_pipeline(
         test: dict[str, float] = {}
         size_of_network: dict[str, int] = {}
         if with_retrain:
+            set_aside_others(run, best.genotype)
             size = sized(session.space, config.retrain)
             architecture = session.space.parse(best.genotype)
             kept = without_auxiliary(size)
@@ -168,6 +174,37 @@ def check_trained(scoring: Scoring, run: Path, config: Config, quiet: bool = Fal
     verdict = supernet_not_trained(check_supernet(scoring, run), config.supernet.epochs)
     if verdict is not None:
         warn(verdict.sentence, quiet)
+
+
+def set_aside_others(run: Path, genotype: str) -> None:
+    """Moves a retraining of another architecture, and what was measured on it, to ``superseded/``.
+
+    A search that goes on for more generations may find a better architecture than the one that was retrained.
+
+    Args:
+        run: the run folder, locked.
+        genotype: the architecture to retrain.
+    """
+    folder = run / "retrain"
+    before = _retrained_genotype(folder)
+    if before in (None, genotype):
+        return
+    place = run / "superseded" / hashlib.blake2b(str(before).encode(), digest_size=4).hexdigest()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for path in (*run.glob("evaluation*"), folder):
+            path.replace(place / path.name)
+    except OSError as error:
+        raise explain(error, place) from error
+
+
+def _retrained_genotype(folder: Path) -> str | None:
+    """The architecture that a retraining is of; None where none has begun."""
+    if (folder / "result.json").is_file():
+        return str(json.loads((folder / "result.json").read_text(encoding="utf-8"))["genotype"])
+    if (folder / "checkpoint.safetensors").is_file():
+        return str(load_checkpoint(folder / "checkpoint.safetensors")[1]["identity"]["genotype"])
+    return None
 
 
 def write_best(run: Path, best: Record, evaluated: int) -> None:
@@ -233,7 +270,7 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
         GenotypeError: a malformed text.
         RunError: the supernet is not finished.
     """
-    session = Session(config)
+    session = Session(config, run)
     architectures = [session.space.parse(text) for text in genotypes]
     proxy = open_proxy(session.scoring(run), config.proxy)
     rows = []
@@ -253,12 +290,13 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
 
 
 def search(
-    data: str | type[Dataset] = "digits",
-    space: str | type[Space] = "darts",
-    proxy: str | type[Proxy] = "flatness",
-    algorithm: str | type[Search] = "evolution",
+    data: str | type[Dataset] | None = None,
+    space: str | type[Space] | None = None,
+    proxy: str | type[Proxy] | None = None,
+    algorithm: str | type[Search] | None = None,
     run: str | Path = "runs/search",
     *,
+    supernet: str | Path | None = None,
     settings: dict[str, Any] | None = None,
     with_retrain: bool = True,
     as_published: bool = False,
@@ -268,11 +306,14 @@ def search(
     """Searches from Python: what ``genas search`` does.
 
     Args:
-        data: a data set's name, or your own `Dataset` class.
-        space: a space's name, or your own `Space` class.
-        proxy: an expression such as ``angle + 16*flatness``, or your own `Proxy` class.
-        algorithm: ``evolution``, ``random``, or your own `Search` class.
+        data: a data set's name, or your own `Dataset` class; None for the run's own, ``digits`` in a new run.
+        space: a space's name, or your own `Space` class; None for the run's own, ``darts`` in a new run.
+        proxy: an expression such as ``angle + 16*flatness``, or your own `Proxy` class; None for the run's own,
+            ``flatness`` in a new run.
+        algorithm: ``evolution``, ``random``, or your own `Search` class; None for the run's own, ``evolution`` in a new
+            run.
         run: the run folder; the same call continues an interrupted run.
+        supernet: run folder whose trained supernet is used, with its settings to begin with; None to train one.
         settings: everything else, nested as in the YAML file: ``{"supernet": {"epochs": 10}}``.
         with_retrain: retrain the winner.
         as_published: the official code's behaviour, point by point.
@@ -285,15 +326,27 @@ def search(
     Raises:
         GenasError: bad settings, bad data, a run folder of another configuration, and so on, one sentence each.
     """
-    named = {
-        "data": {"name": _name(data)},
-        "space": {"name": _name(space)},
-        "proxy": {"expression": _name(proxy)},
-        "search": {"algorithm": _name(algorithm)},
-    }
-    config = build_config([settings or {}, named], as_published=as_published)
+    given: list[tuple[str, str, Any]] = [
+        ("data", "name", data),
+        ("space", "name", space),
+        ("proxy", "expression", proxy),
+        ("search", "algorithm", algorithm),
+    ]
+    named = {section: {key: _name(value)} for section, key, value in given if value is not None}
+    layers, folder = [settings or {}, named], Path(run)
+    source = None if supernet is None else Path(supernet)
+    if source is not None:
+        config = settings_from_supernet(source, folder, layers, as_published)
+    else:
+        config = settings_on(folder, layers, as_published)
     return run_pipeline(
-        config, Path(run), with_retrain=with_retrain, quiet=quiet, command="genas.search(...)", profile=profile
+        config,
+        folder,
+        with_retrain=with_retrain,
+        quiet=quiet,
+        command="genas.search(...)",
+        profile=profile,
+        supernet=source,
     )
 
 

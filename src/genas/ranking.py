@@ -55,6 +55,8 @@ def rank(
     epoch: int | None = None,
     checkpoint: str | Path | None = None,
     name: str | None = None,
+    data: str | None = None,
+    data_root: str | None = None,
     device: str | None = None,
     quiet: bool = False,
     command: str | None = None,
@@ -73,6 +75,8 @@ def rank(
         epoch: score with the weights kept after that epoch (``supernet.keep_every``), 0 for the initial ones.
         checkpoint: score with the weights of this file.
         name: of the study, a folder in ``RUN/rank/``; None for ``final``, ``epoch-N`` or the checkpoint's name.
+        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data_root: the same, of a named data set.
         device: ``cpu`` or ``cuda``; None for the run's.
         quiet: no progress.
         command: what the page shows as the command; None for this process's.
@@ -85,13 +89,13 @@ def rank(
     """
     run, table = Path(run), Path(table)
     asked = settings if isinstance(settings, StudySettings) else read_settings([settings or {}])
-    config = _config(run, proxy_settings, device)
+    config = _config(load_config(run, data, data_root), proxy_settings, device)
     if any(set(one) != {"proxy"} for one in proxy_settings):
         raise ConfigError("settings of proxies come as {'proxy': {...}}; the run's other settings are fixed.")
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
     chosen = read_variants(proxies, named, config.proxy)
     weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
-    session = Session(config)
+    session = Session(config, run)
     opened = open_table(table, session.space, columns, genotype_column)
     genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
     folder = run / "rank" / _study_name(name, weights)
@@ -186,7 +190,7 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
         RunError: the supernet is not trained to its end and no other weights were named.
         CheckpointError: a damaged or foreign file.
     """
-    session = session or Session(config)
+    session = session or Session(config, run)
     if weights == run / "supernet" / "checkpoint.safetensors":
         network = session.scoring(run).supernet
     else:
@@ -211,8 +215,8 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
     return Scorer(session.space, scoring, config.seed)
 
 
-def _config(run: Path, proxy_settings: Sequence[Mapping[str, Any]], device: str | None) -> Config:
-    before = load_config(run).model_dump(mode="json")
+def _config(own: Config, proxy_settings: Sequence[Mapping[str, Any]], device: str | None) -> Config:
+    before = own.model_dump(mode="json")
     return build_config([before, *proxy_settings, {"device": device} if device else {}])
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,11 @@ from typing import Any
 import torch
 
 from genas.config import RetrainConfig, build_retrain_config, completed, merge
+from genas.continuation import has_training, is_begun, reconcile_retraining
 from genas.data import Dataset, Splits, open_dataset
+from genas.data.identity import identify
 from genas.data.inspection import inspect
+from genas.data.record import check_data, locate_data, record_data
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import ConfigError, RunError
 from genas.processes import agree, on_first
@@ -24,7 +28,7 @@ from genas.retrain.network import sized, widest
 from genas.retrain.plan import Plan, plan_of
 from genas.retrain.recipe import is_published, read_recipe
 from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
-from genas.runs import RunFolder, environment, read_config, write_json
+from genas.runs import RunFolder, environment, explain, keep_environment, read_config, write_config, write_json
 from genas.space import Architecture, Space, open_space
 from genas.subject import Subject, find_subject
 
@@ -98,6 +102,7 @@ def configure(
     recipe: str | None = None,
     from_supernet: str | None = None,
     overrides: Sequence[Mapping[str, Any]] = (),
+    run: Path | None = None,
 ) -> RetrainConfig:
     """The configuration of a retraining.
 
@@ -110,17 +115,17 @@ def configure(
         from_supernet: run folder whose supernet gives the first weights; its sizes are then those of the network.
         overrides: nested mappings such as ``{"data": {"name": "cifar10"}, "retrain": {"epochs": 10}}``, later ones
             winning; settings of the recipe may stand without their section.
+        run: the run folder; where it exists, what is not given is as the run was begun.
 
     Raises:
-        GenasError: an unknown name, a malformed genotype, a wrong setting.
+        GenasError: an unknown name, a malformed genotype, a wrong setting; the folder is that of another training.
     """
     found = find_subject(subject, space)
-    given: dict[str, Any] = {}
-    for override in overrides:
-        given = merge(given, _sectioned(override))
-    for section in ("data", "space", "retrain"):
-        if not isinstance(given.get(section, {}), Mapping):
-            raise ConfigError(f"{section} is {given[section]!r}; a setting of it was wanted, as {section}.key=value.")
+    given = _merged(overrides)
+    if from_supernet is not None:
+        from_supernet = os.path.abspath(from_supernet)
+    if run is not None and is_begun(run):
+        return _changed(run, found.architecture.genotype, recipe, from_supernet, given)
     data = merge(found.data, given.get("data", {}))
     if "name" not in data:
         raise ConfigError("name the data to train on, such as --data cifar10 or --data folder:my-pictures.")
@@ -148,6 +153,35 @@ def configure(
     return build_retrain_config(content)
 
 
+def _merged(overrides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Overrides as one mapping, later ones winning."""
+    given: dict[str, Any] = {}
+    for override in overrides:
+        given = merge(given, _sectioned(override))
+    for section in ("data", "space", "retrain"):
+        if not isinstance(given.get(section, {}), Mapping):
+            raise ConfigError(f"{section} is {given[section]!r}; a setting of it was wanted, as {section}.key=value.")
+    if given.get("from_checkpoint") is not None:
+        given["from_checkpoint"] = os.path.abspath(str(given["from_checkpoint"]))
+    return given
+
+
+def _changed(
+    run: Path, genotype: str | None, recipe: str | None, from_supernet: str | None, given: dict[str, Any]
+) -> RetrainConfig:
+    """The configuration of a run that has begun, with what was given in place of its own; it may be refused later."""
+    own = load_retrain_config(run).model_dump(mode="json")
+    if genotype is not None and genotype != own["genotype"]:
+        raise RunError(f"{run} trains {own['genotype']}, got {genotype}; choose another folder with --run.")
+    if recipe is not None and recipe != own["recipe"]:
+        own = {**own, "recipe": recipe, "retrain": merge(BASE, read_recipe(recipe))}
+    if from_supernet is not None:
+        own["from_supernet"] = from_supernet
+    data = given.get("data", {})
+    name, root = locate_data(own["data"]["name"], own["data"]["root"], run, data.get("name"), data.get("root"))
+    return build_retrain_config(merge(merge(own, given), {"data": {"name": name, "root": root}}))
+
+
 def _sectioned(override: Mapping[str, Any]) -> dict[str, Any]:
     """An override in which settings of the recipe may stand without their section."""
     bare = {key: value for key, value in override.items() if key not in RetrainConfig.model_fields}
@@ -155,23 +189,28 @@ def _sectioned(override: Mapping[str, Any]) -> dict[str, Any]:
     return merge(rest, {"retrain": bare}) if bare else rest
 
 
-def continued(run: Path | None, changed: bool) -> RetrainConfig:
+def continued(
+    run: Path | None,
+    *,
+    recipe: str | None = None,
+    from_supernet: str | None = None,
+    overrides: Sequence[Mapping[str, Any]] = (),
+) -> RetrainConfig:
     """The configuration of a run that is continued without naming its subject again.
 
     Args:
         run: its folder.
-        changed: other settings were given too.
+        recipe: as of `configure`, in place of the run's.
+        from_supernet: as of `configure`, in place of the run's.
+        overrides: as of `configure`, in place of the run's own settings.
 
     Raises:
-        ConfigError: no folder was given, or settings with it.
+        ConfigError: no folder was given.
     """
     if run is None:
         raise ConfigError("name what to train: a genotype, a published architecture (genas zoo) or a run folder.")
-    if changed:
-        raise ConfigError(
-            f"a run is continued with its own settings: give --run {run} alone, or name what to train with the others."
-        )
-    return load_retrain_config(run)
+    supernet = None if from_supernet is None else os.path.abspath(from_supernet)
+    return _changed(run, None, recipe, supernet, _merged(overrides))
 
 
 def default_run(config: RetrainConfig) -> Path:
@@ -211,21 +250,35 @@ class _Opened:
     parts: Parts
     settings: RetrainSettings
     initial: InitialWeights | None
+    identity: dict[str, Any]
 
 
-def _open(config: RetrainConfig, processes: int, *, check: bool, quiet: bool) -> _Opened:
+def _seed_folder(run: Path, seeds: Sequence[int], seed: int) -> Path:
+    """Where the network of a seed lies."""
+    return run if len(seeds) == 1 else run / f"seed-{seed}"
+
+
+def _open(config: RetrainConfig, run: Path, processes: int, *, check: bool, quiet: bool) -> _Opened:
     base = open_space(config.space.name, **config.space.options)
     architecture = base.parse(config.genotype)
     settings = config.retrain
     sized(base, settings)  # faults of size show before the data are read
     initial = None
-    if config.from_supernet is not None:
+    seeds_begun = [has_training(folder) for folder in _places(config, run)]
+    if all(seeds_begun):
+        pass  # the first weights are in use already
+    elif config.from_supernet is not None:
         initial = supernet_weights(Path(config.from_supernet))
     elif config.from_checkpoint is not None:
         initial = checkpoint_weights(Path(config.from_checkpoint))
     root = Path(config.data.root) if config.data.root else None
     dataset = open_dataset(config.data.name, root=root, image_size=config.data.image_size)
-    splits = inspect(dataset, dataset.splits(0), check=check, quiet=quiet)
+    splits = dataset.splits(0)
+    identity = identify(splits)
+    record = run if any(seeds_begun) else _same_run(config)
+    if record is not None:
+        check_data(record, identity)
+    splits = inspect(dataset, splits, check=check, quiet=quiet)
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
         settings = settings.model_copy(update={"channels": channels})
@@ -234,7 +287,26 @@ def _open(config: RetrainConfig, processes: int, *, check: bool, quiet: bool) ->
         with torch.random.fork_rng(devices=[]):
             network = own.network(splits.num_classes, architecture, splits.image_shape[0])
         take_over(initial, network, own, architecture)  # weights that do not fit show before a folder is made
-    return _Opened(own, architecture, splits, parts_of(splits, settings, processes), settings, initial)
+    return _Opened(own, architecture, splits, parts_of(splits, settings, processes), settings, initial, identity)
+
+
+def _places(config: RetrainConfig, run: Path) -> list[Path]:
+    """Where the networks of the seeds lie now: of one to which seeds are added, still in the run folder itself."""
+    return [
+        run if number == 0 and has_training(run) else _seed_folder(run, config.seeds, seed)
+        for number, seed in enumerate(config.seeds)
+    ]
+
+
+def _same_run(config: RetrainConfig) -> Path | None:
+    """The run whose best architecture is trained, where it is trained on that run's own data."""
+    origin = Path(config.origin)
+    if not os.path.isfile(origin / "config.yaml"):
+        return None
+    own = read_config(origin).get("data", {})
+    place = locate_data(str(own.get("name")), own.get("root"), origin)
+    same = place == (config.data.name, config.data.root) and own.get("image_size") == config.data.image_size
+    return origin if same else None
 
 
 def retrain_run(
@@ -263,10 +335,11 @@ def retrain_run(
     fabric = open_fabric(config.device, config.precision, many=True)
     first = fabric.global_rank == 0
     fresh = first and not (run / "config.yaml").exists()
-    opened = agree(fabric, lambda: _open(config, fabric.world_size, check=fresh, quiet=quiet or not first))
+    config = agree(fabric, lambda: _reconciled(config, run, fabric))
+    opened = agree(fabric, lambda: _open(config, run, fabric.world_size, check=fresh, quiet=quiet or not first))
     folder = RunFolder(run)
     try:
-        on_first(fabric, lambda: _begin(folder, config, fabric))
+        on_first(fabric, lambda: _begin(folder, config, opened, fabric))
         if fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
         plan = plan_of(opened.space, opened.architecture, opened.splits, opened.parts, opened.settings, fabric)
@@ -276,7 +349,7 @@ def retrain_run(
                 on_plan(plan, opened.settings)
         trained = []
         for seed in config.seeds:
-            own = run if len(config.seeds) == 1 else run / f"seed-{seed}"
+            own = _seed_folder(run, config.seeds, seed)
             retrain(
                 own,
                 opened.space,
@@ -300,13 +373,60 @@ def retrain_run(
     return result
 
 
-def _begin(folder: RunFolder, config: RetrainConfig, fabric: Fabric) -> None:
-    """Locks and freezes the run folder; the first process alone does."""
+def _frozen(config: RetrainConfig, fabric: Fabric) -> dict[str, Any]:
+    return {**config.model_dump(mode="json"), "device": fabric.device.type}
+
+
+def _reconciled(config: RetrainConfig, run: Path, fabric: Fabric) -> RetrainConfig:
+    """The configuration that the run is to go on with: seeds that it has come first.
+
+    Raises:
+        RunError: a setting is bound.
+    """
+    if not is_begun(run):
+        return config
+    kept = reconcile_retraining(run, _frozen(config, fabric))
+    return config.model_copy(update={"seeds": tuple(kept["seeds"])})
+
+
+def _begin(folder: RunFolder, config: RetrainConfig, opened: _Opened, fabric: Fabric) -> None:
+    """Locks the run folder and writes what it is to hold; the first process alone does."""
     folder.__enter__()
-    folder.freeze({**config.model_dump(mode="json"), "device": fabric.device.type}, completed)
-    path = folder.path / "environment.json"
-    if not path.exists():
-        write_json(path, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))
+    run, content = folder.path, _frozen(config, fabric)
+    anew = not is_begun(run)
+    if not (run / "config.yaml").exists():
+        folder.freeze(content)
+    else:
+        kept = content if anew else reconcile_retraining(run, content)
+        if kept != completed(read_config(run)):
+            write_config(run, kept)
+    keep_environment(run, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))
+    record_data(run, opened.splits, opened.identity, config.data.name, config.data.root, anew=anew)
+    if len(config.seeds) > 1 and has_training(run):
+        _give_folder(run, _seed_folder(run, config.seeds, config.seeds[0]))
+
+
+_OF_ONE_SEED = (
+    "tensorboard",
+    "metrics.csv",
+    "initial_weights.json",
+    "best.safetensors",
+    "model.json",
+    "model.safetensors",
+    "result.json",
+    "checkpoint.safetensors",
+)
+
+
+def _give_folder(run: Path, own: Path) -> None:
+    """Moves the training of a single seed into a folder of its own, because others join it."""
+    try:
+        own.mkdir(exist_ok=True)
+        for path in (*sorted(run.glob("evaluation*")), *(run / name for name in _OF_ONE_SEED)):
+            if path.exists():
+                path.replace(own / path.name)
+    except OSError as error:
+        raise explain(error, own) from error
 
 
 def _read(folder: Path, seed: int) -> Trained:
@@ -347,7 +467,7 @@ def retrain_architecture(
     recipe: str | None = None,
     run: str | Path = "runs/retrain",
     *,
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | None = None,
     space: str | None = None,
     from_supernet: str | Path | None = None,
     from_checkpoint: str | Path | None = None,
@@ -361,7 +481,7 @@ def retrain_architecture(
         data: a data set's name or your own `Dataset` class; None for that of the run.
         recipe: a recipe's name or file; None for the usual one.
         run: the run folder; the same call continues an interrupted training.
-        seeds: one training each.
+        seeds: one training each; None for the run's own, 0 in a new run.
         space: the space of a genotype; None to find it out.
         from_supernet: run folder whose supernet gives the first weights.
         from_checkpoint: file that gives the first weights.
@@ -374,12 +494,15 @@ def retrain_architecture(
     Raises:
         GenasError: one sentence that says what is wrong.
     """
-    named: dict[str, Any] = {"seeds": list(seeds)}
+    named: dict[str, Any] = {} if seeds is None else {"seeds": list(seeds)}
     if data is not None:
         name = data if isinstance(data, str) else f"{data.__module__}:{data.__qualname__}"
         named["data"] = {"name": name}
     if from_checkpoint is not None:
         named["from_checkpoint"] = str(from_checkpoint)
     supernet = None if from_supernet is None else str(from_supernet)
-    config = configure(subject, space=space, recipe=recipe, from_supernet=supernet, overrides=[settings or {}, named])
-    return retrain_run(config, Path(run), quiet=quiet)
+    folder = Path(run)
+    config = configure(
+        subject, space=space, recipe=recipe, from_supernet=supernet, overrides=[settings or {}, named], run=folder
+    )
+    return retrain_run(config, folder, quiet=quiet)

@@ -15,8 +15,9 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,8 @@ from typing import Any, Self
 import yaml
 
 from genas.errors import GenasError, RunError
+
+HELD = (errno.EWOULDBLOCK, errno.EACCES)  # what locking says when another process holds the lock
 
 
 def explain(error: OSError, path: Path) -> GenasError:
@@ -128,8 +131,16 @@ class RunFolder:
         except OSError as error:
             raise explain(error, self.path) from error
         try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.environ.get("GENAS_LOCK") != "off":
+                fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in HELD:
+                lock_file.close()
+                raise RunError(
+                    f"the file system of {self.path} has no locks ({error.strerror or error}), so nothing would keep "
+                    "two processes apart: choose a folder on a local disk with --run, or set GENAS_LOCK=off and make "
+                    "sure that one process at a time works there."
+                ) from error
             lock_file.seek(0)
             holder = lock_file.read().strip() or "unknown"
             lock_file.close()
@@ -154,36 +165,61 @@ class RunFolder:
             self._lock_file.close()  # closing releases the lock
             self._lock_file = None
 
-    def freeze(
-        self,
-        config: Mapping[str, Any],
-        complete: Callable[[dict[str, Any]], Mapping[str, Any]] = lambda frozen: frozen,
-    ) -> None:
-        """Writes the configuration, or checks that it is the one the run was begun with.
-
-        Args:
-            config: every setting, defaults written out.
-            complete: gives a frozen configuration the settings that came after it, at their defaults.
+    def freeze(self, config: Mapping[str, Any]) -> None:
+        """Writes the configuration of a new run, every setting with defaults written out.
 
         Raises:
-            RunError: the folder belongs to a run with another configuration; the differing keys are named.
+            RunError: the folder holds other things.
         """
-        path = self.path / "config.yaml"
-        if path.exists():
-            changed = changes(complete(read_config(self.path)), config)
-            if changed:
-                raise RunError(
-                    f"{self.path} was begun with another configuration; it differs in {', '.join(changed)}. "
-                    "Give the first configuration to continue it, or another folder with --run."
-                )
-            return
         others = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
         if others:
             raise RunError(
                 f"{self.path} is not empty and not a run folder (it holds {', '.join(sorted(others)[:3])}); "
                 "choose another folder with --run."
             )
-        write_atomically(path, yaml.safe_dump(dict(config), sort_keys=False).encode())
+        write_config(self.path, config)
+
+
+def write_config(run: Path, config: Mapping[str, Any]) -> None:
+    """Writes the configuration of a run."""
+    write_atomically(run / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False).encode())
+
+
+def keep_environment(run: Path, now: Mapping[str, Any]) -> None:
+    """Writes ``environment.json``, or warns of what differs from the environment that the run was begun in.
+
+    Args:
+        run: the run folder, locked.
+        now: what `environment` gave, perhaps with ``processes``.
+    """
+    path = run / "environment.json"
+    if not path.exists():
+        write_json(path, dict(now))
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        found = environment_changes(before, now)
+    except (ValueError, AttributeError, TypeError):
+        return  # a record for people, which nothing is computed from
+    if found:
+        sys.stderr.write(
+            f"genas: warning: {run} was begun with {', '.join(f'{name} {was}' for name, was, _ in found)}; now it is "
+            f"{', '.join(f'{name} {is_now}' for name, _, is_now in found)}. Results may differ from those of an "
+            "uninterrupted run by rounding.\n"
+        )
+
+
+_DECIDES_ROUNDING = ("torch", "torchvision", "numpy")
+
+
+def environment_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What of two environments differs and may change results: name, value before, value now."""
+    found = []
+    for name in _DECIDES_ROUNDING:
+        found.append((name, before.get("packages", {}).get(name), now.get("packages", {}).get(name)))
+    words = {"machine": "machine", "device_name": "device", "threads": "threads", "processes": "processes"}
+    found += [(word, before.get(key), now.get(key)) for key, word in words.items()]
+    return [(name, was, is_now) for name, was, is_now in found if None not in (was, is_now) and was != is_now]
 
 
 def digest_of(path: Path) -> str:

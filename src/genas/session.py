@@ -7,27 +7,36 @@ from pathlib import Path
 from typing import Any
 
 from genas.checkpoint import load_checkpoint
-from genas.config import Config, completed
+from genas.config import Config
+from genas.continuation import done_of, keep_settings, reconcile
 from genas.data import Dataset, Splits, open_dataset
+from genas.data.identity import identify
 from genas.data.inspection import inspect
+from genas.data.record import check_data, locate_data, record_data
 from genas.data.split import divided_by
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import RunError, SearchError
 from genas.proxy import Scoring, parse_expression
-from genas.runs import RunFolder, environment, read_config, write_json
+from genas.runs import RunFolder, environment, keep_environment, read_config
 from genas.seeding import python_rng
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
 from genas.strategy import SearchSettings, open_search
 from genas.supernet import initial_weights, initialise
+from genas.supernet.adoption import adopt_supernet, check_adoption
 
 LIMIT_DRAWS = 200  # random architectures that must hold one within the limits before a run begins
 
 
 class Session:
-    """The components that a configuration names, opened: data, space, device."""
+    """The components that a configuration names, opened: data, space, device.
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    Args:
+        config: the settings.
+        run: the run folder that they belong to; the data must be those that it was begun with. None: any data.
+    """
+
+    def __init__(self, config: Config, run: Path | None = None) -> None:
+        self.config, self.run = config, run
         self.space: Space = open_space(config.space.name, **config.space.options)
         parse_expression(config.proxy.expression)  # faults show before anything is loaded
         self.space.final(config.proxy.zero_cost.cells, config.proxy.zero_cost.channels)
@@ -37,12 +46,20 @@ class Session:
         self.dataset: Dataset = open_dataset(data.name, root=root, image_size=data.image_size)
         open_search(self.space, config.search, self.within_limits)
         self._splits: Splits | None = None
+        self.identity: dict[str, Any] = {}  # of the whole data set, once it is loaded
 
     @property
     def splits(self) -> Splits:
-        """The data, loaded at first use."""
+        """The data, loaded at first use.
+
+        Raises:
+            DataError: they are missing or unfit, or not those that the run was begun with.
+        """
         if self._splits is None:
             splits = self.dataset.splits(self.config.seed)
+            self.identity = identify(splits)
+            if self.run is not None:
+                check_data(self.run, self.identity)
             if self.config.data.split_file is not None:
                 splits = divided_by(splits, Path(self.config.data.split_file))
             if self.config.data.limit is not None:
@@ -141,45 +158,62 @@ def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
     return content
 
 
-def load_config(run: Path) -> Config:
-    """The configuration that a run was begun with."""
+def load_config(run: Path, data: str | None = None, data_root: str | None = None) -> Config:
+    """The configuration that a run was begun with; its data are looked for where they are now.
+
+    Args:
+        run: the run folder.
+        data: the place of the run's data, in place of what it recorded; `Session` makes sure that it is the same data.
+        data_root: the same, of a named data set.
+
+    Raises:
+        RunError: no run folder of a search.
+        ConfigError: `data` is another data set.
+    """
     content = read_config(run)
     if content.get("kind") == "retrain":
         raise RunError(f"{run} is a run of genas retrain, not of a search; continue it with: genas retrain --run {run}")
-    return Config.model_validate(content)
+    config = Config.model_validate(content)
+    name, root = locate_data(config.data.name, config.data.root, run, data, data_root)
+    return config.model_copy(update={"data": config.data.model_copy(update={"name": name, "root": root})})
 
 
 @contextmanager
-def begun(config: Config, run: Path, *, quiet: bool = False) -> Iterator[Session]:
+def begun(config: Config, run: Path, supernet: Path | None = None, *, quiet: bool = False) -> Iterator[Session]:
     """Opens the components and the locked, frozen run folder, for as long as the context lasts.
 
     A fresh folder is made only after the data are loaded, so that a wrong name or an unreadable picture leaves nothing.
+
+    Args:
+        config: all settings; those of an existing run may differ from its own in what nothing was made with.
+        run: the run folder.
+        supernet: run folder whose trained supernet this run uses; it keeps a copy.
+        quiet: say nothing of what was found in the data.
+
+    Raises:
+        RunError: the folder is another run's, or settings differ that something was made with.
+        DataError: the data are not those of the run.
     """
-    session = Session(config)
-    fresh = not (run / "config.yaml").exists()
-    if fresh:
+    exists = (run / "config.yaml").exists()
+    done = done_of(run) if exists else None
+    bound = done is not None and done.anything
+    session = Session(config, run if bound else supernet)
+    content = frozen(config, session.fabric, session.space)
+    if done is not None:
+        reconcile(run, content, done)
+    if supernet is not None:
+        check_adoption(supernet, run)
+    if not bound:
         session.check_limits()
-    session.inspect(check=fresh, quiet=quiet)
+    session.inspect(check=not bound, quiet=quiet)
     with RunFolder(run) as folder:
-        folder.freeze(frozen(config, session.fabric, session.space), completed)
-        if not (run / "environment.json").exists():
-            write_json(run / "environment.json", environment(describe_machine(session.fabric.device)))
-        if not (run / "data.json").exists():
-            write_json(run / "data.json", describe_data(session.splits))
+        if exists:
+            done = done_of(run)  # another process may have gone on until the lock was free
+            keep_settings(run, content, done)
+        else:
+            folder.freeze(content)
+        keep_environment(run, environment(describe_machine(session.fabric.device)))
+        record_data(run, session.splits, session.identity, config.data.name, config.data.root, anew=not bound)
+        if supernet is not None:
+            adopt_supernet(supernet, run)
         yield session
-
-
-def describe_data(splits: Splits) -> dict[str, Any]:
-    """Counts, classes and normalisation for the record."""
-    return {
-        "classes": list(splits.class_names),
-        "image_shape": list(splits.image_shape),
-        "weights": len(splits.weights),
-        "validation": len(splits.validation),
-        "train": len(splits.train),
-        "test": len(splits.test) if splits.test is not None else 0,
-        "mean": list(splits.normalisation.mean),
-        "std": list(splits.normalisation.std),
-        "normalisation": splits.normalisation.source,
-        "found": splits.summary.as_dict() if splits.summary is not None else None,
-    }

@@ -5,7 +5,7 @@ import fcntl
 from pathlib import Path
 from typing import Any
 
-from genas.runs import read_config
+from genas.runs import HELD, read_config
 from genas.strategy.history import History, Record
 
 
@@ -89,9 +89,10 @@ def holder(run: Path) -> str | None:
     with path.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return file.read().strip() or "unknown"
-    return None
+        except OSError as error:
+            if error.errno in HELD:
+                return file.read().strip() or "unknown"
+    return None  # also where the file system has no locks: nothing tells
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from genas.data.record import locate_data
 from genas.errors import ConfigError, GenotypeError, RunError
 from genas.runs import read_config
 from genas.space.base import Architecture
@@ -77,6 +78,7 @@ def _of_run(folder: Path, space: str | None) -> Subject:
     options = {key: value for key, value in own.items() if key != "name"}
     architecture = open_space(own["name"], **options).parse(genotype)
     data = {key: value for key, value in config["data"].items() if key not in ("limit", "split_file")}
+    data["name"], data["root"] = locate_data(str(data["name"]), data.get("root"), folder)
     return Subject(architecture, own, data, dict(config["retrain"]))
 
 

@@ -41,6 +41,8 @@ def sweep_weights(
     settings: Sequence[Mapping[str, Any]] = (),
     name: str | None = None,
     with_retrain: bool = False,
+    data: str | None = None,
+    data_root: str | None = None,
     device: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def sweep_weights(
         settings: nested mappings that change the run's settings of proxy, search and retraining.
         name: the results lie in ``sweep/NAME`` of the run folder; None for a name made of the expression.
         with_retrain: train every winner from scratch.
+        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data_root: the same, of a named data set.
         device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
         quiet: no progress.
 
@@ -72,8 +76,8 @@ def sweep_weights(
     given = check_weights(weights) if weights is not None else ()
     run = Path(run)
     folder = run / "sweep" / checked_name(name or _name_of(expression))
-    config = _config(run, template, settings, device)
-    session = Session(config)
+    config = _config(load_config(run, data, data_root), run, template, settings, device)
+    session = Session(config, run)
     with RunFolder(run):
         scoring = session.scoring(run)
         _check_identity(folder, run, template, session)
@@ -248,7 +252,9 @@ def _name_of(expression: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", expression).strip("-.")
 
 
-def _config(run: Path, template: Template, layers: Sequence[Mapping[str, Any]], device: str | None) -> Config:
+def _config(
+    own: Config, run: Path, template: Template, layers: Sequence[Mapping[str, Any]], device: str | None
+) -> Config:
     """The run's configuration with changes to what comes after the supernet.
 
     Raises:
@@ -256,7 +262,7 @@ def _config(run: Path, template: Template, layers: Sequence[Mapping[str, Any]], 
     """
     if any("expression" in (layer.get("proxy") or {}) for layer in layers):
         raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
-    before = load_config(run).model_dump(mode="json")
+    before = own.model_dump(mode="json")
     one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
     extra: dict[str, Any] = {"proxy": {"expression": one}, **({"device": device} if device else {})}
     config = build_config([before, *layers, extra])

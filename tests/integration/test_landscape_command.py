@@ -46,7 +46,7 @@ def refused(capsys, *arguments, code=2):
 
 
 def test_landscape_begins_at_the_score_and_leaves_files(run, capsys):
-    found = answer(capsys, "landscape", run, "flat=333333", "030303", "--data", "both", *SMALL)
+    found = answer(capsys, "landscape", run, "flat=333333", "030303", "--split", "both", *SMALL)
     rows = {(row["network"], row["data"]): row for row in found["results"]}
     assert len(rows) == 4
     assert [row["label"] for row in found["networks"]] == ["flat", "B"]
@@ -124,7 +124,7 @@ def test_landscape_of_a_trained_network(run, capsys):
         (["333"], "1 operations came; 6 are wanted."),
         (["333333", "--points", 4], "points is 4: an odd number is wanted"),
         (["333333", "--range", 0], "range is 0.0: input should be greater than 0"),
-        (["333333", "--data", "train"], "--data is 'train'; validation, test or both was wanted."),
+        (["333333", "--split", "train"], "--split is 'train'; validation, test or both was wanted."),
         (["333333", "--pictures", "none"], "Invalid --pictures 'none': expected a whole number above 0, or all."),
         (["333333", "--sigmas", "a"], "Invalid --sigmas 'a': expected numbers with commas"),
         (["333333", "--name", "../x"], "--name is '../x'"),

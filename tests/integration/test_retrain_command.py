@@ -93,7 +93,7 @@ def test_other_settings_on_its_folder_are_refused(two_seeds, capsys):
     sentence = refused(capsys, *again, "--set", "momentum=0.8")
     assert "retrain.momentum (was 0.9, now 0.8)" in sentence
     sentence = refused(capsys, "retrain", "--run", two_seeds, "--epochs", "3")
-    assert "a run is continued with its own settings" in sentence
+    assert "retrain.epochs (was 2, now 3) cannot change; every epoch of this schedule depends on how many" in sentence
     assert "is a run of genas retrain" in refused(capsys, "search", "--run", two_seeds)
     assert "is a run of genas retrain" in refused(capsys, "report", two_seeds)
 
@@ -188,7 +188,7 @@ def test_recipes_are_listed(capsys):
             "asks for auxiliary, stem, which the space 'nasbench201'",
         ),
         (("333333", "--data", "digits", "--batch-size", "5000"), "fewer than one batch of 5000"),
-        (("333333", "--data", "digits", "--seeds", "1;2"), "--seeds is '1;2'; whole numbers"),
+        (("333333", "--data", "digits", "--seeds", "1;2"), "Invalid --seeds '1;2': expected whole numbers"),
         (("333333", "--data", "digits", "--seeds", "1,1"), "seeds must be different"),
         (
             ("333333", "--data", "digits", "--set", "epoch=1"),
@@ -197,7 +197,7 @@ def test_recipes_are_listed(capsys):
         (("333333", "--data", "digits", "--set", "data.limit=9"), "data.limit is for searches; use --limit-batches"),
         (("333333", "--data", "digits", "--max-macs", "1"), "the limit of 1e-06 M MACs is too small"),
         (("333333", "--data", "digits", "--max-macs", "1M", "--channels", "4"), "give one of them"),
-        (("333333", "--data", "digits", "--from-checkpoint", "nowhere"), "there is no checkpoint at nowhere"),
+        (("333333", "--data", "digits", "--from-checkpoint", "nowhere"), "nowhere."),
         (("333333", "--data", "digits", "--from-supernet", "nowhere"), "nowhere is not a run folder"),
         (("genas_fbs_c1", "--data", "digits"), "Did you mean 'genas_fbs_c10'?"),
         (("genas_fbs_c10", "--space", "nasbench201", "--data", "digits"), "is no genotype of this space"),

@@ -24,8 +24,11 @@ def landscape(
     retrained: Annotated[
         bool, typer.Option("--retrained", help="Also the network that the run trained at its end.")
     ] = False,
-    data: Annotated[
-        str, typer.Option("--data", help="validation, test or both.", rich_help_panel=WHERE)
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", help="Images of which the loss is taken: validation, test or both.", rich_help_panel=WHERE
+        ),
     ] = "validation",
     pictures: Annotated[
         str,
@@ -104,6 +107,8 @@ def landscape(
         str,
         typer.Option("--name", help="Results lie in RUN/landscape/NAME.", rich_help_panel=options.OUTPUT),
     ] = "default",
+    data: options.RunData = None,
+    data_root: options.RunDataRoot = None,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -118,7 +123,7 @@ def landscape(
 
     genas landscape runs/mine
 
-    genas landscape runs/c10 "angle=|nor_conv_3x3~0|+..." "angle + flatness=|..." --data both --contour 25
+    genas landscape runs/c10 "angle=|nor_conv_3x3~0|+..." "angle + flatness=|..." --split both --contour 25
 
     genas landscape runs/mine --retrained --noise relative --name trained
     """
@@ -129,7 +134,7 @@ def landscape(
         run,
         subjects or [],
         settings={
-            "data": options.either_or_both(data, "validation", "test", "--data"),
+            "data": options.either_or_both(split, "validation", "test", "--split"),
             "pictures": None if pictures == "all" else options.parse_whole(pictures, "--pictures"),
             "directions": directions,
             "range": reach,
@@ -146,6 +151,8 @@ def landscape(
         },
         retrained=retrained,
         name=name,
+        data=data,
+        data_root=data_root,
         device=device,
         quiet=quiet,
     )

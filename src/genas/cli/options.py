@@ -30,6 +30,18 @@ DataRoot = Annotated[
     str | None,
     typer.Option("--data-root", help="Folder that holds the files of a named data set.", rich_help_panel=DATA),
 ]
+RunData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Where the run's data are now, as folder:PATH or parquet:PATH. \\[default: where they were]",
+        rich_help_panel=DATA,
+    ),
+]
+RunDataRoot = Annotated[
+    str | None,
+    typer.Option("--data-root", help="The same, of a named data set: the folder with its files.", rich_help_panel=DATA),
+]
 SpaceName = Annotated[
     str | None,
     typer.Option(
@@ -89,6 +101,15 @@ Run = Annotated[
     typer.Option(
         "--run",
         help="Run folder. The same command continues an interrupted run. \\[default: runs/DATA-SPACE-PROXY-seedN]",
+        rich_help_panel=RUN,
+    ),
+]
+Supernet = Annotated[
+    Path | None,
+    typer.Option(
+        "--supernet",
+        help="Search again, into another folder, with the trained supernet of this run: by another proxy, strategy or "
+        "limit. Its settings are those to begin with.",
         rich_help_panel=RUN,
     ),
 ]
@@ -210,15 +231,25 @@ def overrides(
     return layers
 
 
-def settings(run: Path | None, layers: list[dict[str, Any]], as_published: bool) -> Any:
-    """The configuration of a long command: a run's own where nothing but an existing run folder is named."""
+def run_and_settings(
+    run: Path | None, layers: list[dict[str, Any]], as_published: bool, supernet: Path | None = None
+) -> tuple[Path, Any]:
+    """Run folder and configuration of a long command: a run's own where it exists, changed by what was given.
+
+    Args:
+        run: the run folder that was named; None for the usual one.
+        layers: nested mappings of settings, later ones winning.
+        as_published: the published code's behaviour was asked for.
+        supernet: run folder whose trained supernet is used; its settings are then those to begin with.
+    """
     from genas.config import build_config
+    from genas.continuation import settings_from_supernet, settings_on
 
-    if run is not None and (run / "config.yaml").exists() and not layers and not as_published:
-        from genas.session import load_config
-
-        return load_config(run)
-    return build_config(layers, as_published=as_published)
+    if supernet is not None:
+        settings = settings_from_supernet(supernet, run, layers, as_published)
+        return run or default_run(settings), settings
+    folder = run or default_run(build_config(layers, as_published=as_published))
+    return folder, settings_on(folder, layers, as_published)
 
 
 def default_run(config: Any) -> Path:

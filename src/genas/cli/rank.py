@@ -120,6 +120,8 @@ def rank(
             "--workers", help="Processes that score, with one thread each.", min=1, rich_help_panel=options.MACHINE
         ),
     ] = 1,
+    data: options.RunData = None,
+    data_root: options.RunDataRoot = None,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -163,6 +165,8 @@ def rank(
         epoch=epoch,
         checkpoint=checkpoint,
         name=name,
+        data=data,
+        data_root=data_root,
         device=device,
         quiet=quiet or as_json,
     )

@@ -137,12 +137,15 @@ def retrain(
     given = options.overrides(None, assignments, named)
     supernet = None if from_supernet is None else str(from_supernet)
     if what is None:
-        settings = continued(run, changed=bool(given or recipe or space or supernet))
+        settings = continued(run, recipe=recipe, from_supernet=supernet, overrides=given)
     else:
-        settings = configure(what, space=space, recipe=recipe, from_supernet=supernet, overrides=given)
+        settings = configure(what, space=space, recipe=recipe, from_supernet=supernet, overrides=given, run=run)
+    folder = run or default_run(settings)
+    if run is None and what is not None:  # of the usual folder, what is not given is as the run was begun
+        settings = configure(what, space=space, recipe=recipe, from_supernet=supernet, overrides=given, run=folder)
     result = retrain_run(
         settings,
-        run or default_run(settings),
+        folder,
         quiet=quiet,
         on_plan=None if quiet else show_retrain.print_plan,
         on_match=None if quiet else show_retrain.print_match,

@@ -14,6 +14,8 @@ def score(
     genotypes: Annotated[list[str], typer.Argument(metavar="GENOTYPE...", help="Architectures in any text form.")],
     proxy: options.ProxyText = None,
     assignments: options.Assignments = None,
+    data: options.RunData = None,
+    data_root: options.RunDataRoot = None,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
@@ -24,7 +26,7 @@ def score(
     from genas.session import load_config
 
     layers = options.overrides(None, assignments, {"proxy.expression": proxy, "device": device})
-    before = load_config(run).model_dump(mode="json")
+    before = load_config(run, data, data_root).model_dump(mode="json")
     settings: Config = build_config([before, *layers]) if layers else build_config([before])
     wanted = merge({}, settings.model_dump(mode="json"))
     for section in ("data", "space", "supernet", "seed"):

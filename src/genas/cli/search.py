@@ -28,6 +28,7 @@ def search(
         ),
     ] = True,
     run: options.Run = None,
+    supernet: options.Supernet = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     seed: options.Seed = None,
@@ -47,13 +48,17 @@ def search(
     """Search an architecture: train the supernet, score architectures, retrain the best, write a report.
 
     The run folder keeps everything. Press Ctrl-C at any time; the same command continues where it stopped and ends with
-    the very result of an uninterrupted run. On an existing run folder all other options may be left out.
+    the very result of an uninterrupted run. On an existing run folder all other options may be left out: the run's own
+    settings hold, and those that are given change it where nothing was made with them yet. More generations continue a
+    finished search. Another proxy, strategy or limit needs a new folder but no new supernet: --supernet RUN --run NEW.
 
     [bold]Examples[/bold]
 
     genas search
 
     genas search --data parquet:cifar10 --space nasbench201 --proxy "angle + 16*flatness" --run runs/c10
+
+    genas search --supernet runs/c10 --proxy accuracy --max-macs 20M --run runs/c10-accuracy
 
     genas search --data folder:my-pictures --set supernet.epochs=50 --max-macs 30M
     """
@@ -76,9 +81,9 @@ def search(
         "device": device,
         "precision": precision,
     }
-    settings = options.settings(run, options.overrides(config, assignments, named), as_published)
-    folder = run if run is not None else options.default_run(settings)
-    result = run_pipeline(settings, folder, with_retrain=retrain, quiet=quiet, profile=profile)
+    layers = options.overrides(config, assignments, named)
+    folder, settings = options.run_and_settings(run, layers, as_published, supernet)
+    result = run_pipeline(settings, folder, with_retrain=retrain, quiet=quiet, profile=profile, supernet=supernet)
     if as_json:
         content = dataclasses.asdict(result)
         print(json.dumps({**content, "run": str(result.run), "report": str(result.report)}, indent=2))

@@ -22,7 +22,7 @@ def supernet(
 ) -> None:
     """Train the supernet only; continue later with [bold]genas search[/bold] or score with [bold]genas score[/bold].
 
-    On an existing run folder the settings may be left out: the run's own are used.
+    On an existing run folder the settings may be left out: the run's own hold.
     """
     from genas.pipeline import train_supernet_of
 
@@ -35,7 +35,6 @@ def supernet(
         "device": device,
         "precision": precision,
     }
-    settings = options.settings(run, options.overrides(config, assignments, named), as_published)
-    folder = run if run is not None else options.default_run(settings)
+    folder, settings = options.run_and_settings(run, options.overrides(config, assignments, named), as_published)
     checkpoint = train_supernet_of(settings, folder, quiet)
     print(json.dumps({"run": str(folder), "checkpoint": str(checkpoint)}, indent=2) if as_json else f"{checkpoint}")

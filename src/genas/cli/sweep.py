@@ -43,6 +43,8 @@ def sweep(
     ] = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
+    data: options.RunData = None,
+    data_root: options.RunDataRoot = None,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -70,6 +72,8 @@ def sweep(
         settings=options.overrides(config, assignments, {}),
         name=name,
         with_retrain=retrain,
+        data=data,
+        data_root=data_root,
         device=device,
         quiet=quiet,
     )

@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genas.data.augment import Augmentation
@@ -56,6 +58,14 @@ class LabelledImages(ABC):
             DataError: this kind of pictures has no other one.
         """
         raise DataError(f"{type(self).__name__} cannot change its normalisation; retrain with retrain.normalise=true.")
+
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """One number per image that tells it from others, [N]: by them a run knows its data again.
+
+        The default tells none apart, so that only classes and counts are compared. Your own class may return whatever
+        is cheap and stays the same from one process to the next, such as hashes of file names and sizes.
+        """
+        return np.zeros(len(self), dtype=np.uint64)
 
     @abstractmethod
     def batches(

@@ -203,7 +203,7 @@ def _load(
         sizes[number] = image.size
         return image
 
-    store = PixelStore(load_all(load, len(images), side))
+    store = PixelStore(load_all(load, len(images), side), images)
     own = normalisation or compute(store.pixels[index] for index in torch.split(parts["train"], 4096))
     sets: dict[str, LabelledImages] = {
         name: ResidentImages(store, found.labels[part], own, part) for name, part in parts.items()

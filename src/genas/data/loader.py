@@ -11,13 +11,17 @@ it yields.
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Normalisation
+from genas.data.identity import Fingerprinted, fingerprint
 from genas.processes import Share
 from genas.seeding import derive, torch_rng
 
@@ -29,13 +33,23 @@ class PixelStore:
 
     Args:
         pixels: [N, C, H, W] uint8.
+        source: where they were decoded from, which may tell them apart without their pixels.
     """
 
-    def __init__(self, pixels: Tensor) -> None:
+    def __init__(self, pixels: Tensor, source: object = None) -> None:
         if pixels.dtype != torch.uint8 or pixels.dim() != 4:
             raise ValueError(f"pixels must be [N, C, H, W] uint8, not {list(pixels.shape)} {pixels.dtype}")
         self.pixels = pixels.contiguous()
         self._copies: dict[torch.device, Tensor] = {self.pixels.device: self.pixels}
+        self._source = source
+
+    @cached_property
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """One number per image, [N]."""
+        if isinstance(self._source, Fingerprinted):
+            return self._source.fingerprints()
+        rows = self.pixels.cpu().flatten(1).numpy()
+        return np.array([fingerprint(row.tobytes()) for row in rows], dtype=np.uint64)
 
     def on(self, device: torch.device) -> Tensor:
         """The pictures on `device`; copied at the first call only."""
@@ -105,6 +119,11 @@ class ResidentImages(Walked):
         """The pictures at `indices`, in that order; the pixels are shared."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return ResidentImages(self.store, self.labels[chosen], self.normalisation, self.indices[chosen])
+
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """One number per image, [N]: see `genas.data.identity`."""
+        found: NDArray[np.uint64] = self.store.fingerprints[self.indices.numpy()]
+        return found
 
     def with_labels(self, labels: Tensor) -> "ResidentImages":
         """The same pictures with other labels ([N] int64); the pixels are shared."""

@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from genas.data.collection import Collection, FileDataset
+from genas.data.identity import ENDS, SAMPLED, file_fingerprints, fingerprint
 from genas.data.labels import LabelColumn, classes_of
 from genas.data.layout import parquet_layout
 from genas.data.pictures import check_image, decode, size_of
@@ -52,6 +53,7 @@ class ParquetPictures:
         self.tables, self.column, self.names = tables, column, names
         self._lengths = [len(table) for table in tables]
         self._blocks = threading.local()
+        self._fingerprints: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return sum(self._lengths)
@@ -112,6 +114,14 @@ class ParquetPictures:
             raise DataError(f"Cannot read {where} (neither bytes nor a path): replace or remove this row.")
         return value, where
 
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """One number per row, [N]: of the image's size in bytes and, in small sets, both ends of its content."""
+        if self._fingerprints is None:
+            look = len(self) <= SAMPLED
+            found = [_of_rows(table, self.column, look) for table in self.tables]
+            self._fingerprints = np.concatenate([np.empty(0, dtype=np.uint64), *found])
+        return self._fingerprints
+
     def _row(self, number: int, row: int) -> Any:
         block = (number, row // _BLOCK)
         if getattr(self._blocks, "at", None) != block:
@@ -128,6 +138,28 @@ class ParquetPictures:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._blocks = threading.local()
+
+
+def _of_rows(table: Any, column: str, look: bool) -> NDArray[np.uint64]:
+    """One number per image of a table, [N]; nothing is decoded, and of large sets nothing but sizes is looked at."""
+    import pyarrow
+    from pyarrow import compute
+
+    prints: list[int] = []
+    for rows in table.with_format("arrow").iter(1024):
+        values, paths = rows[column], [None] * len(rows)
+        if pyarrow.types.is_struct(values.type):
+            paths = compute.struct_field(values, "path").to_pylist()
+            values = compute.struct_field(values, "bytes")
+        sizes = compute.binary_length(values).to_pylist()
+        contents = values.to_pylist() if look else [b""] * len(rows)
+        for size, content, path in zip(sizes, contents, paths, strict=True):
+            if size is None and path:
+                prints.append(int(file_fingerprints([path])[0]))
+            else:
+                ends = (content or b"")[:ENDS], (content or b"")[-ENDS:]
+                prints.append(fingerprint(str(size).encode(), *ends))
+    return np.array(prints, dtype=np.uint64)
 
 
 class ParquetData(FileDataset):

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from genas.data.augment import Augmentation, centre_crop
 from genas.data.base import Normalisation
+from genas.data.identity import Fingerprinted
 from genas.data.loader import Transform, Walked, batch_rows, channel_constants, checked_labels, seeded
 from genas.data.pictures import PictureSource, to_rgb, worker_count
 from genas.errors import DataError
@@ -71,6 +72,13 @@ class StreamedImages(Walked):
     def with_normalisation(self, normalisation: Normalisation) -> "StreamedImages":
         """The same pictures with another normalisation."""
         return self._like(self.labels, self.indices, normalisation)
+
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """One number per image, [N]; all alike where the source cannot tell: see `genas.data.identity`."""
+        if isinstance(self.pictures, Fingerprinted):
+            found: NDArray[np.uint64] = self.pictures.fingerprints()[self.indices.numpy()]
+            return found
+        return super().fingerprints()
 
     def _like(self, labels: Tensor, indices: Tensor, normalisation: Normalisation | None = None) -> "StreamedImages":
         return StreamedImages(

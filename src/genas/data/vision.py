@@ -20,6 +20,7 @@ from genas.data.augment import Augmentation
 from genas.data.base import Dataset, Normalisation, Splits
 from genas.data.collection import Collection, FileDataset
 from genas.data.files import OUTSIDE, Key, Walk, above, folders_in, images_in, key_of
+from genas.data.identity import file_fingerprints
 from genas.data.layout import FolderLayout, folder_layout
 from genas.data.loader import ResidentImages
 from genas.data.normalisation import CIFAR10, CIFAR100, IMAGENET
@@ -111,6 +112,7 @@ class FolderPictures:
     def __init__(self, paths: Sequence[str]) -> None:
         # One array, not a list of strings: a forked worker would copy every page of the list by counting references.
         self._paths = np.array(paths, dtype=np.bytes_ if all(p.isascii() for p in paths) else np.str_)
+        self._fingerprints: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -131,6 +133,12 @@ class FolderPictures:
         """Width and height, from the header."""
         path = self.path(index)
         return size_of(path, str(path))
+
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """One number per file, [N]: of its name, its size and, in small sets, both ends of its content."""
+        if self._fingerprints is None:
+            self._fingerprints = file_fingerprints([self.path(index) for index in range(len(self))])
+        return self._fingerprints
 
     def check(self, index: int) -> tuple[int, int]:
         """Width and height, after a look for damage."""

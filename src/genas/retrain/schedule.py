@@ -32,6 +32,14 @@ def learning_rate(settings: RetrainSettings, epoch: int) -> float:
     return rate
 
 
+def extendable(settings: RetrainSettings) -> bool:
+    """Whether no epoch depends on how many there will be, so that a training can go on for more of them.
+
+    So it is with the exponential schedule, and without drop-path, whose probability grows towards the last epoch.
+    """
+    return settings.schedule == "exponential" and not settings.drop_path
+
+
 def _scheduled(settings: RetrainSettings, epoch: int) -> float:
     first, epochs = settings.learning_rate, settings.epochs
     match settings.schedule:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genas.data import Splits
+from genas.data.identity import identify
+from genas.data.record import check_data, locate_data
 from genas.errors import ConfigError
 from genas.loading import ModelFacts
 from genas.retrain.unseen import open_splits
@@ -20,17 +22,26 @@ class DataSource:
         root: folder of a named data set's files.
         image_size: side that the run asked for; None for the network's.
         seed: of the run, which fixes the halves.
+        run: the run whose own data they are; None where the user named any.
     """
 
     name: str
     root: Path | None = None
     image_size: int | None = None
     seed: int = 0
+    run: Path | None = None
 
     def splits(self, facts: ModelFacts, image_size: int | None = None) -> Splits:
-        """The data set at the size of the network, or at `image_size`."""
+        """The data set at the size of the network, or at `image_size`.
+
+        Raises:
+            DataError: the data are missing or unfit, or no longer those of the run.
+        """
         size = image_size if image_size is not None else self.image_size
-        return open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed)
+        splits = open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed)
+        if self.run is not None:
+            check_data(self.run, identify(splits), with_shape=False)
+        return splits
 
 
 def run_folder(path: Path, weights: Path) -> Path | None:
@@ -58,6 +69,7 @@ def data_source(path: Path, weights: Path, data: str | None = None, root: Path |
         config = read_config(folder)
         own = config.get("data")
         if isinstance(own, Mapping) and "name" in own:
-            where = root or (Path(own["root"]) if own.get("root") else None)
-            return DataSource(str(own["name"]), where, own.get("image_size"), int(config.get("seed") or 0))
+            name, place = locate_data(str(own["name"]), own.get("root"), folder, None, str(root) if root else None)
+            where, seed = Path(place) if place else None, int(config.get("seed") or 0)
+            return DataSource(name, where, own.get("image_size"), seed, folder)
     raise ConfigError(f"{path} belongs to no run whose data set could be used; name one with --data.")

@@ -71,6 +71,8 @@ def retrain(
     parts = parts_of(splits, settings, fabric.world_size)
     done = folder / "result.json"
     finished = on_first(fabric, lambda: json.loads(done.read_text(encoding="utf-8")) if done.exists() else None)
+    if finished is not None and finished["epochs"] < settings.epochs:  # the run was asked to go on
+        finished = on_first(fabric, lambda: done.unlink())
     if finished is None:
         training = _Training(folder, space, architecture, splits, parts, settings, fabric, seed, quiet)
         training.begin(initial, on_match)

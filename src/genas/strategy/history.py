@@ -224,6 +224,10 @@ class History:
             self._db.execute("DELETE FROM drafts WHERE generation = ?", (generation,))
             self._db.executemany("INSERT INTO drafts VALUES (?, ?)", ((text, generation) for text in texts))
 
+    def generations(self) -> int:
+        """Number of generations that have begun: the last one's number and 1."""
+        return int(self._db.execute("SELECT COALESCE(MAX(generation), -1) FROM architectures").fetchone()[0]) + 1
+
     def failure_count(self) -> int:
         """Number of failed records."""
         return self._count("failed IS NOT NULL")
