@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import genas.runs
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import CheckpointError, RunError
-from genas.runs import RunFolder, environment_changes, read_config, write_atomically, write_json
+from genas.runs import RunFolder, check_writable, environment_changes, read_config, write_atomically, write_json
 from genas.status import holder
 
 
@@ -85,6 +85,18 @@ def test_a_file_system_without_locks_is_named_and_can_be_used(tmp_path, monkeypa
     monkeypatch.setenv("GENAS_LOCK", "off")
     with RunFolder(tmp_path / "run"):
         pass
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_with_the_option(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new" / "deep", "--out")
+    assert list(tmp_path.iterdir()) == []
+
+    def fail(**options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(genas.runs.tempfile, "mkstemp", fail)
+    with pytest.raises(RunError, match=r"cannot be written to \(Read-only file system\).*--out"):
+        check_writable(tmp_path, "--out")
 
 
 def test_what_differs_in_the_environment_is_named():

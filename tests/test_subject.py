@@ -6,8 +6,18 @@ import pytest
 import yaml
 
 from genas.errors import ConfigError, GenasError, GenotypeError, RunError
-from genas.subject import find_subject
+from genas.space import open_space
+from genas.subject import find_subject, parse_architecture
 from genas.zoo import load
+
+
+def test_names_of_the_zoo_work_wherever_a_genotype_does():
+    darts = open_space("darts")
+    assert parse_architecture(darts, "genas_fbs_c10").genotype == darts.parse(load("genas_fbs_c10").genotype).genotype
+    with pytest.raises(GenotypeError, match="genas_fbs_c10 is an architecture of the space 'darts'.*'nasbench201'"):
+        parse_architecture(open_space("nasbench201"), "genas_fbs_c10")
+    with pytest.raises(GenotypeError, match="Did you mean 'genas_fbs_c10"):
+        parse_architecture(darts, "genas_fbs_c1")
 
 
 def test_genotypes_tell_their_space():

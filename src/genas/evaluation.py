@@ -18,7 +18,7 @@ from genas.report.build import build_report
 from genas.report.evaluation import build_evaluation_page
 from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
 from genas.retrain.source import data_source
-from genas.runs import flatten, write_csv, write_json
+from genas.runs import check_writable, flatten, write_csv, write_json
 from genas.settings import faults_of
 
 FORMAT = "genas-evaluation-1"
@@ -58,6 +58,8 @@ def evaluate(
     asked = settings if isinstance(settings, EvaluateSettings) else read_settings([settings or {}])
     path = Path(path)
     weights = find_models(path)
+    place = Path(out) if out is not None else (path.parent if path.is_file() else path)
+    check_writable(place, "--out")
     if precision.startswith("64"):
         raise ConfigError("precision is 64; a trained network is measured in 32, bf16 or 16.")
     fabric = open_fabric(device, precision)
@@ -80,7 +82,7 @@ def evaluate(
         "settings": asked.model_dump(mode="json"),
         "machine": {**describe_machine(fabric.device), "precision": precision},
     }
-    write(Path(out) if out is not None else (path.parent if path.is_file() else path), content)
+    write(place, content)
     return content
 
 

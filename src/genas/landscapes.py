@@ -36,6 +36,7 @@ from genas.report.page import letter
 from genas.runs import RunFolder, digest_of, write_json
 from genas.session import Session, load_config
 from genas.space import Architecture, Network, Space
+from genas.subject import parse_architecture
 
 FORMAT = "genas-landscape-1"
 
@@ -165,7 +166,7 @@ def _grounds(
             raise RunError(f"the search of {run} is not finished, so there is no best architecture; name a genotype.")
         asked = [("best", json.loads((run / "best.json").read_text(encoding="utf-8"))["genotype"])]
     folders = [(label, text) for label, text in asked if _exists(text)]
-    paths = [(label, session.space.parse(text)) for label, text in asked if not _exists(text)]
+    paths = [(label, parse_architecture(session.space, text)) for label, text in asked if not _exists(text)]
     if "test" in settings.data and session.splits.test is None:
         raise ConfigError("the data set has no test images; take --split validation.")
     grounds = []
@@ -203,7 +204,7 @@ def _labelled(text: str, space: Space) -> tuple[str, str]:
     if match is None or _exists(text):
         return "", text
     try:
-        space.parse(text)
+        parse_architecture(space, text)
     except GenotypeError:
         return match.group(1).strip(), match.group(2)
     return "", text

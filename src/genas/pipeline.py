@@ -26,6 +26,7 @@ from genas.seeding import derive
 from genas.session import Session, begun
 from genas.space import Space, architecture_cost
 from genas.strategy import History, Record, Search, open_search, run_search
+from genas.subject import parse_architecture
 from genas.supernet import train_supernet
 from genas.terminal import warn
 from genas.verdicts import Verdict
@@ -271,7 +272,7 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
         RunError: the supernet is not finished.
     """
     session = Session(config, run)
-    architectures = [session.space.parse(text) for text in genotypes]
+    architectures = [parse_architecture(session.space, text) for text in genotypes]
     proxy = open_proxy(session.scoring(run), config.proxy)
     rows = []
     for architecture in architectures:

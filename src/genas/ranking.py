@@ -36,7 +36,7 @@ from genas.runs import RunFolder, environment, explain, flatten, write_csv, writ
 from genas.session import Session, load_config
 from genas.settings import faults_of
 from genas.space.cost import Cost
-from genas.supernet import initial_weights, initialise
+from genas.supernet import initial_weights, initialise, load_weights
 
 FORMAT = "genas-rank-1"
 PROXIES = "loss,accuracy,angle,flatness,ranks(loss,macs)"
@@ -196,11 +196,7 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
     else:
         tensors, _ = load_checkpoint(weights)
         network = initialise(session.space, session.splits.num_classes, session.splits.image_shape[0], config.seed)
-        state = {name.removeprefix("model."): value for name, value in tensors.items()}
-        own = network.state_dict()
-        if not own.keys() <= state.keys() or any(own[name].shape != state[name].shape for name in own):
-            raise RunError(f"{weights} does not fit the supernet of {run}: it is of another space or size.")
-        network.load_state_dict({name: state[name] for name in own})
+        load_weights(network, tensors, weights)
         network = network.to(session.fabric.device).eval()
     initial = initial_weights(run / "supernet")
 

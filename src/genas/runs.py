@@ -64,6 +64,27 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise explain(error, path) from error
 
 
+def check_writable(folder: Path, option: str) -> None:
+    """Makes sure that files can be written into `folder`, before long work whose results go there.
+
+    Args:
+        folder: may be missing; nothing is left behind.
+        option: of the command line, that names another one.
+
+    Raises:
+        RunError: they cannot.
+    """
+    try:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        handle, name = tempfile.mkstemp(dir=there, prefix=".probe.", suffix=".part")
+        os.close(handle)
+        os.unlink(name)
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be written to ({error.strerror or error}); name another folder with {option}."
+        ) from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     write_atomically(path, (json.dumps(value, indent=2, sort_keys=False) + "\n").encode())

@@ -21,7 +21,7 @@ from genas.runs import RunFolder, environment, keep_environment, read_config
 from genas.seeding import python_rng
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
 from genas.strategy import SearchSettings, open_search
-from genas.supernet import initial_weights, initialise
+from genas.supernet import initial_weights, initialise, load_weights
 from genas.supernet.adoption import adopt_supernet, check_adoption
 
 LIMIT_DRAWS = 200  # random architectures that must hold one within the limits before a run begins
@@ -119,9 +119,7 @@ class Session:
                 f"continue it with: genas supernet --run {run}"
             )
         network = initialise(self.space, self.splits.num_classes, self.splits.image_shape[0], self.config.seed)
-        network.load_state_dict(
-            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-        )
+        load_weights(network, tensors, folder / "checkpoint.safetensors")
         return self.scoring_of(network.to(self.fabric.device).eval(), run)
 
     def scoring_of(self, network: Network, run: Path) -> Scoring:

@@ -11,7 +11,7 @@ from typing import Any
 from genas.data.record import locate_data
 from genas.errors import ConfigError, GenotypeError, RunError
 from genas.runs import read_config
-from genas.space.base import Architecture
+from genas.space.base import Architecture, Space
 from genas.space.named import open_space, spaces
 from genas.zoo import load, names
 
@@ -63,6 +63,33 @@ def find_subject(text: str, space: str | None = None) -> Subject:
     if re.fullmatch(r"[^\s|()\[\]]*/[^\s|()\[\]]*", text):
         raise RunError(f"{text} is not a run folder: it has no config.yaml.")
     return _of_genotype(text, space)
+
+
+def parse_architecture(space: Space, text: str) -> Architecture:
+    """The architecture of `space` that a genotype, or a published architecture's name, stands for.
+
+    Args:
+        space: the space.
+        text: a genotype in any text form, or a name of the zoo.
+
+    Raises:
+        GenotypeError: it is neither, or a published architecture of another space.
+    """
+    if text in names():
+        try:
+            return space.parse(load(text).genotype)
+        except GenotypeError as error:
+            found = _of_genotype(load(text).genotype, None).space["name"]
+            raise GenotypeError(
+                f"{text} is an architecture of the space {found!r}, expected one of {space.describe()['name']!r}."
+            ) from error
+    try:
+        return space.parse(text)
+    except GenotypeError as error:
+        close = difflib.get_close_matches(text, names(), 1)
+        if close:
+            raise GenotypeError(f"{str(error).rstrip('.')}. Did you mean {close[0]!r}?") from error
+        raise
 
 
 def _of_run(folder: Path, space: str | None) -> Subject:

@@ -1,8 +1,10 @@
 """What an existing run binds, what may change on it, and how it knows its data again; through the command line."""
 
+import errno
 import json
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 
 import numpy as np
@@ -12,7 +14,7 @@ import yaml
 from commands import FAST, genas
 from PIL import Image
 
-from genas.checkpoint import load_checkpoint
+from genas.checkpoint import load_checkpoint, save_checkpoint
 
 SMALL = {
     **FAST,
@@ -253,10 +255,40 @@ def test_a_supernet_that_cannot_be_taken(copy, capsys):
     assert "from itself" in refused(capsys, "search", "--supernet", run, "--run", run)
     assert not (copy / "again").exists()
     tensors, facts = load_checkpoint(run / "supernet" / "checkpoint.safetensors")
-    from genas.checkpoint import save_checkpoint
-
     save_checkpoint(run / "supernet" / "checkpoint.safetensors", tensors, {**facts, "epoch": 0})
     assert "has trained 0 of 1 epochs" in refused(capsys, "search", "--supernet", run, *other)
+
+
+def test_a_supernet_of_another_shape_is_one_sentence(copy, capsys):
+    run = copy / "runs" / "one"
+    path = run / "supernet" / "checkpoint.safetensors"
+    tensors, facts = load_checkpoint(path)
+    save_checkpoint(path, {name: value[:1] if value.dim() else value for name, value in tensors.items()}, facts)
+    for command in (("score", run, "333333"), ("sweep", run), ("landscape", run), ("search", "--run", run)):
+        sentence = refused(capsys, *command)
+        assert "does not fit the" in sentence
+        assert "checkpoint.safetensors" in sentence
+
+
+def test_a_folder_that_nobody_may_write_to(copy, capsys, monkeypatch):
+    run = copy / "runs" / "one"
+    make = tempfile.mkstemp
+
+    def refuse(dir=None, **options):
+        if str(dir).startswith(str(run)):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return make(dir=dir, **options)
+
+    monkeypatch.setattr("genas.runs.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("genas.evaluation.evaluate_model", None)  # nothing is measured first
+    for command in (("evaluate", run), ("report", run)):
+        assert "cannot be written to (Read-only file system); name another folder with --out" in refused(
+            capsys, *command
+        )
+    assert genas("report", run, "--out", copy / "page") == 0
+    assert (copy / "page" / "report.html").exists()
+    assert genas("status", run) == 0
+    assert genas("score", run, "333333") == 0
 
 
 TRAIN = (

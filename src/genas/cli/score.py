@@ -11,7 +11,9 @@ from genas.cli import options
 
 def score(
     run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
-    genotypes: Annotated[list[str], typer.Argument(metavar="GENOTYPE...", help="Architectures in any text form.")],
+    genotypes: Annotated[
+        list[str], typer.Argument(metavar="GENOTYPE...", help="Architectures in any text form, or names of genas zoo.")
+    ],
     proxy: options.ProxyText = None,
     assignments: options.Assignments = None,
     data: options.RunData = None,

@@ -13,7 +13,7 @@ from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
 from genas.report.evaluation import collect_evaluation
 from genas.report.page import charts, render
-from genas.runs import read_config, write_atomically
+from genas.runs import check_writable, read_config, write_atomically
 from genas.space.text import short
 from genas.status import read_rows
 from genas.strategy.history import History, Record
@@ -25,11 +25,12 @@ FAILURES = 50  # failed architectures that are listed
 BEST = 10  # functions in the table of the best
 
 
-def build_report(run: Path) -> Path:
+def build_report(run: Path, out: Path | None = None) -> Path:
     """Writes ``report.html`` and ``figures/`` of a run folder.
 
     Args:
         run: the run folder, finished or not.
+        out: the folder to write them into; None for the run folder.
 
     Returns:
         The page's path.
@@ -38,12 +39,14 @@ def build_report(run: Path) -> Path:
         RunError: no run folder.
     """
     report = collect(run)
-    path = run / "report.html"
+    place = run if out is None else out
+    check_writable(place, "--out")
+    path = place / "report.html"
     for graph in report.cells:
         name = graph.title.lower().replace(" ", "-")
-        write_atomically(run / "figures" / f"{name}.svg", draw_cell(graph).encode())
+        write_atomically(place / "figures" / f"{name}.svg", draw_cell(graph).encode())
     for name, svg in charts(report).items():
-        write_atomically(run / "figures" / f"{name}.svg", svg.encode())
+        write_atomically(place / "figures" / f"{name}.svg", svg.encode())
     write_atomically(path, render(report).encode())
     return path
 

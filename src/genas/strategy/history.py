@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from genas.database import open_database, writing
+from genas.database import open_database, open_readonly, writing
 from genas.errors import RunError
 from genas.space.text import function_of
 
@@ -88,14 +88,14 @@ class History:
         self.path = Path(path)
         try:
             if readonly:
-                self._db = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)
+                self._db = open_readonly(self.path)
             else:
                 self._db = open_database(path)
                 self._migrate()
                 self._db.executescript(_SCHEMA)
+            names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
         except sqlite3.Error as error:
             raise RunError(f"{self.path} cannot be opened as a history ({error}).") from error
-        names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
         self._columns = _COLUMNS if "pictures" in names else _COLUMNS.replace("pictures", "NULL AS pictures")
         self._whole = "failed IS NULL AND pictures IS NULL" if "pictures" in names else "failed IS NULL"
 

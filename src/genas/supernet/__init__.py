@@ -1,6 +1,21 @@
 """The weight-sharing supernet: its training and the batch-norm statistics of its paths."""
 
 from genas.supernet.batchnorm import recalibrate
-from genas.supernet.train import SupernetSettings, initial_weights, initialise, random_labels, train_supernet
+from genas.supernet.train import (
+    SupernetSettings,
+    initial_weights,
+    initialise,
+    load_weights,
+    random_labels,
+    train_supernet,
+)
 
-__all__ = ["SupernetSettings", "initial_weights", "initialise", "random_labels", "recalibrate", "train_supernet"]
+__all__ = [
+    "SupernetSettings",
+    "initial_weights",
+    "initialise",
+    "load_weights",
+    "random_labels",
+    "recalibrate",
+    "train_supernet",
+]

@@ -7,7 +7,7 @@ Deviations from the published code, each an option: the schedule is not shifted 
 operations off the path keep their weights (`unused_gradients`, T6); true labels are the default (`labels`, G9).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import Splits
 from genas.device import Fabric
-from genas.errors import DataError
+from genas.errors import CheckpointError, DataError
 from genas.seeding import derive, python_rng, seed_torch_globals, torch_rng
 from genas.settings import Settings
 from genas.space.base import Network, Space
@@ -163,6 +163,30 @@ def train_supernet(
         keep_every=settings.keep_every,
     )
     return network.eval()
+
+
+def load_weights(network: Network, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Loads a supernet's weights, all of them.
+
+    Args:
+        network: the supernet.
+        tensors: of its checkpoint, with or without the prefix ``model.``; others are left out.
+        file: where they are from.
+
+    Raises:
+        CheckpointError: they are of a supernet of another space, size or number of classes; the first difference is
+            named.
+    """
+    state = {name.removeprefix("model."): value for name, value in tensors.items()}
+    own = network.state_dict()
+    for name, value in own.items():
+        if name not in state or state[name].shape != value.shape:
+            found = list(state[name].shape) if name in state else "missing"
+            raise CheckpointError(
+                f"{file} does not fit the supernet of this run: {name} is {found} in the file, expected "
+                f"{list(value.shape)}; it is of another space, size or number of classes."
+            )
+    network.load_state_dict({name: state[name] for name in own})
 
 
 def initial_weights(folder: Path) -> dict[str, Tensor]:
