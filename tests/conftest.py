@@ -18,6 +18,7 @@ from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
 from genas.data.loader import ResidentImages
 from genas.data.pictures import decode, square
+from genas.data.preprocessing import Preprocessing
 from genas.device import Fabric
 from genas.proxy import BatchNormSettings, EvaluationSettings, Scoring
 from genas.space import Space, open_space
@@ -43,6 +44,12 @@ def real_data() -> Path:
 @pytest.fixture
 def shared_data() -> Path:
     return real_data()
+
+
+@pytest.fixture(scope="session")
+def shared_photos() -> Path:
+    """Real photographs in class folders under ``train`` and ``val``."""
+    return real_data() / "photos"
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +163,13 @@ def write_trained(folder: Path, splits: Splits, space: Space, genotype: str, see
         "mean": list(splits.normalisation.mean),
         "std": list(splits.normalisation.std),
         "seed": seed,
+        "preprocessing": Preprocessing(
+            splits.image_shape,
+            splits.normalisation.mean,
+            splits.normalisation.std,
+            splits.class_names,
+            splits.train.resizing,
+        ).record(),
     }
     (folder / "model.json").write_text(json.dumps(described))
     return folder

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from genas.pipeline import Result as Result
     from genas.pipeline import run_pipeline as run_pipeline
     from genas.pipeline import search as search
+    from genas.prediction import Predictions as Predictions
+    from genas.prediction import predict as predict
     from genas.proxy import Proxy as Proxy
     from genas.proxy import Score as Score
     from genas.proxy import Scoring as Scoring
@@ -55,6 +57,8 @@ _HOMES = {
     "HubModel": "genas.retrain.hub",
     "draw_landscape": "genas.landscapes",
     "load": "genas.loading",
+    "predict": "genas.prediction",
+    "Predictions": "genas.prediction",
     "Result": "genas.pipeline",
     "run_pipeline": "genas.pipeline",
     "search": "genas.pipeline",

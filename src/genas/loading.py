@@ -6,6 +6,7 @@ A trained network is a file of weights beside a description: ``model.json`` (wri
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from genas.checkpoint import load_checkpoint
+from genas.data.preprocessing import Preprocessing
 from genas.errors import CheckpointError, GenasError
 from genas.space import Network, Space, open_space
 
@@ -44,6 +46,8 @@ class ModelFacts(BaseModel):
     """Subtracted from pixel values in [0, 1], per channel."""
     std: tuple[float, ...]
     """Divided by afterwards, per channel."""
+    preprocessing: dict[str, Any] | None = None
+    """How image files become its input, see `Preprocessing.record`; None where that was not recorded yet."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -57,6 +61,26 @@ class ModelFacts(BaseModel):
     def extra(self) -> dict[str, Any]:
         """What else the description says, such as ``seed`` and ``recipe``."""
         return dict(self.model_extra or {})
+
+    def rule(self) -> Preprocessing:
+        """How image files become the network's input.
+
+        Raises:
+            ConfigError: a rule of another version, or a number of channels that image files do not have.
+        """
+        return Preprocessing.of(self.model_dump())
+
+    @property
+    def note(self) -> str | None:
+        """What a user of `rule` should know; None where all is recorded."""
+        if self.preprocessing is not None or self.image_shape[0] not in (1, 3):
+            return None
+        _, height, width = self.image_shape
+        return (
+            "The network was saved before genas recorded how images are prepared; it is assumed that the centre is cut "
+            f"and resized to {width} x {height}. Export it with the data set that it was trained on (genas export "
+            "--data) to record what holds."
+        )
 
     def open_space(self) -> Space:
         """The space at the network's size."""
@@ -85,9 +109,16 @@ class TrainedModel:
 
 
 def load(path: str | Path) -> Network:
-    """A trained network, on the CPU and in evaluation mode.
+    """A trained network, on the CPU and in evaluation mode, that knows its preprocessing and its class names.
 
-    It wants images [B, C, H, W] float32, normalised with ``mean`` and ``std`` of the description beside the weights.
+    It wants images [B, C, H, W] float32, normalised. ``network.preprocess(image)`` gives one of a PIL image, as it is
+    evaluated; ``network.preprocessing`` is the rule and ``network.class_names`` names the outputs::
+
+        network = genas.load("runs/photos")
+        logits = network(network.preprocess(Image.open("dog.jpg"))[None])
+        print(network.class_names[int(logits.argmax())])
+
+    A network that was saved before this was recorded loads with a warning that says what is assumed.
 
     Args:
         path: a run folder of ``genas search``, a folder of ``genas retrain``, an exported folder, or a file of weights
@@ -100,7 +131,10 @@ def load(path: str | Path) -> Network:
     if len(found) > 1:
         names = ", ".join(str(weights.parent) for weights in found)
         raise CheckpointError(f"{path} holds {len(found)} trained networks; name one of {names}.")
-    return load_model(found[0]).network
+    model = load_model(found[0])
+    if model.facts.note is not None:
+        warnings.warn(model.facts.note, stacklevel=2)
+    return model.network
 
 
 def find_models(path: Path) -> list[Path]:
@@ -150,6 +184,8 @@ def load_model(weights: Path) -> TrainedModel:
     }
     fit_weights(network, tensors, weights)
     network.eval()
+    if facts.image_shape[0] in (1, 3):  # of others there are no image files
+        network.attach(facts.rule())
     return TrainedModel(network, facts, weights)
 
 

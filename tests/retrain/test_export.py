@@ -5,14 +5,17 @@ import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
 import genas
 from genas.checkpoint import save_checkpoint
+from genas.data.pictures import decode, square
 from genas.errors import CheckpointError, ConfigError, GenasError
 from genas.loading import load_model
 from genas.retrain import export as exporting
@@ -27,11 +30,16 @@ import sys
 sys.modules["genas"] = None  # importing it fails
 import torch
 sys.path.insert(0, sys.argv[1])
-from modeling import load, normalise
+from PIL import Image
+from modeling import load, normalise, preprocess
 network, config = load()
 pixels = torch.load(sys.argv[1] + "/../pixels.pt")
 assert not network.training
 torch.save(network(normalise(pixels, config)), sys.argv[1] + "/../logits.pt")
+for name in sys.argv[2:]:
+    image = Image.open(name)
+    torch.save([preprocess(image), preprocess(image, config), network.preprocess(image)], name + ".pt")
+assert network.class_names == tuple("abcde")
 assert not any(name.split(".")[0] in ("pydantic", "torchvision") for name in sys.modules)
 """
 
@@ -74,16 +82,26 @@ def test_darts_networks_stand_alone(tmp_path, stem, auxiliary):
     assert config["params"] == sum(value.numel() for value in copy.parameters())
 
 
-def test_a_process_without_genas_gets_the_same_logits(tmp_path):
+def test_a_process_without_genas_gets_the_same_pixels_and_logits(tmp_path, shared_data):
     space = open_space("darts", cells=3, channels=4).final()
     network = write(tmp_path, space, space.sample(random.Random(2)))
     exporting.export(tmp_path, tmp_path / "out")
     pixels = torch.rand(3, 3, 32, 32)
     torch.save(pixels, tmp_path / "pixels.pt")
+    names = [str(shutil.copy(path, tmp_path)) for path in sorted((shared_data / "photos" / "val").glob("*/*"))[::60]]
+    turned = Image.open(names[0])
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    names.append(str(tmp_path / "turned.jpg"))
+    turned.save(names[-1], exif=exif)
     answer = subprocess.run(
-        [sys.executable, "-c", ALONE, str(tmp_path / "out")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", ALONE, str(tmp_path / "out"), *names], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
+    for name in names:
+        wanted = torch.from_numpy(square(decode(Path(name), name), 32).copy()).float()
+        wanted = wanted.sub_(torch.tensor(0.4) * 255).div_(torch.tensor(0.3) * 255)
+        assert all(torch.equal(found, wanted) for found in torch.load(name + ".pt"))
     assert torch.equal(torch.load(tmp_path / "logits.pt"), network((pixels - 0.4) / 0.3))
 
 
@@ -171,6 +189,9 @@ def test_the_card_has_a_header_that_hubs_read_and_licence_notes(exported):
 def test_the_example_of_the_card_runs(exported, monkeypatch):
     text = (exported.folder / "README.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]
+    picture = Image.radial_gradient("L").resize((40, 23))
+    picture.save(exported.folder / "image.jpg", quality=95)
+    picture = Image.open(exported.folder / "image.jpg").copy()
     answer = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.modules['genas'] = None\n{code}"],
         cwd=exported.folder,
@@ -178,7 +199,12 @@ def test_the_example_of_the_card_runs(exported, monkeypatch):
         text=True,
         check=False,
     )
-    assert answer.stdout.strip() in list("0123456789"), answer.stderr
+    (exported.folder / "image.jpg").unlink()
+    network = genas.load(exported.folder)
+    probabilities = network(network.preprocess(picture)[None]).softmax(1)[0]
+    shown = answer.stdout.splitlines()
+    assert len(shown) == 5, answer.stderr
+    assert shown[0].split(": ")[0] == network.class_names[probabilities.argmax()]
     shutil.rmtree(exported.folder / "__pycache__", ignore_errors=True)
 
 
@@ -230,6 +256,14 @@ def test_onnx_takes_any_batch_and_agrees_with_torch(with_onnx, trained_folder, d
     assert json.loads(metadata["class_names"]) == list("0123456789")
     assert json.loads(metadata["mean"]) == [mean]
     assert ("inside the graph" in metadata["input"]) == (kind == "pixels")
+    recorded = json.loads((done.folder / "config.json").read_text())["preprocessing"]
+    assert json.loads(metadata["preprocessing"]) == recorded
+    assert "EXIF orientation" in metadata["preprocessing_steps"]
+    image = Image.radial_gradient("L").resize((40, 23))
+    both = [genas.predict(path, image, top=10).images[0].classes for path in (done.folder, file)]
+    assert [name for name, _ in both[0]] == [name for name, _ in both[1]]
+    for (_, first), (_, second) in zip(*both, strict=True):
+        assert first == pytest.approx(second, abs=1e-4)
 
 
 def test_an_onnx_file_that_differs_leaves_nothing(converted, trained_folder, tmp_path):
@@ -301,6 +335,47 @@ def wanted_of(exported, pixels):
     modeling = load_modeling(exported.folder)
     network, config = modeling.load(exported.folder)
     return network(modeling.normalise(pixels, config))
+
+
+def test_the_hub_model_knows_its_preprocessing_and_class_names(exported):
+    model, network = HubModel.from_pretrained(exported.folder), genas.load(exported.folder)
+    image = Image.linear_gradient("L").resize((31, 50))
+    assert torch.equal(model.preprocess(image), network.preprocess(image))
+    assert model.class_names == network.class_names == tuple("0123456789")
+    assert "transparent parts show white" in (exported.folder / "README.md").read_text()
+
+
+def test_exports_without_a_recorded_preprocessing_load_with_one_note(exported, tmp_path):
+    """As exports were written before the preprocessing was recorded."""
+    folder = shutil.copytree(exported.folder, tmp_path / "old")
+    config = json.loads((folder / "config.json").read_text())
+    assert config.pop("preprocessing")["resizing"] == "fit"
+    (folder / "config.json").write_text(json.dumps(config))
+    image = Image.linear_gradient("L")
+    for load in (genas.load, HubModel.from_pretrained):
+        with pytest.warns(UserWarning, match="assumed that the centre is cut and resized to 16 x 16") as notes:
+            network = load(folder)
+        assert len(notes) == 1
+        assert torch.equal(network.preprocess(image), genas.load(exported.folder).preprocess(image))
+    assert genas.predict(folder, image).note == str(notes[0].message)
+    assert genas.predict(exported.folder, image).note is None
+    again = exporting.export(folder, tmp_path / "unknown").folder
+    assert json.loads((again / "config.json").read_text())["preprocessing"] is None
+    assert "it is assumed that the centre is cut" in (again / "README.md").read_text()
+    again = exporting.export(folder, tmp_path / "known", data="digits").folder
+    assert json.loads((again / "config.json").read_text()) == {
+        **json.loads((exported.folder / "config.json").read_text())
+    }
+
+
+def test_a_preprocessing_that_differs_leaves_nothing(trained_folder, tmp_path, monkeypatch):
+    original = exporting.modeling_source
+    monkeypatch.setattr(
+        exporting, "modeling_source", lambda *given: original(*given).replace("to_rgb(upright(image))", "to_rgb(image)")
+    )
+    with pytest.raises(GenasError, match="the exported preprocessing differs from that of the evaluation"):
+        exporting.export(trained_folder, tmp_path / "out", data="digits")
+    assert nothing_left(tmp_path)
 
 
 def test_figures_and_onnx_do_not_outlive_the_weights_that_they_are_of(exported, tmp_path):

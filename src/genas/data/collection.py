@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from genas.data.augment import Augmentation, centre_crop
+from genas.data.augment import Augmentation
 from genas.data.base import Dataset, LabelledImages, Normalisation, Splits
 from genas.data.copies import Contents, find_copies
 from genas.data.loader import PixelStore, ResidentImages
 from genas.data.normalisation import compute
 from genas.data.pictures import RESIDENT_BYTES, load_all, sample_numbers, worker_count
 from genas.data.split import hold_out_test, make_splits
-from genas.data.streaming import StreamedImages, stream_pixels
+from genas.data.streaming import AtSize, StreamedImages, stream_pixels
 from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary, shown
 from genas.errors import DataError
 from genas.progress import Bar
@@ -102,14 +102,17 @@ class FileDataset(Dataset):
     Args:
         root: where the files lie.
         image_size: side in pixels; None for the images' own size where they share one of at most 224, else 224.
+        resizing: how images get that size, see `genas.data.pictures.at_size`; None: ``fit``, or ``crop`` where they
+            are streamed.
     """
 
     _normalisation: Normalisation | None = None  # None: computed from the train split
     _always_stream = False
 
-    def __init__(self, root: Path | str, image_size: int | None = None) -> None:
+    def __init__(self, root: Path | str, image_size: int | None = None, resizing: str | None = None) -> None:
         self.root = Path(root).expanduser()
         self.image_size = image_size
+        self.resizing = resizing
 
     @abstractmethod
     def collect(self) -> Collection:
@@ -165,10 +168,10 @@ class FileDataset(Dataset):
         side = self.image_size or _own_size(sizes)
         if self._always_stream or len(images) * 3 * side * side > RESIDENT_BYTES:
             notes = _fit_sizes(sizes, images, sample)
-            sets, normalisation = _stream(found, parts, side, self._normalisation)
+            sets, normalisation = _stream(found, parts, side, self._normalisation, self.resizing or "crop")
             looked_at = len(sample) if len(sample) < len(images) else None
         else:
-            sets, normalisation, sizes, own = _load(found, parts, side, self._normalisation)
+            sets, normalisation, sizes, own = _load(found, parts, side, self._normalisation, self.resizing or "fit")
             notes = _fit_sizes(sizes, images, range(len(images))) + own
             looked_at = None
         summary = _summary(self.name, found, parts, (3, side, side), sizes, looked_at, notes)
@@ -192,7 +195,7 @@ def _own_size(sizes: NDArray[np.int64]) -> int:
 
 
 def _load(
-    found: Collection, parts: Mapping[str, Tensor], side: int, normalisation: Normalisation | None
+    found: Collection, parts: Mapping[str, Tensor], side: int, normalisation: Normalisation | None, resizing: str
 ) -> tuple[dict[str, LabelledImages], Normalisation, NDArray[np.int64], tuple[str, ...]]:
     """Sets in memory, their normalisation, the images' own sizes [N, 2], and notes."""
     images = found.images
@@ -203,7 +206,7 @@ def _load(
         sizes[number] = image.size
         return image
 
-    store = PixelStore(load_all(load, len(images), side), images)
+    store = PixelStore(load_all(load, len(images), side, resizing), images, resizing)
     own = normalisation or compute(store.pixels[index] for index in torch.split(parts["train"], 4096))
     sets: dict[str, LabelledImages] = {
         name: ResidentImages(store, found.labels[part], own, part) for name, part in parts.items()
@@ -212,17 +215,17 @@ def _load(
 
 
 def _stream(
-    found: Collection, parts: Mapping[str, Tensor], side: int, normalisation: Normalisation | None
+    found: Collection, parts: Mapping[str, Tensor], side: int, normalisation: Normalisation | None, resizing: str
 ) -> tuple[dict[str, LabelledImages], Normalisation]:
     train = parts["train"]
     if normalisation is None:
         sample = train[torch.tensor(sample_numbers(len(train), _STREAMED_SAMPLE))]
         normalisation = compute(
-            stream_pixels(found.images, sample, 64, centre_crop(side)),
+            stream_pixels(found.images, sample, 64, AtSize(side, resizing)),
             f"computed from {len(sample)} of {len(train)} training pictures",
         )
     sets: dict[str, LabelledImages] = {
-        name: StreamedImages(found.images, found.labels[part], normalisation, side, part)
+        name: StreamedImages(found.images, found.labels[part], normalisation, side, part, resizing=resizing)
         for name, part in parts.items()
     }
     return sets, normalisation

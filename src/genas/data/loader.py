@@ -34,12 +34,14 @@ class PixelStore:
     Args:
         pixels: [N, C, H, W] uint8.
         source: where they were decoded from, which may tell them apart without their pixels.
+        resizing: how they got their size; see `genas.data.pictures.at_size`.
     """
 
-    def __init__(self, pixels: Tensor, source: object = None) -> None:
+    def __init__(self, pixels: Tensor, source: object = None, resizing: str = "fit") -> None:
         if pixels.dtype != torch.uint8 or pixels.dim() != 4:
             raise ValueError(f"pixels must be [N, C, H, W] uint8, not {list(pixels.shape)} {pixels.dtype}")
         self.pixels = pixels.contiguous()
+        self.resizing = resizing
         self._copies: dict[torch.device, Tensor] = {self.pixels.device: self.pixels}
         self._source = source
 
@@ -114,6 +116,7 @@ class ResidentImages(Walked):
         self.labels = checked_labels(labels, len(self.indices))
         self.normalisation = normalisation
         self.image_shape = (channels, height, width)
+        self.resizing = self.store.resizing
 
     def subset(self, indices: Sequence[int] | Tensor) -> "ResidentImages":
         """The pictures at `indices`, in that order; the pixels are shared."""

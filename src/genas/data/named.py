@@ -18,13 +18,16 @@ _ROOTED: dict[str, Any] = {"cifar10": Cifar10, "cifar100": Cifar100, "imagenet16
 KNOWN = ("digits", *_ROOTED, "imagenet", "folder:PATH", "parquet:PATH", "package.module:Name")
 
 
-def open_dataset(name: str, *, root: Path | None = None, image_size: int | None = None) -> Dataset:
+def open_dataset(
+    name: str, *, root: Path | None = None, image_size: int | None = None, resizing: str | None = None
+) -> Dataset:
     """A data set by name; nothing is read yet.
 
     Args:
         name: one of `KNOWN`.
         root: the folder of a named data set's files; None for ``data`` in the working folder.
         image_size: side in pixels that pictures are resized to; only for ``imagenet``, ``folder:`` and ``parquet:``.
+        resizing: how they get that size, for the same; see `genas.data.collection.FileDataset`.
 
     Raises:
         ConfigError: an unknown name, or an option that the data set does not have.
@@ -34,13 +37,13 @@ def open_dataset(name: str, *, root: Path | None = None, image_size: int | None 
         if text.encode(errors="ignore").decode() != text:
             raise ConfigError(f"The data set's name {shown(text)} is not valid UTF-8: rename the file or folder.")
     if name == "imagenet":
-        return ImageNet(root or DEFAULT_ROOT / "imagenet", image_size)
+        return ImageNet(root or DEFAULT_ROOT / "imagenet", image_size, resizing)
     if colon and kind in ("folder", "parquet"):
         if not rest:
             raise ConfigError(f"{name!r} names no path; write {kind}:PATH.")
         if root is not None:
             raise ConfigError(f"data.root is for the named data sets; {kind}: already has a path.")
-        return (ImageFolderData if kind == "folder" else ParquetData)(rest, image_size)
+        return (ImageFolderData if kind == "folder" else ParquetData)(rest, image_size, resizing)
     if image_size is not None and (name == "digits" or name in _ROOTED):
         raise ConfigError(f"data.image_size does not apply to {name!r}: its pictures have one size.")
     if name == "digits":

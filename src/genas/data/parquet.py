@@ -168,10 +168,11 @@ class ParquetData(FileDataset):
     Args:
         root: the folder or the file.
         image_size: side in pixels; None for the images' own size where they share one of at most 224, else 224.
+        resizing: see `FileDataset`.
     """
 
-    def __init__(self, root: Path | str, image_size: int | None = None) -> None:
-        super().__init__(root, image_size)
+    def __init__(self, root: Path | str, image_size: int | None = None, resizing: str | None = None) -> None:
+        super().__init__(root, image_size, resizing)
         self.name = f"parquet:{root}"
 
     def collect(self) -> Collection:

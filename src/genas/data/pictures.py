@@ -28,6 +28,8 @@ RESIDENT_BYTES = 2**30
 
 #: Larger images are refused before their pixels are read.
 MAX_PIXELS = 178_956_970
+#: Ways of bringing an image to a size; see `at_size`.
+RESIZINGS = ("fit", "crop")
 #: What shows through transparent pixels.
 BACKGROUND = (255, 255, 255)
 
@@ -206,29 +208,52 @@ def _tail(file: Path | bytes) -> bytes:
         return stream.read()
 
 
-def square(picture: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Resizes the shorter side to `size` (bilinear with antialiasing) and cuts the centre.
+def shorter_side(height: int, width: int, resizing: str) -> int:
+    """Side that `at_size` resizes the shorter side of an image to: of all of it, or with "fit" of the part it keeps."""
+    return round(max(height, width) * 256 / 224) if resizing == "crop" else min(height, width)
+
+
+def at_size(picture: Image.Image, height: int, width: int, resizing: str = "fit") -> NDArray[np.uint8]:
+    """Brings an image to a size, bilinear with antialiasing.
 
     Args:
         picture: RGB.
-        size: pixels.
+        height: pixels.
+        width: pixels.
+        resizing: ``fit`` cuts the largest centred part of that shape and resizes it, as images in memory are;
+            ``crop`` resizes the shorter side to `shorter_side` and cuts the centre, as ImageNet is evaluated and
+            streamed images are.
 
     Returns:
-        [3, size, size] uint8.
+        [3, height, width] uint8.
     """
-    if picture.size != (size, size):
+    if resizing == "crop":
+        side, (across, down) = shorter_side(height, width, resizing), picture.size
+        short, long = sorted(picture.size)
+        if short != side:
+            longer = int(side * long / short)
+            picture = picture.resize((side, longer) if across <= down else (longer, side), Image.Resampling.BILINEAR)
+        left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+        picture = picture.crop((left, top, left + width, top + height))
+    elif picture.size != (width, height):
         # Crops to the shape first: the same result as resizing first, without a huge picture for a long strip.
-        picture = ImageOps.fit(picture, (size, size), method=Image.Resampling.BILINEAR)
+        picture = ImageOps.fit(picture, (width, height), method=Image.Resampling.BILINEAR)
     return np.asarray(picture).transpose(2, 0, 1)
 
 
-def load_all(load: Callable[[int], Image.Image], count: int, size: int) -> Tensor:
+def square(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    """See `at_size`; [3, size, size] uint8."""
+    return at_size(picture, size, size)
+
+
+def load_all(load: Callable[[int], Image.Image], count: int, size: int, resizing: str = "fit") -> Tensor:
     """Loads all pictures into memory, on several threads.
 
     Args:
         load: gives the RGB picture of a number; called from several threads.
         count: number of pictures.
         size: side in pixels.
+        resizing: see `at_size`.
 
     Returns:
         [count, 3, size, size] uint8.
@@ -243,7 +268,7 @@ def load_all(load: Callable[[int], Image.Image], count: int, size: int) -> Tenso
         for index in range(first, min(first + 256, count)):
             if stop.is_set():
                 return
-            pixels[index] = square(load(index), size)
+            pixels[index] = at_size(load(index), size, size, resizing)
 
     with ThreadPoolExecutor(worker_count()) as pool:
         try:

@@ -22,7 +22,7 @@ from genas.data.augment import Augmentation, centre_crop
 from genas.data.base import Normalisation
 from genas.data.identity import Fingerprinted
 from genas.data.loader import Transform, Walked, batch_rows, channel_constants, checked_labels, seeded
-from genas.data.pictures import PictureSource, to_rgb, worker_count
+from genas.data.pictures import PictureSource, at_size, to_rgb, worker_count
 from genas.errors import DataError
 from genas.processes import Share
 from genas.seeding import torch_rng
@@ -31,8 +31,8 @@ from genas.seeding import torch_rng
 class StreamedImages(Walked):
     """Pictures decoded from disk as they are needed; a walk ends with a `DataError` that names what cannot be read.
 
-    Evaluation resizes the shorter side to `size` * 256 / 224 and cuts the centre. With an augmentation,
-    `Augmentation.per_picture` replaces that; the numbers are those of the usual ImageNet recipe.
+    Without an augmentation, images are brought to `size` by `genas.data.pictures.at_size`; the numbers of its ``crop``
+    are those of the usual ImageNet recipe. With one, `Augmentation.per_picture` replaces that.
 
     Args:
         pictures: gives the pictures; must be picklable where processes are not forked.
@@ -41,6 +41,7 @@ class StreamedImages(Walked):
         size: side of the batches' pictures, in pixels.
         indices: [N] which of `pictures` these are; None for all of them in order.
         workers: number of decoding processes; None for one per processor, at most 8; 0 decodes in this process.
+        resizing: how images get their size without an augmentation; see `genas.data.pictures.at_size`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class StreamedImages(Walked):
         size: int,
         indices: Tensor | None = None,
         workers: int | None = None,
+        resizing: str = "crop",
     ) -> None:
         self.pictures = pictures
         self.indices = torch.arange(len(pictures)) if indices is None else indices.cpu().long()
@@ -58,6 +60,7 @@ class StreamedImages(Walked):
         self.normalisation = normalisation
         self.size = size
         self.workers = workers
+        self.resizing = resizing
         self.image_shape = (3, size, size)
 
     def subset(self, indices: Sequence[int] | Tensor) -> "StreamedImages":
@@ -82,7 +85,7 @@ class StreamedImages(Walked):
 
     def _like(self, labels: Tensor, indices: Tensor, normalisation: Normalisation | None = None) -> "StreamedImages":
         return StreamedImages(
-            self.pictures, labels, normalisation or self.normalisation, self.size, indices, self.workers
+            self.pictures, labels, normalisation or self.normalisation, self.size, indices, self.workers, self.resizing
         )
 
     def _walk(
@@ -95,7 +98,8 @@ class StreamedImages(Walked):
         start: int,
         share: Share | None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        transform = centre_crop(self.size) if augmentation is None else augmentation.per_picture(self.size)
+        plain = AtSize(self.size, self.resizing)
+        transform = plain if augmentation is None else augmentation.per_picture(self.size)
         labels = self.labels[order].to(device)
         mean, std = channel_constants(self.normalisation, 3, device)
         walk = stream_pixels(
@@ -121,6 +125,26 @@ class StreamedImages(Walked):
             if augmentation is not None and seed is not None:
                 images = augmentation.erase(images, torch_rng(seed, "data.cutout", number), part)
             yield images, labels[here]
+
+
+class AtSize:
+    """Brings one image to a size as evaluation does: `genas.data.pictures.at_size` as a transform.
+
+    Args:
+        size: side in pixels.
+        resizing: ``fit`` or ``crop``.
+    """
+
+    def __init__(self, size: int, resizing: str = "crop") -> None:
+        self.size = size
+        self.resizing = resizing
+
+    def __call__(self, picture: Any) -> Tensor:
+        """[3, size, size] uint8 of an RGB image; tensors, which a source of one's own may give, are cropped."""
+        if not isinstance(picture, Image.Image):
+            cropped: Tensor = centre_crop(self.size)(picture)
+            return cropped
+        return torch.from_numpy(at_size(picture, self.size, self.size, self.resizing).copy())
 
 
 def stream_pixels(

@@ -160,10 +160,11 @@ class ImageFolderData(FileDataset):
     Args:
         root: the folder, with class folders inside it or inside its splits (`genas.data.layout`).
         image_size: side in pixels; None for the images' own size where they share one of at most 224, else 224.
+        resizing: see `FileDataset`.
     """
 
-    def __init__(self, root: Path | str, image_size: int | None = None) -> None:
-        super().__init__(root, image_size)
+    def __init__(self, root: Path | str, image_size: int | None = None, resizing: str | None = None) -> None:
+        super().__init__(root, image_size, resizing)
         self.name = f"folder:{root}"
 
     def collect(self) -> Collection:
@@ -215,13 +216,14 @@ class ImageNet(ImageFolderData):
     Args:
         root: the folder that holds ``train`` and ``val``.
         image_size: side in pixels; the usual one is 224.
+        resizing: see `FileDataset`.
     """
 
     _normalisation = IMAGENET
     _always_stream = True
 
-    def __init__(self, root: Path | str, image_size: int | None = None) -> None:
-        super().__init__(root, image_size or 224)
+    def __init__(self, root: Path | str, image_size: int | None = None, resizing: str | None = None) -> None:
+        super().__init__(root, image_size or 224, resizing)
         self.name = "imagenet"
 
 

@@ -207,7 +207,7 @@ def _next_steps(run: Path, genotype: str | None, retrained: bool) -> tuple[tuple
         steps.append(
             (
                 "Load the trained network in Python",
-                f"import genas\n\nnetwork = genas.load({str(run)!r})  # wants normalised images (retrain/model.json)",
+                f"import genas\n\nnetwork = genas.load({str(run)!r})  # network.preprocess(image) prepares a PIL image",
             )
         )
         steps.append(("Measure its calibration and robustness", f"genas evaluate {where} --shift corruptions"))

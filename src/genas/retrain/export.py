@@ -2,8 +2,8 @@
 
 ====================  ==================================================================================
 ``model.safetensors``  the weights, under the names that genas and ``modeling.py`` use
-``config.json``        the description: architecture, classes, normalisation, figures
-``modeling.py``        the network's code, which needs torch and safetensors only (`standalone`)
+``config.json``        the description: architecture, classes, preprocessing, figures
+``modeling.py``        the network's code, which needs torch, safetensors, numpy and Pillow only (`standalone`)
 ``README.md``          the model card
 ``model.onnx``         with ``--onnx``: free batch size, checked on real pictures
 ====================  ==================================================================================
@@ -17,11 +17,12 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -39,7 +40,7 @@ from genas.retrain.card import model_card, public_name
 from genas.retrain.onnx import OnnxInput, check_extra, export_onnx
 from genas.retrain.source import DataSource, data_source, run_folder
 from genas.retrain.standalone import can_stand_alone, constructor_options, load_modeling, modeling_source
-from genas.retrain.unseen import own_test_set
+from genas.retrain.unseen import Unseen, own_test_set
 from genas.runs import explain, read_config
 from genas.seeding import torch_rng
 from genas.space.base import Network
@@ -105,7 +106,10 @@ def export(
     _check_free(out)
     model = for_inference(load_model(found[0]))
     source = _source(path, found[0], data, Path(data_root) if data_root else None, required=onnx)
-    pixels = None if source is None else real_pictures(source, model.facts)
+    test = None if source is None else own_test_set(source.name, source.splits(model.facts), model.facts)
+    if test is not None:
+        model = with_preprocessing(model, test.images.resizing)
+    pixels = None if test is None else real_pictures(test)
     config = describe(model, path, source)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -149,6 +153,15 @@ def for_inference(model: TrainedModel) -> TrainedModel:
     return TrainedModel(network, facts, model.weights)
 
 
+def with_preprocessing(model: TrainedModel, resizing: str) -> TrainedModel:
+    """The network with its preprocessing recorded, where it was saved without: that of its data set."""
+    facts = model.facts
+    if facts.preprocessing is not None or facts.image_shape[0] not in (1, 3):
+        return model
+    record = replace(facts.rule(), resizing=resizing).record()
+    return replace(model, facts=facts.model_copy(update={"preprocessing": record}))
+
+
 def describe(model: TrainedModel, path: Path, source: DataSource | None) -> dict[str, Any]:
     """The content of ``config.json``: what `ModelFacts` asks for, sizes, training and figures."""
     facts = model.facts
@@ -168,6 +181,7 @@ def describe(model: TrainedModel, path: Path, source: DataSource | None) -> dict
         "image_shape": list(facts.image_shape),
         "mean": list(facts.mean),
         "std": list(facts.std),
+        "preprocessing": facts.preprocessing,
         "network": constructor_options(model.network, facts.space, facts.image_shape[0]) if standalone else None,
         "params": cost.params,
         "macs": cost.macs,
@@ -197,14 +211,10 @@ def write_folder(folder: Path, network: Network, config: Mapping[str, Any], lice
     (folder / "README.md").write_text(model_card(config, licence), encoding="utf-8")
 
 
-def real_pictures(source: DataSource, facts: ModelFacts) -> Tensor:
-    """Test pictures to check an export on: [N, C, H, W] in [0, 1], evenly spaced over the test set.
-
-    Raises:
-        GenasError: the data are missing or unfit.
-    """
-    test = own_test_set(source.name, source.splits(facts), facts).thinned(CHECK_PICTURES)
-    return next(test.pixels(CHECK_PICTURES, torch.device("cpu")))[0].contiguous()
+def real_pictures(test: Unseen) -> Tensor:
+    """Test images to check an export on: [N, C, H, W] in [0, 1], evenly spaced over the test set."""
+    chosen = test.thinned(CHECK_PICTURES)
+    return next(chosen.pixels(CHECK_PICTURES, torch.device("cpu")))[0].contiguous()
 
 
 def _check_free(out: Path) -> None:
@@ -243,6 +253,7 @@ def _check(folder: Path, model: TrainedModel, pixels: Tensor | None, source: Dat
         modeling = load_modeling(folder)
         network, config = modeling.load(folder)
         copies.append(network(modeling.normalise(pixels, config)))
+        _check_preprocessing(modeling, config, facts)
     for copy in copies:
         if not torch.equal(copy, wanted):
             difference = float((copy - wanted).abs().max())
@@ -250,6 +261,17 @@ def _check(folder: Path, model: TrainedModel, pixels: Tensor | None, source: Dat
                 f"the exported network differs from the trained one by {difference:.3g}; nothing was exported."
             )
     return checked_on
+
+
+def _check_preprocessing(modeling: Any, config: dict[str, Any], facts: ModelFacts) -> None:
+    """Compares what the copied code and genas make of an image that exercises every step."""
+    if facts.image_shape[0] not in (1, 3):
+        return
+    levels = torch.randint(256, (97, 61, 4), generator=torch_rng(0, "export.image"), dtype=torch.uint8)
+    image = Image.fromarray(levels.numpy(), "RGBA")
+    image.getexif()[0x0112] = 6  # stored lying on its side
+    if not torch.equal(modeling.preprocess(image, config), facts.rule()(image)):
+        raise GenasError("the exported preprocessing differs from that of the evaluation; nothing was exported.")
 
 
 def _training(model: TrainedModel, path: Path, source: DataSource | None) -> dict[str, Any]:

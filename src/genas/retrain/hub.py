@@ -5,11 +5,13 @@ What is saved is an exported folder (`genas.export`), so what lies on a hub load
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -33,6 +35,10 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="genas", pipeline_t
         self.facts = ModelFacts.model_validate(self.config)
         space = self.facts.open_space()
         self.network = space.network(self.facts.classes, space.parse(self.facts.genotype), self.facts.image_shape[0])
+        if self.facts.image_shape[0] in (1, 3):
+            self.network.attach(self.facts.rule())
+        if self.facts.note is not None:
+            warnings.warn(self.facts.note, stacklevel=2)
         self.source: Path | None = None  # the folder that the weights came from
 
     @classmethod
@@ -52,6 +58,15 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="genas", pipeline_t
         """Logits [B, classes] of images [B, C, H, W], normalised."""
         logits: Tensor = self.network(images)
         return logits
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name per output."""
+        return self.facts.class_names
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """An image of any size and mode as the network wants it, [C, H, W] float32; see `Network.preprocess`."""
+        return self.network.preprocess(image)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pictures [B, C, H, W] in [0, 1] as the network wants them."""

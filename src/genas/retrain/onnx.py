@@ -91,6 +91,7 @@ def export_onnx(
         "std": json.dumps(list(facts.std)),
         "image_shape": json.dumps(list(facts.image_shape)),
         "class_names": json.dumps(list(facts.class_names)),
+        **_preprocessing(facts),
         "genotype": facts.genotype,
         "producer": "genas",
     }
@@ -104,6 +105,14 @@ def export_onnx(
             "was exported. Try another version of onnxruntime, or export without --onnx."
         )
     return difference
+
+
+def _preprocessing(facts: ModelFacts) -> dict[str, str]:
+    """The rule by which images become the input, as JSON and in words."""
+    if facts.preprocessing is None:
+        return {}
+    rule = facts.rule()
+    return {"preprocessing": json.dumps(rule.record()), "preprocessing_steps": " ".join(rule.sentences())}
 
 
 @torch.no_grad()

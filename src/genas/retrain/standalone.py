@@ -1,9 +1,9 @@
-"""Writes the code of one kind of network into a single file that needs torch and safetensors only.
+"""Writes the code of one kind of network into a single file that needs torch, safetensors, numpy and Pillow only.
 
 The file is not a second implementation: it consists of the very classes and functions that genas uses, taken from its
 source. Beginning with the network's class and the reader of its text form, every definition that these mention is
-followed through genas's modules; what is never mentioned (training, search, data) stays out. `genas export` loads the
-result and compares it with the network before it lets go of it.
+followed through genas's modules, preprocessing included; what is never mentioned (training, search) stays out.
+`genas export` loads the result and compares it with the network before it lets go of it.
 """
 
 import ast
@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genas.data.preprocessing import Preprocessing
 from genas.space.base import Architecture, Network
 
 PACKAGE = "genas"
 
-_HEAD = '''"""{title}, in one file: needs torch and safetensors, and not the package that it was made with.
+_HEAD = '''"""{title}, in one file that needs torch, safetensors, numpy and Pillow, but not genas.
 
-    from modeling import load, normalise
+    from modeling import load, preprocess
     network, config = load("FOLDER OF THIS FILE")
-    logits = network(normalise(pixels, config))  # pixels [B, C, H, W] float32 in [0, 1]
+    logits = network(preprocess(Image.open("dog.jpg"), config)[None])
 
 Written by genas {version} from its own source; Apache License 2.0.
 """
@@ -41,7 +42,19 @@ def load(folder: str | Path = Path(__file__).parent) -> tuple[{network}, dict[st
     config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     network = build(config)
     network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    if config["image_shape"][0] in (1, 3):  # of other channels there are no image files
+        network.attach(Preprocessing.of(config))
     return network.eval(), config
+
+
+def preprocess(image: Image.Image, config: dict[str, Any] | None = None) -> Tensor:
+    """An image of any size and mode as the network wants it, [C, H, W] float32: the rule of ``config.json``.
+
+    The very pixels that the network was evaluated on. `config` is what `load` gave; None for the file beside this one.
+    """
+    if config is None:
+        config = json.loads((Path(__file__).parent / "config.json").read_text(encoding="utf-8"))
+    return Preprocessing.of(config)(image)
 
 
 def normalise(pixels: Tensor, config: dict[str, Any]) -> Tensor:
@@ -52,6 +65,7 @@ def normalise(pixels: Tensor, config: dict[str, Any]) -> Tensor:
 
 _TAIL_IMPORTS = (
     "import json",
+    "from PIL import Image",
     "from pathlib import Path",
     "from safetensors.torch import load_file",
     "from torch import Tensor",
@@ -90,6 +104,7 @@ def modeling_source(network: Network, architecture: Architecture, title: str, ve
     name = type(network).__name__
     source.take(type(network).__module__, name)
     source.take(type(architecture).__module__, "parse")
+    source.take(Preprocessing.__module__, Preprocessing.__name__)
     body = source.text(_TAIL_IMPORTS)
     return _HEAD.format(title=title, version=version) + body + _TAIL.format(network=name)
 

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import LabelledImages, Splits
+from genas.data.preprocessing import Preprocessing
 from genas.device import Fabric
 from genas.errors import GenasError
 from genas.processes import Share, on_first, share_of, take_buffers_of_first
@@ -292,9 +293,17 @@ class _Training:
             "class_names": list(self.splits.class_names),
             "mean": list(self.parts.normalisation.mean),
             "std": list(self.parts.normalisation.std),
+            "preprocessing": self._preprocessing(),
             "seed": self.seed,
             "recipe": self.settings.model_dump(mode="json"),
         }
+
+    def _preprocessing(self) -> dict[str, Any] | None:
+        if self.splits.image_shape[0] not in (1, 3):
+            return None  # there are no image files of as many channels
+        own = self.parts.normalisation
+        names, resizing = self.splits.class_names, self.splits.train.resizing
+        return Preprocessing(self.splits.image_shape, own.mean, own.std, names, resizing).record()
 
     def _tested(self, network: Network) -> dict[str, float]:
         test = self.parts.test

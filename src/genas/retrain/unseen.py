@@ -19,6 +19,7 @@ from genas.data import Dataset, Splits, open_dataset
 from genas.data.base import LabelledImages, Normalisation
 from genas.data.loader import ResidentImages
 from genas.data.pictures import RESIDENT_BYTES, load_all, sample_numbers
+from genas.data.preprocessing import with_channels
 from genas.data.streaming import StreamedImages
 from genas.data.vision import undivided
 from genas.errors import ConfigError, DataError
@@ -84,7 +85,6 @@ class Unseen:
         Yields:
             pictures [B, C, H, W] in [0, 1] with the network's number of channels; labels [B]; numbers [B] (on the CPU).
         """
-        channels = self.images.image_shape[0]
         mean, std = (_column(part, device) * 255 for part in (self.own.mean, self.own.std))
         eight_bits = isinstance(self.images, ResidentImages | StreamedImages)
         for number, (images, labels) in enumerate(self.images.batches(batch_size, device)):
@@ -92,7 +92,7 @@ class Unseen:
             levels = levels.round() if eight_bits else levels
             pictures = levels.clamp(0, 255) / 255
             here = self.numbers[number * batch_size : number * batch_size + len(labels)]
-            yield with_channels(pictures, channels, self.facts.image_shape[0]), labels, here
+            yield with_channels(pictures, self.facts.image_shape[0]), labels, here
 
     def batches(self, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """As `pixels`, normalised for the network and without the numbers."""
@@ -103,18 +103,6 @@ class Unseen:
         """Pictures [B, C, H, W] in [0, 1] as the network wants them."""
         mean, std = (_column(part, pictures.device) * 255 for part in (self.facts.mean, self.facts.std))
         return pictures.mul(255).sub_(mean).div_(std)
-
-
-def with_channels(pictures: Tensor, channels: int, wanted: int) -> Tensor:
-    """Grey pictures repeated as colours, or coloured ones turned grey: [B, channels, H, W] to [B, wanted, H, W]."""
-    if channels == wanted:
-        return pictures
-    if channels == 1:
-        return pictures.expand(-1, wanted, -1, -1)
-    from torchvision.transforms.v2.functional import rgb_to_grayscale  # heavy, and rarely needed
-
-    grey: Tensor = rgb_to_grayscale(pictures)
-    return grey
 
 
 def open_splits(name: str, facts: ModelFacts, *, root: Path | None, image_size: int | None, seed: int) -> Splits:
@@ -133,7 +121,9 @@ def open_splits(name: str, facts: ModelFacts, *, root: Path | None, image_size: 
     """
     kind = name.partition(":")[0]
     size = facts.image_shape[1] if image_size is None and kind in ("folder", "parquet", "imagenet") else image_size
-    dataset: Dataset = open_dataset(name, root=root, image_size=size)
+    # as the network's own images: whether a set is streamed must not change what the network sees
+    resizing = facts.rule().resizing if facts.preprocessing and kind in ("folder", "parquet", "imagenet") else None
+    dataset: Dataset = open_dataset(name, root=root, image_size=size, resizing=resizing)
     return dataset.splits(seed)
 
 
@@ -200,9 +190,11 @@ def shifted_set(name: str, facts: ModelFacts, like: Unseen, *, image_size: int |
     plain = Normalisation((0.0,) * 3, (1.0,) * 3, "none")
     images: LabelledImages
     if isinstance(like.images, StreamedImages) or len(pictures) * 3 * size * size > RESIDENT_BYTES:
-        images = StreamedImages(pictures, labels, plain, size)
+        images = StreamedImages(pictures, labels, plain, size, resizing=like.images.resizing)
     else:
-        images = ResidentImages(load_all(pictures.__getitem__, len(pictures), size), labels, plain)
+        images = ResidentImages(
+            load_all(pictures.__getitem__, len(pictures), size, like.images.resizing), labels, plain
+        )
     return _fitted(name, images, plain, names, facts, image_size)
 
 

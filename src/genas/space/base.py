@@ -10,11 +10,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
+from PIL import Image
 from torch import Tensor, fx, nn
 
+from genas.data.preprocessing import Preprocessing
 from genas.errors import ConfigError
 from genas.space.architecture import Architecture as Architecture
 from genas.space.kernels import is_traced
@@ -69,6 +71,8 @@ class Network(nn.Module, ABC):
     architecture: Architecture | None  # None: a supernet
     training_only: ClassVar[tuple[str, ...]] = ()
     """Submodules that only training uses (auxiliary heads): left out of costs."""
+    preprocessing: Preprocessing | None = None
+    """How images become the input; None unless the network was loaded with its description (`genas.load`)."""
     drop_path: float = 0.0
     """Probability with which, in training mode, an operation's output (identities excepted) is dropped for a picture;
     what is kept is divided by 1 - p (methods.md 2.1)."""
@@ -89,6 +93,39 @@ class Network(nn.Module, ABC):
         Returns:
             [B, num_classes] float32.
         """
+
+    def attach(self, preprocessing: Preprocessing) -> Self:
+        """Lets the network know how images become its input and what its outputs mean; returns the network."""
+        self.preprocessing = preprocessing
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name per output.
+
+        Raises:
+            ConfigError: the network was not loaded with its description.
+        """
+        return self._attached().class_names
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """An image as the network wants it; ``network(network.preprocess(image)[None])`` gives its logits.
+
+        Args:
+            image: of any size and mode; turned upright, brought to size and normalised as in evaluation.
+
+        Returns:
+            [C, H, W] float32 on the CPU.
+
+        Raises:
+            ConfigError: the network was not loaded with its description.
+        """
+        return self._attached()(image)
+
+    def _attached(self) -> Preprocessing:
+        if self.preprocessing is None:
+            raise ConfigError("this network has no preprocessing: load it with genas.load, or give it one with attach.")
+        return self.preprocessing
 
     def __prepare_scriptable__(self) -> fx.GraphModule:
         """What `torch.jit.script` compiles: the traced forward pass of the present mode, under the same names.
