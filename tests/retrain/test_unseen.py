@@ -177,7 +177,7 @@ def test_loose_pictures_have_no_classes_and_missing_folders_are_refused(tmp_path
     with pytest.raises(DataError, match="There is no folder"):
         shifted_set(f"folder:{tmp_path / 'nothing'}", facts, like)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="No pictures in"):
+    with pytest.raises(DataError, match="No images in"):
         shifted_set(f"folder:{tmp_path / 'empty'}", facts, like)
     with pytest.raises(ConfigError, match="names no path"):
         shifted_set("folder:", facts, like)
