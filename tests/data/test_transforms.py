@@ -1,5 +1,6 @@
 """The transforms of the ImageNet recipes, and batches divided over processes."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,6 +85,17 @@ def test_lighting_is_one_colour_per_picture_of_the_published_spread():
     assert torch.cov(light.flatten(1).T).numpy() == pytest.approx(covariance.numpy(), rel=0.1, abs=0.05)
     with pytest.raises(DataError, match="the pictures have 1 channel"):
         Augmentation(lighting=0.1).lighten(images[:, :1], torch_rng(1, "test"))
+
+
+def test_lighting_on_8_bit_images_is_clipped_and_cut_to_whole_levels():
+    """As the code of RLNAS and GeNAS, image by image: a float sum, clipped, written back as uint8."""
+    images = torch.randint(0, 256, (50, 3, 4, 4), generator=torch.Generator().manual_seed(2)).float()
+    plain = Augmentation(lighting=2.0).lighten(images, torch_rng(1, "test"))
+    assert plain.min() < 0
+    assert plain.max() > 255
+    found = Augmentation(lighting=2.0, lighting_8bit=True).lighten(images, torch_rng(1, "test"))
+    assert np.array_equal(found.numpy(), np.clip(plain.numpy(), 0, 255).astype(np.uint8))
+    assert torch.equal(Augmentation(lighting_8bit=True).lighten(images, torch_rng(1, "test")), images)
 
 
 def test_other_normalisations_share_the_pixels():

@@ -90,3 +90,18 @@ def test_networks_compute_the_same_in_both_layouts(name):
             assert (parameter.grad is None) == (theirs[key].grad is None)
             if parameter.grad is not None:
                 torch.testing.assert_close(parameter.grad, theirs[key].grad, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_batch_norm_in_training_rounds_as_is_said(layout):
+    """benchmarks/README.md: coarser in the channels-last layout, but not coarser than this."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 16, 32, 32) + 3
+
+    def trained(given):
+        norm = nn.BatchNorm2d(16).to(given.dtype).train()
+        return norm(given.contiguous(memory_format=layout)).detach().double(), norm.running_mean.double()
+
+    bound = 3e-5 if layout is torch.channels_last else 5e-7
+    for found, wanted in zip(trained(x), trained(x.double()), strict=True):
+        assert float((found - wanted).norm() / wanted.norm()) < bound

@@ -40,6 +40,7 @@ class Augmentation(BaseModel):
         flip: mirror left to right with probability 0.5.
         colour_jitter: how much brightness, contrast, saturation and hue may change; None for not at all.
         lighting: standard deviation of the colour noise along ImageNet's principal components; 0 for none.
+        lighting_8bit: cut the sum of pixel and noise to 0 to 255 and to whole levels, downwards.
         cutout: side in pixels of the square that is set to zero; its centre is uniform over the picture, and what
             sticks out is lost; 0 for none.
     """
@@ -51,6 +52,7 @@ class Augmentation(BaseModel):
     flip: bool = False
     colour_jitter: tuple[float, float, float, float] | None = None
     lighting: float = Field(default=0, ge=0)
+    lighting_8bit: bool = False
     cutout: int = Field(default=0, ge=0)
 
     def apply(self, images: Tensor, rng: torch.Generator) -> Tensor:
@@ -116,7 +118,8 @@ class Augmentation(BaseModel):
         rows, total = part or (torch.arange(len(images)), len(images))
         drawn = self.lighting * torch.randn((total, 3), generator=rng, device=rng.device)[rows.to(rng.device)]
         colour = (drawn.cpu() * torch.tensor(_LIGHTING_STD)) @ torch.tensor(_LIGHTING_AXES).T
-        return images + (255 * colour).to(images.device)[:, :, None, None]
+        lit = images + (255 * colour).to(images.device)[:, :, None, None]
+        return lit.clamp_(0, 255).floor_() if self.lighting_8bit else lit
 
     def geometry(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:
         """Random padded crop and flip, meant for raw pixels.

@@ -85,6 +85,7 @@ def _augmentation(splits: Splits, settings: RetrainSettings) -> Augmentation:
     """The data set's usual transforms, with what the recipe changes."""
     own = splits.augmentation
     changes: dict[str, object] = {"colour_jitter": settings.colour_jitter, "lighting": settings.lighting}
+    changes["lighting_8bit"] = settings.lighting_8bit
     match settings.crop:
         case "padded":
             changes |= {"crop": "padded", "crop_padding": own.crop_padding or max(1, splits.image_shape[1] // 8)}

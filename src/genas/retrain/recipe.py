@@ -85,6 +85,9 @@ class RetrainSettings(Settings):
     ImageNet); None for none."""
     lighting: float = Field(0.0, ge=0)
     """Standard deviation of the colour noise along ImageNet's principal components (2.3: 0.1 in RLNAS)."""
+    lighting_8bit: bool = False
+    """Cut the images to 8-bit levels behind that noise, as the code of RLNAS and GeNAS does: below 0 and above 255 is
+    clipped, fractions are dropped. False keeps the sum as it is."""
     normalise: bool = True
     """Subtract the mean and divide by the standard deviation; false feeds pixels in [0, 1], in the test too (RLNAS)."""
     cells: int | None = Field(None, ge=1)
@@ -96,7 +99,9 @@ class RetrainSettings(Settings):
     pool_bn: bool | None = None
     """Batch norm after pools in a network of the DARTS space; None as published: without (2.1; DropNAS has it)."""
     layout: Literal["contiguous", "channels-last"] = "contiguous"
-    """Memory layout of pictures and weights: the same computation up to rounding, at another speed."""
+    """Memory layout of images and weights: the same computation up to rounding, at another speed. On the CPU, batch
+    norm in training rounds 8 to 130 times as coarsely with ``channels-last`` (relative error of its output up to 1e-5
+    instead of 1e-7; ``benchmarks/rounding.py``)."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Keep an exponential moving average of the weights with this decay per step, and judge and store that; None for
     none (2.3: none)."""

@@ -1,6 +1,7 @@
 """The same functions, computed in ways that the CPU is faster at.
 
-Each function here equals the torch call it stands for up to rounding (tested, gradients too). They apply to pictures on
+Each function here equals the torch call it stands for up to rounding (tested, gradients too). What rounds more coarsely
+in that layout is torch's own batch norm in training (``benchmarks/rounding.py``). They apply to pictures on
 the CPU in the channels-last layout only (`suits`); the layout is therefore the switch: ``supernet.layout=contiguous``
 and ``proxy.evaluation.engine=plain`` compute with torch's own operators. ``benchmarks/kernels.py`` measures each beside
 the call it stands for.
