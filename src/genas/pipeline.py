@@ -16,7 +16,7 @@ from genas.config import Config
 from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
 from genas.profiling import Profile
-from genas.proxy import Proxy, Scoring, checked_score, open_proxy, parse_expression
+from genas.proxy import Proxy, Scoring, checked_score, needs_training, open_proxy, parse_expression
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
@@ -24,10 +24,10 @@ from genas.retrain.network import sized, without_auxiliary
 from genas.runs import explain, read_config, write_atomically, write_json
 from genas.seeding import derive
 from genas.session import Session, begun
-from genas.space import Space, architecture_cost
+from genas.space import Network, Space, architecture_cost
 from genas.strategy import History, Record, Search, open_search, run_search
 from genas.subject import parse_architecture
-from genas.supernet import train_supernet
+from genas.supernet import train_supernet, untrained_supernet
 from genas.terminal import warn
 from genas.verdicts import Verdict
 from genas.verdicts.measure import check_supernet, measure_noise
@@ -111,12 +111,12 @@ def run_pipeline(
             torch.backends.cudnn.benchmark = False
         write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
         watch = Profile(run / "profile", session.fabric.device) if profile else None
-        with watch.phase("supernet") if watch else nullcontext():
-            network = train_supernet(
-                run / "supernet", session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
-            )
+        trained = needs_training(config.proxy)
+        with watch.phase("supernet") if watch and trained else nullcontext():
+            network = supernet_of(session, run, trained, quiet)
         scoring = session.scoring_of(network, run)
-        check_trained(scoring, run, config, quiet)
+        if trained:
+            check_trained(scoring, run, config, quiet)
         proxy = open_proxy(scoring, config.proxy)
         search = open_search(session.space, config.search, session.within_limits)
         with History(run / "history.sqlite") as history:
@@ -126,7 +126,8 @@ def run_pipeline(
             if config.search.noise_of_best:
                 other = scoring.reseeded(derive(config.seed, "verdicts.again"))
                 measure_noise(proxy, lambda: open_proxy(other, config.proxy), scoring, history, run, quiet)
-            write_noise_curves(run, history, scoring, config)
+            if trained:
+                write_noise_curves(run, history, scoring, config)
         del network
         scoring.forget()
         test: dict[str, float] = {}
@@ -163,6 +164,18 @@ def run_pipeline(
         report=report,
         warnings=tuple(warnings),
     )
+
+
+def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False) -> Network:
+    """The supernet of a run: trained, continued or merely loaded; untrained where no proxy asks for more."""
+    config, folder = session.config, run / "supernet"
+    if trained:
+        return train_supernet(
+            folder, session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
+        )
+    if not quiet:
+        sys.stderr.write(f"No supernet is trained: {config.proxy.expression} needs none.\n")
+    return untrained_supernet(folder, session.space, session.splits, session.fabric, config.seed)
 
 
 def check_trained(scoring: Scoring, run: Path, config: Config, quiet: bool = False) -> None:
@@ -273,7 +286,7 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
     """
     session = Session(config, run)
     architectures = [parse_architecture(session.space, text) for text in genotypes]
-    proxy = open_proxy(session.scoring(run), config.proxy)
+    proxy = open_proxy(session.scoring(run, untrained=not needs_training(config.proxy)), config.proxy)
     rows = []
     for architecture in architectures:
         score = checked_score(proxy, architecture)

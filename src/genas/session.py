@@ -103,13 +103,20 @@ class Session:
             f"{limits.max_params}); the smallest had {least}: raise the limits, or take fewer cells or channels."
         )
 
-    def scoring(self, run: Path) -> Scoring:
+    def scoring(self, run: Path, *, untrained: bool = False) -> Scoring:
         """The finished supernet of a run folder, ready to score.
+
+        Args:
+            run: the run folder; nothing is written there.
+            untrained: the proxies need no training, so that a supernet that is not finished will do.
 
         Raises:
             RunError: the supernet is not trained to its end.
         """
         folder = run / "supernet"
+        if untrained and (folder / "initial.safetensors").exists():
+            network = initialise(self.space, self.splits.num_classes, self.splits.image_shape[0], self.config.seed)
+            return self.scoring_of(network.to(self.fabric.device).eval(), run)
         if not (folder / "checkpoint.safetensors").exists():
             raise RunError(f"{run} has no supernet yet; train it with: genas supernet --run {run}")
         tensors, facts = load_checkpoint(folder / "checkpoint.safetensors")

@@ -18,9 +18,10 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
 
     Returns:
         ``run``, ``phase`` (supernet, search, retrain, done), ``active`` (the process that works on it, or None),
-        epochs and architectures done and wanted, failures, and ``best``: objects with genotype, score, params, macs,
-        generation, and ``equal``, the number of further genotypes of the same function. Of a run of ``genas retrain``:
-        ``run``, ``phase``, ``active``, ``genotype``, and epochs done and wanted by seed.
+        epochs (of a supernet that no proxy needs: 0 of 0) and architectures done and wanted, ``proxy``, failures, and
+        ``best``: objects with genotype, score, params, macs, generation, and ``equal``, the number of further genotypes
+        of the same function. Of a run of ``genas retrain``: ``run``, ``phase``, ``active``, ``genotype``, and epochs
+        done and wanted by seed.
 
     Raises:
         RunError: no run folder.
@@ -35,7 +36,8 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
     if (run / "history.sqlite").exists():
         with History(run / "history.sqlite", readonly=True) as history:
             best, evaluated, failed = history.best_functions(count), len(history), history.failure_count()
-    if supernet < config["supernet"]["epochs"]:
+    skipped = (run / "history.sqlite").exists() and not (run / "supernet" / "checkpoint.safetensors").exists()
+    if supernet < config["supernet"]["epochs"] and not skipped:
         phase = "supernet"
     elif not (run / "best.json").exists():
         phase = "search"
@@ -47,8 +49,9 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
         "run": str(run),
         "phase": phase,
         "active": holder(run),
-        "supernet_epochs": [supernet, config["supernet"]["epochs"]],
+        "supernet_epochs": [0, 0] if skipped else [supernet, config["supernet"]["epochs"]],
         "architectures": [evaluated, config["search"]["generations"] * config["search"]["population"]],
+        "proxy": config["proxy"]["expression"],
         "failed": failed,
         "retrain_epochs": [retrained, config["retrain"]["epochs"]],
         "best": [

@@ -245,6 +245,34 @@ def test_another_search_with_the_same_supernet(copy, capsys):
     assert genas("score", copy / "moved", "333333") == 0
 
 
+@pytest.mark.parametrize("proxy", ["macs", "naswot - 0.1*params", "consensus"])
+def test_training_free_proxies_train_no_supernet(tmp_path, capsys, proxy):
+    write_set(tmp_path / "photos")
+    run = tmp_path / "run"
+    place = ("--data", f"folder:{tmp_path / 'photos'}", "--space", "nasbench201", "--run", run)
+    options = ("--set", "proxy.consensus={members: [naswot, macs], reference: 8}", "--no-retrain")
+    assert genas("search", *place, "--proxy", proxy, *SETTINGS, *options) == 0
+    assert f"No supernet is trained: {proxy} needs none." in capsys.readouterr().err
+    assert [path.name for path in (run / "supernet").iterdir()] == ["initial.safetensors"]
+    assert not (run / "noise_curves.json").exists()
+    best = json.loads((run / "best.json").read_text())
+    assert genas("status", run) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "done" in said
+    assert "needs a trained supernet" in said
+    assert "not trained: no part of the proxy needs it" in (run / "report.html").read_text()
+    assert genas("score", run, best["genotype"], "--json") == 0
+    score = json.loads(capsys.readouterr().out)[0]["score"]
+    assert score == best["score"]
+    assert "has no supernet yet" in refused(capsys, "score", run, best["genotype"], "--proxy", "flatness")
+    assert genas("search", "--run", run, "--quiet", "--set", "search.generations=2", *options) == 0
+    assert genas("supernet", "--run", run, "--quiet") == 0  # it may be trained later
+    capsys.readouterr()
+    assert genas("score", run, best["genotype"], "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["score"] == score  # and changes no score
+    assert genas("score", run, best["genotype"], "--proxy", "flatness") == 0
+
+
 def test_a_supernet_that_cannot_be_taken(copy, capsys):
     run = copy / "runs" / "one"
     other = ("--run", copy / "again")

@@ -1,5 +1,6 @@
 """Training-free proxies against plain loops, and what must not change them."""
 
+import copy
 import csv
 import gzip
 import math
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from genas.errors import ConfigError
-from genas.proxy import EvaluationSettings, ProxySettings, Scoring, ZeroCostSettings, open_proxy
+from genas.proxy import EvaluationSettings, Proxy, ProxySettings, Scoring, ZeroCostSettings, needs_training, open_proxy
 from genas.proxy.zero_cost import K, code_kernel, correlation_score, weight_gradients, without_batch_norm
 from genas.space import architecture_cost, open_space
 from genas.supernet import initialise
@@ -64,6 +65,42 @@ def slow_values(scoring: Scoring, architecture) -> dict[str, float]:
         "params": sum(parameter.numel() for parameter in network.parameters()),
         "macs": cost.macs,
     }
+
+
+class OfShapes(Proxy):
+    needs_training = False
+
+    def score(self, architecture):
+        return len(architecture.genotype)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        *((name, False) for name in [*NAMES, "benchmark-macs", "naswot - 0.1*jacob-cov"]),
+        *((name, True) for name in ("flatness", "angle", "gradient-norm", "sharpness", "macs + 0.1*loss")),
+        (f"{__name__}:OfShapes + macs", False),
+        ("consensus", True),
+    ],
+)
+def test_which_expressions_need_a_trained_supernet(expression, expected):
+    assert needs_training(ProxySettings(expression=expression)) == expected
+
+
+def test_what_needs_no_training_scores_alike_before_and_after(nas_scoring):
+    """The claim behind the table: other supernet weights change nothing."""
+    other = copy.deepcopy(nas_scoring.supernet)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1)
+    fresh = Scoring(
+        nas_scoring.space, other, nas_scoring.initial, nas_scoring.splits, nas_scoring.fabric, nas_scoring.seed
+    )
+    architecture = nas_scoring.space.parse(RICH)
+    for name in [*NAMES, "benchmark-macs", "benchmark-params"]:
+        assert not needs_training(ProxySettings(expression=name))
+        scores = [proxy(scoring, name).score(architecture).value for scoring in (nas_scoring, fresh)]
+        assert scores[0] == scores[1]
 
 
 def test_equal_a_slow_computation_in_every_space(scoring):

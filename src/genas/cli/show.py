@@ -74,7 +74,9 @@ def print_status(state: dict[str, Any]) -> None:
         ("architectures", "architectures"),
         ("retrain epochs", "retrain_epochs"),
     ):
-        console.print(f"{label:>16}  {state[key][0]} of {state[key][1]}")
+        done, of = state[key]
+        said = f"{done} of {of}" if of else f"none: no part of {state['proxy']} needs a trained supernet"
+        console.print(f"{label:>16}  {said}")
     if state["failed"]:
         console.print(f"{'failed':>16}  {state['failed']}")
     if state["best"]:

@@ -6,7 +6,7 @@ from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score
 from genas.proxy.combined import Combined
 from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings
-from genas.proxy.expression import KNOWN, ProxySettings, checked_score, open_proxy, parse_expression
+from genas.proxy.expression import KNOWN, ProxySettings, checked_score, needs_training, open_proxy, parse_expression
 from genas.proxy.flatness import (
     Flatness,
     FlatnessSettings,
@@ -40,6 +40,7 @@ __all__ = [
     "ZeroCostSettings",
     "checked_score",
     "flatness_terms",
+    "needs_training",
     "open_proxy",
     "parse_expression",
 ]

@@ -331,6 +331,8 @@ class Proxy(ABC):
     name: str = "custom"
     by_function: bool = False
     """Whether equal functions of the same weights get equal scores, whatever their genotypes' texts."""
+    needs_training: bool = True
+    """Whether the score depends on the weights of a trained supernet; a search whose proxies say no trains none."""
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring

@@ -94,6 +94,11 @@ FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
     ),
 }
 KNOWN = tuple(FACTORIES)
+_TRAINING_FREE = tuple(
+    one.name
+    for one in (Params, Macs, BenchmarkParams, BenchmarkMacs, SynFlow, Naswot, JacobCov, GradNorm, Snip)
+    if not one.needs_training
+)
 _ALWAYS = ("expression", "batchnorm", "evaluation")
 _CURVATURE, _ZERO_COST = ("curvature",), ("zero_cost",)
 _SECTIONS: dict[str, tuple[str, ...]] = {  # of ProxySettings, that a proxy reads beside _ALWAYS
@@ -239,6 +244,24 @@ def sections_read(settings: ProxySettings) -> set[str]:
     if not names <= set(KNOWN):
         return set(ProxySettings.model_fields)
     return {*_ALWAYS, *(section for name in names for section in _SECTIONS.get(name, ()))}
+
+
+def needs_training(settings: ProxySettings) -> bool:
+    """Whether the score depends on the weights of a trained supernet.
+
+    Raises:
+        ConfigError: a malformed expression, or a class that cannot be imported.
+    """
+    names = {part.name for part in parse_expression(settings.expression)}
+    if "consensus" in names:
+        names = names - {"consensus"} | set(settings.consensus.members)
+    return any(_one_needs_training(name) for name in names)
+
+
+def _one_needs_training(name: str) -> bool:
+    if name in FACTORIES:
+        return name not in _TRAINING_FREE
+    return bool(getattr(import_object(name, Proxy), "needs_training", True))
 
 
 def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:

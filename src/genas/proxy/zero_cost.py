@@ -71,6 +71,8 @@ class ZeroCostSettings(Settings):
 class _Counted(WithoutPictures):
     """A count of the stand-alone network, from shapes alone; enters sums as its natural logarithm."""
 
+    needs_training = False
+
     @property
     def space(self) -> Space:
         """The space that says what is counted."""
@@ -132,6 +134,7 @@ class _Untrained(WithoutPictures):
     """A measure on the untrained network."""
 
     by_function = True
+    needs_training = False
 
     def __init__(self, scoring: Scoring, settings: ZeroCostSettings | None = None) -> None:
         super().__init__(scoring)

@@ -67,7 +67,7 @@ def collect(run: Path) -> ReportData:
         title=f"Search on {config['data']['name']} in {config['space']['name']} by {config['proxy']['expression']}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
         command=(run / "command.txt").read_text(encoding="utf-8").strip() if (run / "command.txt").exists() else "",
-        summary=_summary(config, data, found),
+        summary=_summary(run, config, data, found),
         config=config,
         environment=_json(run / "environment.json") or {},
         history=found.points,
@@ -162,7 +162,17 @@ def _candidate(rank: int, record: Record, equal: int) -> Candidate:
     )
 
 
-def _summary(config: dict[str, Any], data: dict[str, Any], found: _Found) -> tuple[tuple[str, str], ...]:
+def _supernet(run: Path, config: dict[str, Any]) -> str:
+    """How the supernet was trained, and by which run."""
+    folder = run / "supernet"
+    if (run / "history.sqlite").exists() and not (folder / "checkpoint.safetensors").exists():
+        return "not trained: no part of the proxy needs it"
+    said = f"{config['supernet']['epochs']} epochs, {config['supernet']['labels']} labels"
+    origin = _json(folder / "origin.json") or {}
+    return said + (f", trained by {origin['run']}" if "run" in origin else "")
+
+
+def _summary(run: Path, config: dict[str, Any], data: dict[str, Any], found: _Found) -> tuple[tuple[str, str], ...]:
     shape = " x ".join(str(side) for side in data.get("image_shape", []))
     limits = [f"{key} {config['search'][key]:,}" for key in ("max_macs", "max_params") if config["search"].get(key)]
     options = ", ".join(f"{key} {value}" for key, value in config["space"].items() if key != "name")
@@ -174,7 +184,7 @@ def _summary(config: dict[str, Any], data: dict[str, Any], found: _Found) -> tup
         ("Data set", f"{config['data']['name']}: {len(data.get('classes', []))} classes, pictures {shape}"),
         ("Pictures", pictures),
         ("Space", f"{config['space']['name']} ({options})"),
-        ("Supernet", f"{config['supernet']['epochs']} epochs, {config['supernet']['labels']} labels"),
+        ("Supernet", _supernet(run, config)),
         ("Proxy", str(config["proxy"]["expression"])),
         (
             "Search",

@@ -8,6 +8,7 @@ from genas.supernet.train import (
     load_weights,
     random_labels,
     train_supernet,
+    untrained_supernet,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "random_labels",
     "recalibrate",
     "train_supernet",
+    "untrained_supernet",
 ]

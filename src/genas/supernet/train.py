@@ -9,7 +9,7 @@ operations off the path keep their weights (`unused_gradients`, T6); true labels
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -76,6 +76,27 @@ def initialise(space: Space, num_classes: int, image_channels: int, seed: int) -
         return space.network(num_classes, image_channels=image_channels)
 
 
+def untrained_supernet(folder: Path, space: Space, splits: Splits, fabric: Fabric, seed: int) -> Network:
+    """The supernet before training, on the device, in evaluation mode.
+
+    Args:
+        folder: ``supernet/`` of the run folder. Gets ``initial.safetensors``.
+        space: the search space.
+        splits: the data.
+        fabric: device and precision.
+        seed: the run's seed.
+    """
+    network = initialise(space, splits.num_classes, splits.image_shape[0], seed)
+    if not (folder / "initial.safetensors").exists():
+        facts = {"identity": _identity(space, splits)}
+        save_checkpoint(folder / "initial.safetensors", network.state_dict(), facts)
+    return network.to(fabric.device).eval()
+
+
+def _identity(space: Space, splits: Splits) -> dict[str, Any]:
+    return {"kind": "supernet", "space": space.describe(), "classes": splits.num_classes}
+
+
 def train_supernet(
     folder: Path,
     space: Space,
@@ -111,11 +132,8 @@ def train_supernet(
         )
     if settings.labels == "random":
         images = images.with_labels(random_labels(len(images), splits.num_classes, seed))
-    network = initialise(space, splits.num_classes, splits.image_shape[0], seed)
-    identity = {"kind": "supernet", "space": space.describe(), "classes": splits.num_classes}
-    if not (folder / "initial.safetensors").exists():
-        save_checkpoint(folder / "initial.safetensors", network.state_dict(), {"identity": identity})
-    network = network.to(fabric.device)
+    network = untrained_supernet(folder, space, splits, fabric, seed).train()
+    identity = _identity(space, splits)
     layout = torch.channels_last if settings.layout == "channels-last" else torch.contiguous_format
     fabric.precision.convert_module(network)
     network.to(memory_format=layout)
