@@ -87,7 +87,7 @@ class Retrained:
             "params": self.plan.params,
             "macs": self.plan.macs,
             "best_by": self.settings.best,
-            **({"dry_run": True} if self.settings.limit_batches is not None else {}),
+            **({"dry_run": True} if self.settings.dry else {}),
             "seeds": [
                 {"seed": one.seed, "folder": str(one.folder), "test": one.test, "best": one.best} for one in self.runs
             ],
@@ -130,7 +130,7 @@ def configure(
     if "name" not in data:
         raise ConfigError("name the data to train on, such as --data cifar10 or --data folder:my-pictures.")
     if recipe is None and found.retrain:
-        name, fields = RUN_RECIPE, {**found.retrain, "limit_batches": None}
+        name, fields = RUN_RECIPE, {**found.retrain, "limit_batches": None, "limit_epochs": None}
     else:
         name = recipe or _default_recipe(found, str(data["name"]))
         fields = read_recipe(name)
@@ -218,7 +218,8 @@ def default_run(config: RetrainConfig) -> Path:
     what = Path(config.origin).name if len(config.origin) < 40 else config.space.name
     digest = hashlib.blake2b(config.genotype.encode(), digest_size=3).hexdigest()
     recipe = "own" if config.recipe == RUN_RECIPE else Path(config.recipe).stem
-    text = f"retrain-{what}-{digest}-{config.data.name}-{recipe}"
+    dry = "-dry-run" if config.retrain.dry else ""  # never in the way of the real run
+    text = f"retrain-{what}-{digest}-{config.data.name}-{recipe}{dry}"
     return Path("runs") / re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
 
 

@@ -16,6 +16,7 @@ from genas.data.record import check_data, locate_data, record_data
 from genas.data.split import divided_by
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import RunError, SearchError
+from genas.progress import doing
 from genas.proxy import Scoring, parse_expression
 from genas.runs import RunFolder, environment, keep_environment, read_config
 from genas.seeding import python_rng
@@ -33,10 +34,11 @@ class Session:
     Args:
         config: the settings.
         run: the run folder that they belong to; the data must be those that it was begun with. None: any data.
+        quiet: do not say that the data are being read.
     """
 
-    def __init__(self, config: Config, run: Path | None = None) -> None:
-        self.config, self.run = config, run
+    def __init__(self, config: Config, run: Path | None = None, *, quiet: bool = False) -> None:
+        self.config, self.run, self._quiet = config, run, quiet
         self.space: Space = open_space(config.space.name, **config.space.options)
         parse_expression(config.proxy.expression)  # faults show before anything is loaded
         self.space.final(config.proxy.zero_cost.cells, config.proxy.zero_cost.channels)
@@ -56,7 +58,8 @@ class Session:
             DataError: they are missing or unfit, or not those that the run was begun with.
         """
         if self._splits is None:
-            splits = self.dataset.splits(self.config.seed)
+            with doing(f"Reading the data {self.config.data.name}", self._quiet):
+                splits = self.dataset.splits(self.config.seed)
             self.identity = identify(splits)
             if self.run is not None:
                 check_data(self.run, self.identity)
@@ -202,7 +205,7 @@ def begun(config: Config, run: Path, supernet: Path | None = None, *, quiet: boo
     exists = (run / "config.yaml").exists()
     done = done_of(run) if exists else None
     bound = done is not None and done.anything
-    session = Session(config, run if bound else supernet)
+    session = Session(config, run if bound else supernet, quiet=quiet)
     content = frozen(config, session.fabric, session.space)
     if done is not None:
         reconcile(run, content, done)

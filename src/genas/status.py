@@ -53,7 +53,7 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
         "architectures": [evaluated, config["search"]["generations"] * config["search"]["population"]],
         "proxy": config["proxy"]["expression"],
         "failed": failed,
-        "retrain_epochs": [retrained, config["retrain"]["epochs"]],
+        "retrain_epochs": [retrained, _epochs(config["retrain"])],
         "best": [
             {
                 "genotype": record.genotype,
@@ -78,7 +78,7 @@ def _retrain_status(run: Path, config: dict[str, Any]) -> dict[str, Any]:
         "active": holder(run),
         "genotype": config["genotype"],
         "retrain_epochs": {
-            f"seed {seed}": [len(read_rows(folder / "metrics.csv")), config["retrain"]["epochs"]]
+            f"seed {seed}": [len(read_rows(folder / "metrics.csv")), _epochs(config["retrain"])]
             for seed, folder in folders.items()
         },
     }
@@ -96,6 +96,11 @@ def holder(run: Path) -> str | None:
             if error.errno in HELD:
                 return file.read().strip() or "unknown"
     return None  # also where the file system has no locks: nothing tells
+
+
+def _epochs(recipe: dict[str, Any]) -> int:
+    """Epochs that are trained: a dry run ends early."""
+    return int(min(recipe["epochs"], recipe.get("limit_epochs") or recipe["epochs"]))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.device import Fabric
-from genas.errors import CheckpointError, GenasError
+from genas.errors import CheckpointError, GenasError, Interrupted
 from genas.interrupt import StopRequest
 from genas.processes import on_first, share_of, sum_gradients
-from genas.progress import Bar
+from genas.progress import Bar, doing
 from genas.runs import write_csv
 
 
@@ -88,6 +89,8 @@ class Trainer:
         self._reached: set[str] = set()  # parameters that have had a gradient; kept up under ``zero_unused`` only
         # loss sum, right answers, pictures, clipped steps: float64 so that the sums are exact enough to resume
         self._sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
+        self._kept: list[Tensor] = []  # the buffers as they were before the step at work
+        self._inside = False  # a step has begun and not moved the weights yet
         self._signals: deque[Tensor] = deque(maxlen=2)  # of the last two steps: above 0 where a process is to stop
 
     @property
@@ -183,12 +186,15 @@ class Trainer:
             GenasError: the loss is no longer a finite number.
         """
         first = self.share.process == 0
-        writer = _tensorboard(self.folder / "tensorboard", self.epoch) if first else None
+        with doing(f"preparing the training of the {self.title}", self.quiet):
+            writer = _tensorboard(self.folder / "tensorboard", self.epoch) if first else None
         begun = saved = time.monotonic()
         with (
             StopRequest(STOP_PATIENCE if self.share.processes > 1 else 0.0) as stop,
             Bar(self.title, epochs * steps, self.epoch * steps + self.step, quiet=self.quiet) as bar,
+            self._saved_at_once(),
         ):
+            bar.within(0, self._note(epochs))
             while self.epoch < epochs:
                 rate = learning_rate(self.epoch)
                 for group in self.optimizer.param_groups:
@@ -197,7 +203,7 @@ class Trainer:
                 for images, labels in batches(self.epoch, self.step):
                     count = len(labels) if pictures is None else pictures(self.step)
                     self._one(images, labels, count, step, clip, zero_unused, stop)
-                    self.step += 1
+                    stop.stepped()
                     bar.step(note=self._note(epochs))
                     if self._stopping(stop) or time.monotonic() - saved > self.checkpoint_seconds:
                         self.save()
@@ -207,8 +213,9 @@ class Trainer:
                 begun = time.monotonic()
                 self.rows.append(row)
                 row.update((after_epoch(self.epoch) if after_epoch is not None else None) or {})
-                self.epoch, self.step = self.epoch + 1, 0
-                self._sums.zero_()
+                with stop.shield():
+                    self.epoch, self.step = self.epoch + 1, 0
+                    self._sums.zero_()
                 self.save()
                 saved = time.monotonic()
                 if keep_every and self.epoch % keep_every == 0:
@@ -221,6 +228,31 @@ class Trainer:
                 self._obey(stop, last=True)
         if writer is not None:
             writer.close()
+
+    @contextmanager
+    def _saved_at_once(self) -> Iterator[None]:
+        """Saves what the last whole step left when a second Ctrl-C ends the work inside a step."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.share.processes > 1:
+                raise
+            if self._inside:  # batch norm's statistics move in a forward pass, all else after it
+                for buffer, kept in zip(self.raw.buffers(), self._kept, strict=True):
+                    buffer.copy_(kept)
+            del self.rows[self.epoch :]
+            self.save()
+            raise Interrupted(
+                "Interrupted inside a step; the state before it is saved. Give the same command to continue."
+            ) from None
+
+    def _keep_buffers(self) -> None:
+        buffers = list(self.raw.buffers())
+        if self._kept:
+            torch._foreach_copy_(self._kept, buffers)
+        else:
+            self._kept = [buffer.clone() for buffer in buffers]
+        self._inside = True
 
     def _stopping(self, stop: StopRequest, last: bool = False) -> bool:
         """Whether to stop here; several processes do it together, at the step after a signal came to one of them.
@@ -255,7 +287,15 @@ class Trainer:
     ) -> None:
         """One step with this process's rows of a batch of `count` pictures."""
         self.optimizer.zero_grad(set_to_none=True)
+        if self.share.processes == 1:
+            self._keep_buffers()
         sums = self._forward_backward(images, labels, count, step)
+        with stop.shield():
+            self._apply(sums, clip, zero_unused, stop)
+            self._inside = False
+
+    def _apply(self, sums: Tensor, clip: float | None, zero_unused: bool, stop: StopRequest) -> None:
+        """Moves the weights by the gradients that are there, and counts the step."""
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         if self.share.processes > 1:
             sum_gradients(parameters)
@@ -274,6 +314,7 @@ class Trainer:
             self._signals.append(sums[3])
             sums = sums[:3]
         self._sums += sums
+        self.step += 1
 
     def _fill_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Zero gradients for what this step left out but an earlier one reached, as ``zero_grad`` of torch < 2 leaves.

@@ -152,7 +152,7 @@ def test_imagenet_recipe_on_streamed_folders_and_parquet(tmp_path, shared_data, 
         assert genas("retrain", "genas_fbs_c10", "--data", f"{kind}:{tmp_path / kind}", *dry, "--run", run) == 0
         out = capsys.readouterr()
         assert "Dry run" in out.err
-        assert "Dry run, not a result" in out.out
+        assert "Dry run finished" in out.out
         assert "auxiliary head" in out.err
         plan = json.loads((run / "plan.json").read_text())
         assert plan["macs"] <= 3_000_000

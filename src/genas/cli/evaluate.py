@@ -96,9 +96,10 @@ def evaluate(
 
     genas evaluate exported --data parquet:cifar10 --no-latency --json
     """
-    from genas.cli.show_trained import print_evaluation
-    from genas.evaluation import evaluate as measure
-    from genas.evaluation import read_settings
+    with options.loading(quiet or as_json):
+        from genas.cli.show_trained import print_evaluation
+        from genas.evaluation import evaluate as measure
+        from genas.evaluation import read_settings
 
     named = {
         "image_size": image_size,

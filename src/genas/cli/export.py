@@ -63,10 +63,11 @@ def export(
 
     genas export runs/c10 --out exported --onnx --onnx-input pixels
     """
-    from genas.cli.show_trained import print_export
-    from genas.errors import ConfigError
-    from genas.retrain.export import export as write
-    from genas.retrain.hub import push_to_hub
+    with options.loading():
+        from genas.cli.show_trained import print_export
+        from genas.errors import ConfigError
+        from genas.retrain.export import export as write
+        from genas.retrain.hub import push_to_hub
 
     if private and push is None:
         raise ConfigError("--private is for --push-to-hub; give both or neither.")

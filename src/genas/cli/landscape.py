@@ -127,8 +127,9 @@ def landscape(
 
     genas landscape runs/mine --retrained --noise relative --name trained
     """
-    from genas.cli.show_landscape import print_landscape
-    from genas.landscapes import draw_landscape
+    with options.loading(quiet):
+        from genas.cli.show_landscape import print_landscape
+        from genas.landscapes import draw_landscape
 
     found = draw_landscape(
         run,

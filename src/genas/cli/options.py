@@ -3,12 +3,15 @@
 import math
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from genas.errors import ConfigError
+from genas.progress import doing
 
 DATA = "Data and space"
 METHOD = "Method"
@@ -197,6 +200,15 @@ def either_or_both(text: str, first: str, second: str, option: str) -> list[str]
     if text not in (first, second):
         raise ConfigError(f"{option} is {text!r}; {first}, {second} or both was wanted.")
     return [text]
+
+
+@contextmanager
+def loading(quiet: bool = False) -> Iterator[None]:
+    """Around the imports of a command: torch takes seconds."""
+    with doing("Loading torch", quiet or not is_first_process()):
+        import torch  # noqa: F401
+
+        yield
 
 
 def is_first_process() -> bool:

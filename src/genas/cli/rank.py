@@ -138,10 +138,11 @@ def rank(
 
     genas rank runs/c10 --table nasbench201.csv.gz --variants flatness.yaml --repeats 3 --workers 2 --name flatness
     """
-    from genas.cli.show_rank import print_ranking
-    from genas.config import parse_assignment
-    from genas.ranking import PROXIES, read_settings
-    from genas.ranking import rank as compare
+    with options.loading(quiet or as_json):
+        from genas.cli.show_rank import print_ranking
+        from genas.config import parse_assignment
+        from genas.ranking import PROXIES, read_settings
+        from genas.ranking import rank as compare
 
     changes = [parse_assignment(text) for text in assignments or []]
     study = [{key: value for key, value in one.items() if key != "proxy"} for one in changes]

@@ -52,7 +52,7 @@ def retrain(
         int | None,
         typer.Option(
             "--limit-batches",
-            help="A dry run: at most that many batches per epoch and evaluation.",
+            help="A dry run: one epoch, with at most that many batches per epoch and evaluation; no result.",
             rich_help_panel=RECIPE,
         ),
     ] = None,
@@ -117,7 +117,8 @@ def retrain(
     if list_recipes:
         show_retrain.print_recipes(as_json)
         return
-    from genas.retraining import configure, continued, default_run, retrain_run
+    with options.loading(quiet or as_json):
+        from genas.retraining import configure, continued, default_run, retrain_run
 
     named = {
         "data.name": data,
@@ -126,6 +127,7 @@ def retrain(
         "retrain.epochs": epochs,
         "retrain.batch_size": batch_size,
         "retrain.limit_batches": limit_batches,
+        "retrain.limit_epochs": 1 if limit_batches is not None and epochs is None else None,
         "retrain.cells": cells,
         "retrain.channels": channels,
         "max_macs": options.parse_count(max_macs, "--max-macs") if max_macs else None,

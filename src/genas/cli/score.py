@@ -22,10 +22,11 @@ def score(
     as_json: options.Json = False,
 ) -> None:
     """Score architectures with a run's supernet, by the run's proxy or another one. Nothing is written to the run."""
-    from genas.cli.show import print_scores
-    from genas.config import Config, build_config, merge
-    from genas.pipeline import score_genotypes
-    from genas.session import load_config
+    with options.loading():
+        from genas.cli.show import print_scores
+        from genas.config import Config, build_config, merge
+        from genas.pipeline import score_genotypes
+        from genas.session import load_config
 
     layers = options.overrides(None, assignments, {"proxy.expression": proxy, "device": device})
     before = load_config(run, data, data_root).model_dump(mode="json")

@@ -62,8 +62,9 @@ def search(
 
     genas search --data folder:my-pictures --set supernet.epochs=50 --max-macs 30M
     """
-    from genas.cli.show import print_profile, print_result
-    from genas.pipeline import run_pipeline
+    with options.loading(quiet):
+        from genas.cli.show import print_profile, print_result
+        from genas.pipeline import run_pipeline
 
     limits = {
         "search.max_macs": options.parse_count(max_macs, "--max-macs") if max_macs else None,

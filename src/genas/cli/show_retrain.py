@@ -74,8 +74,8 @@ def print_plan(plan: "Plan", settings: "RetrainSettings") -> None:
         f"Memory    at least {_size(plan.memory_bytes)} per process: weights and momentum {_size(plan.weight_bytes)}, "
         f"backward pass {_size(plan.activation_bytes)}; convolution workspace and pictures in memory come on top"
     )
-    if settings.limit_batches is not None:
-        console.print(f"Dry run   at most {settings.limit_batches} batches per epoch and evaluation: not a result")
+    if settings.dry:
+        console.print(f"Dry run   {plan.epochs} of {settings.epochs} epochs, few batches in each: not a result")
 
 
 def print_match(match: "Match") -> None:
@@ -86,8 +86,15 @@ def print_match(match: "Match") -> None:
 def print_retrained(result: "Retrained") -> None:
     """Accuracies by seed, their mean and spread, and where the networks lie."""
     console = Console(highlight=False)
-    kind = "Dry run, not a result" if result.settings.limit_batches is not None else "Test accuracy"
-    table = Table(title=f"{kind}, %", title_justify="left", box=None, pad_edge=False)
+    if result.settings.dry:
+        console.print(
+            f"Dry run finished: training, evaluation and files work, for {len(result.runs)} seed(s); its network "
+            "and its figures mean nothing. Train with the same command without --limit-batches.",
+            soft_wrap=True,
+        )
+        console.print(f"[bold]Folder[/bold]   {literal(result.run)}", soft_wrap=True)
+        return
+    table = Table(title="Test accuracy, %", title_justify="left", box=None, pad_edge=False)
     table.add_column("Seed")
     top5 = any("top5" in one.test for one in result.runs)
     chosen = any(one.best for one in result.runs)

@@ -24,7 +24,8 @@ def supernet(
 
     On an existing run folder the settings may be left out: the run's own hold.
     """
-    from genas.pipeline import train_supernet_of
+    with options.loading(quiet):
+        from genas.pipeline import train_supernet_of
 
     named = {
         "data.name": data,

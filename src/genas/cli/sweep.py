@@ -61,8 +61,9 @@ def sweep(
 
     genas sweep runs/c10 --proxy "accuracy + w*flatness" --shares 0,25,50,75 --retrain
     """
-    from genas.cli.show_landscape import print_sweep
-    from genas.sweeps import sweep_weights
+    with options.loading(quiet):
+        from genas.cli.show_landscape import print_sweep
+        from genas.sweeps import sweep_weights
 
     found = sweep_weights(
         run,

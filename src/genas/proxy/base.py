@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from genas.data.base import Splits
 from genas.device import Fabric
+from genas.progress import inside
 from genas.proxy.folding import Folded
 from genas.proxy.untrained import Size, Untrained
 from genas.seeding import derive
@@ -268,7 +269,11 @@ class Scoring:
                 logits = logits.double()
                 return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
 
-        done = list(self._side_by_side(one, self.validation_batches(part)))
+        done, count = [], 0
+        for found in self._side_by_side(one, self.validation_batches(part)):
+            done.append(found)
+            count += len(found[0])
+            inside(f"{count:,} images evaluated")
         return torch.cat([losses for losses, _ in done]).cpu(), torch.cat([right for _, right in done]).cpu()
 
     def _side_by_side(self, work: Callable[[Item], Out], items: Iterable[Item]) -> Iterator[Out]:

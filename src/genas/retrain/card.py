@@ -17,7 +17,7 @@ SET_LICENCES = {
     "imagenet16-120": "The data set: made from ImageNet, whose terms allow non-commercial research and education only.",
 }
 _ALWAYS = ("epochs", "batch_size", "learning_rate", "weight_decay")
-_NO_RECIPE = ("name", "checkpoint_seconds", "limit_batches")
+_NO_RECIPE = ("name", "checkpoint_seconds", "limit_batches", "limit_epochs")
 CODE_LICENCE = "The code (`modeling.py`): Apache License 2.0, as genas itself."
 
 

@@ -100,7 +100,7 @@ def plan_of(
         train=len(parts.train),
         held_out=len(parts.judge) if parts.judge is not None and settings.best == "held-out" else 0,
         test=len(parts.test) if parts.test is not None else 0,
-        epochs=settings.epochs,
+        epochs=settings.trained_epochs,
         steps=steps if settings.limit_batches is None else min(steps, settings.limit_batches),
         processes=fabric.world_size,
         weight_bytes=params * number * (copies + averaged) + buffers * (1 + averaged),

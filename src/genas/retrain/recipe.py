@@ -113,8 +113,20 @@ class RetrainSettings(Settings):
     """Share of every class that ``held-out`` keeps from training."""
     limit_batches: int | None = Field(None, ge=1)
     """At most that many batches per epoch and per evaluation: a dry run, not a result."""
+    limit_epochs: int | None = Field(None, ge=1)
+    """End after that many epochs of the schedule: a dry run, not a result."""
     checkpoint_seconds: float = Field(300.0, gt=0)
     """Least seconds between two checkpoints inside an epoch."""
+
+    @property
+    def dry(self) -> bool:
+        """Whether this is a dry run, whose figures are no result."""
+        return self.limit_batches is not None or self.limit_epochs is not None
+
+    @property
+    def trained_epochs(self) -> int:
+        """Epochs that are trained; the schedule is that of all `epochs`."""
+        return self.epochs if self.limit_epochs is None else min(self.epochs, self.limit_epochs)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -72,7 +72,7 @@ def retrain(
     parts = parts_of(splits, settings, fabric.world_size)
     done = folder / "result.json"
     finished = on_first(fabric, lambda: json.loads(done.read_text(encoding="utf-8")) if done.exists() else None)
-    if finished is not None and finished["epochs"] < settings.epochs:  # the run was asked to go on
+    if finished is not None and finished["epochs"] < settings.trained_epochs:  # the run was asked to go on
         finished = on_first(fabric, lambda: done.unlink())
     if finished is None:
         training = _Training(folder, space, architecture, splits, parts, settings, fabric, seed, quiet)
@@ -166,7 +166,7 @@ class _Training:
         limit = min(self.steps * settings.batch_size, len(self.parts.train))
         try:
             self.trainer.run(
-                settings.epochs,
+                settings.trained_epochs,
                 self.steps,
                 self._batches,
                 lambda epoch: learning_rate(settings, epoch),
@@ -255,13 +255,14 @@ class _Training:
             write_json(self.folder / "model.json", {**identity, **self._facts()})
         result: dict[str, Any] = {
             "genotype": self.architecture.genotype,
-            "epochs": self.settings.epochs,
+            "epochs": self.settings.trained_epochs,
             "seed": self.seed,
             **self._size(),
             "test": {} if self.parts.test is None else self._measured(self.parts.test),
         }
-        if self.settings.limit_batches is not None:
-            result["dry_run"] = f"at most {self.settings.limit_batches} batches per epoch and evaluation"
+        if self.settings.dry:
+            few = f"at most {self.settings.limit_batches or self.steps} batches per epoch and evaluation"
+            result["dry_run"] = f"{self.settings.trained_epochs} of {self.settings.epochs} epochs, {few}"
         if self.parts.judge is not None:
             label = self.settings.best.replace("-", "_")
             rows = self.trainer.rows

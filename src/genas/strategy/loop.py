@@ -19,7 +19,7 @@ from genas.space.base import Architecture, Space
 from genas.space.cost import Cost
 from genas.strategy.base import Proposal, Search
 from genas.strategy.history import History, Record
-from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, REGRESSORS, Outcome, Race, describe
+from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, REGRESSORS, Outcome, Race, RaceState, describe
 
 
 def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]) -> Record:
@@ -100,11 +100,16 @@ class _Work:
     bar: Bar
     stop: StopRequest
 
-    def step(self, count: int, generation: int) -> None:
-        """Reports progress; stops here if Ctrl-C was pressed."""
+    def note(self, generation: int) -> str:
+        """The generation and the best score so far."""
         best = self.history.best(1)
         note = f"generation {generation + 1}/{self.search.settings.generations}"
-        self.bar.step(count, note + (f", best {best[0].score:.4g}" if best else ""))
+        return note + (f", best {best[0].score:.4g}" if best else "")
+
+    def step(self, count: int, generation: int) -> None:
+        """Reports progress; stops here if Ctrl-C was pressed."""
+        self.bar.step(count, self.note(generation))
+        self.stop.stepped()
         self.stop.check()
 
     def score(self, proposals: list[Proposal], generation: int) -> None:
@@ -127,12 +132,13 @@ class _Work:
                 keys.setdefault(race.key(proposal.architecture), proposal)
         history = self.history
         holders, others = self.known_whole(race, generation)
-        decided = 0
+        share = len(proposals) / max(len(keys), 1)
 
-        def tick(done: int) -> None:
-            nonlocal decided
-            before, decided = decided, done
-            self.step(done - before, generation)
+        def tick(state: RaceState) -> None:
+            looked = f", looked at {state.pictures:,} of {race.total:,} images, {state.active} architectures left"
+            self.bar.within(share * state.done, self.note(generation) + looked)
+            self.stop.stepped()
+            self.stop.check()
 
         outcomes = race.run([proposal.architecture for proposal in keys.values()], holders, generation, tick, others)
         seconds = round((time.perf_counter() - begun) / max(len(keys), 1), 3)
@@ -144,7 +150,7 @@ class _Work:
                     record = _record(proposal, generation, outcome, self.cost(proposal.architecture), seconds)
                 self.add(proposal, record)
         race.statistics.keep_only([race.key(one) for part in self.known_whole(race, generation + 1) for one in part])
-        self.step(len(proposals) - decided, generation)
+        self.step(len(proposals), generation)
 
     def known_whole(self, race: Race, generation: int) -> tuple[list[Architecture], list[Architecture]]:
         """The best before a generation: those that the search keeps, and others that a race may lean on.

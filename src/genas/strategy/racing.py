@@ -61,6 +61,21 @@ class Outcome:
     failed: str | None = None
 
 
+@dataclass(frozen=True)
+class RaceState:
+    """Where a race is.
+
+    Args:
+        done: contenders that are decided, and of the others the share of the pictures that they have seen.
+        active: contenders that are not decided.
+        pictures: pictures that the architecture at work has seen.
+    """
+
+    done: float
+    active: int
+    pictures: int
+
+
 class Statistics:
     """What each picture gave for each architecture, [pictures, K], in memory and on disk.
 
@@ -153,7 +168,7 @@ class Race:
         contenders: Sequence[Architecture],
         holders: Sequence[Architecture],
         name: int,
-        tick: Callable[[int], None] | None = None,
+        tick: Callable[[RaceState], None] | None = None,
         others: Sequence[Architecture] = (),
     ) -> dict[str, Outcome]:
         """Races `contenders` against each other and against the best so far.
@@ -162,7 +177,7 @@ class Race:
             contenders: new architectures, no two alike.
             holders: the best of earlier generations, scored whole, at most `keep`.
             name: number of the generation; names the resampling.
-            tick: called after every piece of work with the number of contenders decided by now.
+            tick: called after every piece of work.
             others: more architectures scored whole, the best first, that the regression may lean on.
 
         Returns:
@@ -176,9 +191,13 @@ class Race:
         before = [(holder, self._holder(holder)) for holder in holders]
         lean = [rows for other in others if (rows := self.statistics.rows(self.key(other), self.total)) is not None]
 
-        def decided() -> None:
+        reached = dict.fromkeys((one.genotype for one in contenders), 0)  # pictures
+
+        def at(architecture: Architecture, count: int) -> None:
+            reached[architecture.genotype] = max(reached[architecture.genotype], count)
             if tick is not None:
-                tick(len(outcomes))
+                running = [reached[one.genotype] for one in active if one.genotype not in outcomes]
+                tick(RaceState(len(outcomes) + sum(running) / self.total, len(running), count))
 
         for number, part in enumerate(self.parts):
             count = min(part.stop * self.batch_size, self.total)
@@ -187,14 +206,14 @@ class Race:
                 if failed is not None:
                     outcomes[architecture.genotype] = Outcome(None, None, failed)
                     active.remove(architecture)
-                decided()
+                at(architecture, count)
             if part.stop * self.batch_size < self.total and len(active) + len(holders) > self.keep:
                 if number == 0 and not holders:
-                    self._complete_leaders(active, count, outcomes, decided)
+                    self._complete_leaders(active, count, outcomes, at)
                 for architecture, score in self._stopped(active, before, lean, count, (name, number)):
                     outcomes[architecture.genotype] = Outcome(score, count)
                     active.remove(architecture)
-                    decided()
+                    at(architecture, count)
         for architecture in active:
             outcomes[architecture.genotype] = self._scored(
                 architecture, self._seen(architecture, self.total).mean(0), None
@@ -223,11 +242,14 @@ class Race:
             return "GenasError: a picture's loss is not finite"
         return None
 
-    def _complete(self, architecture: Architecture, tick: Callable[[], None] = lambda: None) -> str | None:
-        """Shows an architecture all pictures; gives the reason where it fails. `tick` is called after every part."""
+    def _complete(
+        self, architecture: Architecture, at: Callable[[Architecture, int], None] = lambda architecture, count: None
+    ) -> str | None:
+        """Shows an architecture all pictures; gives the reason where it fails. `at` is called after every part."""
         for part in self.parts:
-            failed = self._advance(architecture, part, min(part.stop * self.batch_size, self.total))
-            tick()
+            count = min(part.stop * self.batch_size, self.total)
+            failed = self._advance(architecture, part, count)
+            at(architecture, count)
             if failed is not None:
                 return failed
         return None
@@ -239,13 +261,17 @@ class Race:
         return self._seen(architecture, self.total)
 
     def _complete_leaders(
-        self, active: list[Architecture], count: int, outcomes: dict[str, Outcome], tick: Callable[[], None]
+        self,
+        active: list[Architecture],
+        count: int,
+        outcomes: dict[str, Outcome],
+        at: Callable[[Architecture, int], None],
     ) -> None:
         """Shows all pictures to the better half of those that would be kept by now."""
         scored = [self._scored(one, self._seen(one, count).mean(0), count).score for one in active]
         order = sorted((-score.value, place) for place, score in enumerate(scored) if score is not None)
         for leader in [active[place] for _, place in order[: max(self.keep // 2, 1)]]:
-            failed = self._complete(leader, tick)
+            failed = self._complete(leader, at)
             if failed is None:
                 self._leaders.add(leader.genotype)
             else:

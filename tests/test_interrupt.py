@@ -1,0 +1,87 @@
+"""Ctrl-C: acknowledged at once, obeyed after the step; the second time at once, with nothing lost."""
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from genas.checkpoint import load_checkpoint
+from genas.device import Fabric
+from genas.errors import Interrupted
+from genas.interrupt import StopRequest
+from genas.space import open_space
+from genas.supernet import SupernetSettings, train_supernet
+
+
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_first_is_acknowledged_with_the_time_that_the_step_takes(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with StopRequest() as stop:
+        now[0] += 50
+        stop.stepped()
+        now[0] += 10
+        press()
+        assert capsys.readouterr().err == "\nStopping after this step (about 40 s); press again to stop now.\n"
+        assert stop.requested
+        with pytest.raises(Interrupted):
+            stop.check()
+
+
+def test_before_the_first_step_no_time_is_claimed(capsys):
+    with StopRequest():
+        press()
+    assert capsys.readouterr().err == "\nStopping after this step; press again to stop now.\n"
+
+
+def shielded(stop, done):
+    with stop.shield():
+        press()
+        done.append("whole")
+
+
+def test_the_second_interrupts_at_once_but_never_inside_a_shield():
+    done = []
+    with StopRequest() as stop:
+        press()
+        with pytest.raises(KeyboardInterrupt):
+            shielded(stop, done)
+        assert done == ["whole"]
+    with StopRequest():
+        press()
+        with pytest.raises(KeyboardInterrupt):
+            press()
+
+
+@pytest.mark.parametrize("at", [3, 5])
+def test_pressed_twice_inside_a_step_nothing_is_lost(at, tmp_path, make_splits, monkeypatch, capsys):
+    """The weights of the last whole step are saved, though the last checkpoint is older."""
+    space = open_space("nasbench201", channels=4, cells_per_stage=1)
+    splits, settings = make_splits(48), SupernetSettings(epochs=2, batch_size=8, momentum=0.9)
+
+    def train(folder):
+        return train_supernet(folder, space, splits, settings, Fabric(), seed=1, quiet=True)
+
+    whole = train(tmp_path / "whole").state_dict()
+    backward, calls = Fabric.backward, 0
+
+    def twice(self, loss):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            press()
+            press()
+        backward(self, loss)
+
+    monkeypatch.setattr(Fabric, "backward", twice)
+    with pytest.raises(Interrupted, match="inside a step"):
+        train(tmp_path / "parts")
+    facts = load_checkpoint(tmp_path / "parts" / "checkpoint.safetensors")[1]
+    assert 3 * facts["epoch"] + facts["step"] == at - 1
+    resumed = train(tmp_path / "parts").state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
