@@ -1,6 +1,7 @@
 """Properties that every data set and every kind of batch has."""
 
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -374,7 +375,22 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
         plain = {"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, np.int64(2)], "name": "x"}
         (tmp_path / "plain").write_bytes(pickle.dumps(plain, protocol))
         assert np.array_equal(load_arrays(tmp_path / "plain")["data"], plain["data"])
-    (root / "val_data").write_bytes(b"\x80\x04cut")
+    # Arrays that a file gives no values for, and lists that refer to one another, would fill the memory.
+    for bomb in (
+        b"cnumpy\nndarray\n((L3221225472L\ntR.",
+        b"cnumpy\nndarray\n((L3221225472L\ntcnumpy\ndtype\n(S'u1'\ntRtR.",
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(L3221225472L\ntS'b'\ntR.",
+        b"cnumpy\ndtype\n(S'V2000000000'\ntR.",
+        b"\x80\x02]r\xff\xff\xff\x7f.",
+        pickle.dumps({"data": [[[[0] * 1000] * 1000] * 1000] * 1000, "labels": [1] * 1000}),
+        pickle.dumps({"data": np.zeros((1, 768), np.uint8), "labels": [[[0] * 1000] * 1000] * 1000}),
+    ):
+        (root / "val_data").write_bytes(bomb)
+        start = time.monotonic()
+        with pytest.raises(DataError, match="val_data"):
+            open_dataset("imagenet16-120", root=root).splits(0)
+        assert time.monotonic() - start < 1
+    (root / "val_data").write_bytes(b"\x80\x04X\xff")
     with pytest.raises(DataError, match="not a readable batch file"):
         open_dataset("imagenet16-120", root=root).splits(0)
     (root / "train_data_batch_4").unlink()

@@ -135,7 +135,8 @@ def _allowed() -> dict[tuple[str, str], Any]:
     return allowed
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class _ArrayUnpickler(pickle._Unpickler):
+    # The one written in Python: the other gives a list of as many places as a file says, 34 GB for one of 8 bytes.
     _ALLOWED = _allowed()
 
     def find_class(self, module: str, name: str, /) -> Any:

@@ -98,6 +98,8 @@ def folder_layout(root: Path) -> FolderLayout:
     roots = {split: _one(root, split, parts) for split, parts in found.items()}
     train = _class_root(roots["train"], ())
     classes = folders_in(train)
+    if not classes:
+        return FolderLayout(train)
     others = {split: _class_root(path, classes) for split, path in roots.items() if split != "train"}
     present = {split: path for split, path in others.items() if folders_in(path)}
     loose = [path for split, path in others.items() if split not in present and images_in(path)]

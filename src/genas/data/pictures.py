@@ -197,7 +197,9 @@ def check_image(file: Path | bytes, where: str) -> tuple[int, int]:
 
 def _turned_size(picture: Image.Image) -> tuple[int, int]:
     width, height = picture.size
-    return (height, width) if width != height and _orientation(picture) >= 5 else (width, height)
+    # Pillow's own TIFF reader turns the image, and says its size turned from the start.
+    turned = width != height and picture.format != "TIFF" and _orientation(picture) >= 5
+    return (height, width) if turned else (width, height)
 
 
 def _tail(file: Path | bytes) -> bytes:

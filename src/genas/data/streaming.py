@@ -289,4 +289,4 @@ def _collate(items: list[Tensor | _Unreadable]) -> _Batch | _Unreadable:
         pictures.append(item.numpy())
     if not pictures:  # a process without a row of this batch; the batch's size is not known here, nor needed
         return _Batch(np.empty((0, 3, 1, 1), dtype=np.uint8))
-    return _Batch(np.stack(pictures))
+    return _Batch(np.ascontiguousarray(np.stack(pictures)))  # as a worker would send them: strides change rounding
