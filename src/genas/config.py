@@ -12,7 +12,9 @@ from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails
 
+from genas.data.named import is_custom
 from genas.errors import ConfigError
 from genas.proxy import ProxySettings
 from genas.retrain import RetrainSettings
@@ -23,7 +25,9 @@ from genas.supernet import SupernetSettings
 
 
 class DataSettings(Settings):
-    """The data set."""
+    """The data set; options of a custom class stand beside its name."""
+
+    model_config = ConfigDict(extra="allow")
 
     name: str = "digits"
     """A short name, ``folder:PATH``, ``parquet:PATH`` or package.module:Name."""
@@ -37,6 +41,19 @@ class DataSettings(Settings):
     """File that says which training images form the two halves, such as ``cifar-split.txt`` of NAS-Bench-201 and
     ``cifar100-split.txt`` of GeNAS: JSON with lists ``train`` and ``valid`` of places in the training set as it is
     stored, from 0. None divides every class evenly, by the seed; the published halves are fixed lists (4.1)."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of a custom class."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _options_of_custom_only(self) -> Self:
+        if not is_custom(self.name):
+            for key, value in self.options.items():
+                fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
+                raise ValidationError.from_exception_data("DataSettings", [fault])
+        return self
 
 
 class SpaceSettings(BaseModel):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from genas.checkpoint import load_checkpoint
 from genas.data.preprocessing import Preprocessing
 from genas.errors import CheckpointError, GenasError
+from genas.fingerprint import fingerprint
 from genas.space import Network, Space, open_space
 
 EXPORT_FORMAT = "genas-model-1"
@@ -173,6 +174,7 @@ def load_model(weights: Path) -> TrainedModel:
     facts = read_facts(weights.parent)
     try:
         space = facts.open_space()
+        _check_code(space, facts, weights)
         network = space.network(facts.classes, space.parse(facts.genotype), facts.image_shape[0])
     except GenasError as error:
         raise CheckpointError(f"The description beside {weights} cannot be built: {error}") from error
@@ -187,6 +189,20 @@ def load_model(weights: Path) -> TrainedModel:
     if facts.image_shape[0] in (1, 3):  # of others there are no image files
         network.attach(facts.rule())
     return TrainedModel(network, facts, weights)
+
+
+def _check_code(space: Space, facts: ModelFacts, weights: Path) -> None:
+    """A custom space whose code has changed builds another network, perhaps with the same names and shapes.
+
+    Raises:
+        CheckpointError: it has.
+    """
+    before, now = facts.extra.get("code"), fingerprint(type(space))
+    if before is not None and "unknown" not in (before, now) and before != now:
+        raise CheckpointError(
+            f"the code of the space {facts.space['name']!r} has changed since {weights} was trained; restore it, or "
+            "train again"
+        )
 
 
 def read_facts(folder: Path) -> ModelFacts:

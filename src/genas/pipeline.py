@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Any
 import torch
 
 from genas.checkpoint import load_checkpoint
+from genas.code import code_of_scores, differing
 from genas.config import Config
 from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
+from genas.data.named import describe_given as describe_data_given
+from genas.errors import RunError
 from genas.profiling import Profile
 from genas.proxy import Proxy, Scoring, checked_score, needs_training, open_proxy, parse_expression
+from genas.proxy.expression import name_given as proxy_given
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
@@ -25,7 +30,9 @@ from genas.runs import explain, read_config, write_atomically, write_json
 from genas.seeding import derive
 from genas.session import Session, begun
 from genas.space import Network, Space, architecture_cost
-from genas.strategy import History, Record, Search, open_search, run_search
+from genas.space.named import describe_given as describe_space_given
+from genas.strategy import History, Record, Search, run_search
+from genas.strategy.named import name_given as search_given
 from genas.subject import parse_architecture
 from genas.supernet import train_supernet, untrained_supernet
 from genas.terminal import warn
@@ -66,7 +73,7 @@ class Result:
 
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
     """Trains or continues the supernet of a run; returns the checkpoint's path."""
-    with begun(config, run, quiet=quiet) as session:
+    with begun(config, run, with_retrain=False, quiet=quiet) as session:
         train_supernet(
             run / "supernet",
             session.space,
@@ -106,9 +113,11 @@ def run_pipeline(
     Raises:
         GenasError: see the steps.
     """
-    with begun(config, run, supernet, quiet=quiet) as session:
+    with begun(config, run, supernet, with_retrain=with_retrain, quiet=quiet) as session:
         if session.fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
+        code = code_of_scores(config.proxy, config.search)
+        check_scores(run, code)
         write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
         watch = Profile(run / "profile", session.fabric.device) if profile else None
         trained = needs_training(config.proxy)
@@ -118,8 +127,9 @@ def run_pipeline(
         if trained:
             check_trained(scoring, run, config, quiet)
         proxy = open_proxy(scoring, config.proxy)
-        search = open_search(session.space, config.search, session.within_limits)
+        search = session.open_search()
         with History(run / "history.sqlite") as history:
+            history.take_down(code)
             with watch.phase("search") if watch else nullcontext():
                 best = run_search(search, proxy, history, session.cost, config.seed, quiet, run / "race")
             write_best(run, best, len(history))
@@ -221,6 +231,25 @@ def _retrained_genotype(folder: Path) -> str | None:
     return None
 
 
+def check_scores(run: Path, code: Mapping[str, str]) -> None:
+    """Compares the code of custom proxies and strategies with that which the stored scores come from.
+
+    Raises:
+        RunError: it is another.
+    """
+    file = run / "history.sqlite"
+    if not code or not file.exists():
+        return
+    with History(file, readonly=True) as history:
+        different = differing(history.facts(), code)
+        scored = len(history) > 0 or any((run / "race").glob("*.safetensors"))
+    if different and scored:
+        raise RunError(
+            f"the code of the {' and the '.join(different)} has changed since the scores in {file} were computed, and "
+            "scores of two versions are not mixed; restore the code, or search in another run folder with --run."
+        )
+
+
 def write_best(run: Path, best: Record, evaluated: int) -> None:
     """Writes ``best.json``."""
     write_json(
@@ -304,8 +333,8 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
 
 
 def search(
-    data: str | type[Dataset] | None = None,
-    space: str | type[Space] | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
+    space: str | type[Space] | Space | None = None,
     proxy: str | type[Proxy] | None = None,
     algorithm: str | type[Search] | None = None,
     run: str | Path = "runs/search",
@@ -320,12 +349,14 @@ def search(
     """Searches from Python: what ``genas search`` does.
 
     Args:
-        data: a data set's name, or your own `Dataset` class; None for the run's own, ``digits`` in a new run.
-        space: a space's name, or your own `Space` class; None for the run's own, ``darts`` in a new run.
-        proxy: an expression such as ``angle + 16*flatness``, or your own `Proxy` class; None for the run's own,
-            ``flatness`` in a new run.
-        algorithm: ``evolution``, ``random``, or your own `Search` class; None for the run's own, ``evolution`` in a new
-            run.
+        data: a data set's name, a `Dataset` subclass or an object of one, such as ``Flowers("photos")``; None for the
+            run's own, ``digits`` in a new run.
+        space: a space's name, a `Space` subclass or an object of one, such as ``Chain(width=16)``; None for the run's
+            own, ``darts`` in a new run.
+        proxy: an expression such as ``angle + 16*flatness``, or a `Proxy` subclass (its options: ``proxy.options``);
+            None for the run's own, ``flatness`` in a new run.
+        algorithm: ``evolution``, ``random``, or a `Search` subclass (its options: ``search.options``); None for the
+            run's own, ``evolution`` in a new run.
         run: the run folder; the same call continues an interrupted run.
         supernet: run folder whose trained supernet is used, with its settings to begin with; None to train one.
         settings: everything else, nested as in the YAML file: ``{"supernet": {"epochs": 10}}``.
@@ -340,13 +371,15 @@ def search(
     Raises:
         GenasError: bad settings, bad data, a run folder of another configuration, and so on, one sentence each.
     """
-    given: list[tuple[str, str, Any]] = [
-        ("data", "name", data),
-        ("space", "name", space),
-        ("proxy", "expression", proxy),
-        ("search", "algorithm", algorithm),
-    ]
-    named = {section: {key: _name(value)} for section, key, value in given if value is not None}
+    named: dict[str, Any] = {}
+    if data is not None:
+        named["data"] = describe_data_given(data)
+    if space is not None:
+        named["space"] = describe_space_given(space)
+    if proxy is not None:
+        named["proxy"] = {"expression": proxy_given(proxy)}
+    if algorithm is not None:
+        named["search"] = {"algorithm": search_given(algorithm)}
     layers, folder = [settings or {}, named], Path(run)
     source = None if supernet is None else Path(supernet)
     if source is not None:
@@ -362,7 +395,3 @@ def search(
         profile=profile,
         supernet=source,
     )
-
-
-def _name(thing: str | type) -> str:
-    return thing if isinstance(thing, str) else f"{thing.__module__}:{thing.__qualname__}"

@@ -13,15 +13,18 @@ from typing import Any
 
 import torch
 
-from genas.config import RetrainConfig, build_retrain_config, completed, merge
+from genas.code import check_code, code_of_run, record_code
+from genas.config import DataSettings, RetrainConfig, build_retrain_config, completed, merge
 from genas.continuation import has_training, is_begun, reconcile_retraining
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import identify
 from genas.data.inspection import inspect
+from genas.data.named import describe_given as describe_data_given
 from genas.data.record import check_data, locate_data, record_data
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import ConfigError, RunError
 from genas.processes import agree, on_first
+from genas.rehearsal import rehearse_retraining
 from genas.retrain import RetrainSettings, retrain
 from genas.retrain.data import Parts, parts_of
 from genas.retrain.network import sized, widest
@@ -30,11 +33,15 @@ from genas.retrain.recipe import is_published, read_recipe
 from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
 from genas.runs import RunFolder, environment, explain, keep_environment, read_config, write_config, write_json
 from genas.space import Architecture, Space, open_space
+from genas.space.named import check_recorded
+from genas.space.named import describe_given as describe_space_given
 from genas.subject import Subject, find_subject
 
 #: What every retraining begins with; the recipe and the user change it.
 BASE = {"best": "held-out", "layout": "channels-last"}
 RUN_RECIPE = "the run's own"
+SIZES = ("cells", "channels", "stem", "pool_bn")
+"""Settings of a recipe that decide on an option of the space."""
 _SPACE_RECIPES = {"nasbench201": "nasbench201", "nasbench_macro": "nasbench-macro", "nasbench-macro": "nasbench-macro"}
 
 
@@ -120,13 +127,14 @@ def configure(
     Raises:
         GenasError: an unknown name, a malformed genotype, a wrong setting; the folder is that of another training.
     """
-    found = find_subject(subject, space)
     given = _merged(overrides)
+    explicit = {key: value for key, value in given.get("space", {}).items() if key != "name"}
+    found = find_subject(subject, space, explicit)
     if from_supernet is not None:
         from_supernet = os.path.abspath(from_supernet)
     if run is not None and is_begun(run):
         return _changed(run, found.architecture.genotype, recipe, from_supernet, given)
-    data = merge(found.data, given.get("data", {}))
+    data = merge(_data_of(found, given), given.get("data", {}))
     if "name" not in data:
         raise ConfigError("name the data to train on, such as --data cifar10 or --data folder:my-pictures.")
     if recipe is None and found.retrain:
@@ -150,7 +158,57 @@ def configure(
     content = merge(content, {**given, "data": data})
     if content.get("max_macs") is not None and "channels" in given.get("retrain", {}):
         raise ConfigError("--max-macs finds the width, so --channels has no place beside it; give one of them.")
-    return build_retrain_config(content)
+    return _settled(build_retrain_config(content), explicit, given.get("retrain", {}))
+
+
+def _data_of(subject: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's settings of its data, without the options of a custom class where another data set is named."""
+    name = given.get("data", {}).get("name", subject.data.get("name"))
+    if name == subject.data.get("name"):
+        return subject.data
+    return {key: value for key, value in subject.data.items() if key in DataSettings.model_fields}
+
+
+def _settled(config: RetrainConfig, explicit: Mapping[str, Any], asked: Mapping[str, Any]) -> RetrainConfig:
+    """The configuration in which no size that was given by hand is overruled by one of the recipe.
+
+    Args:
+        config: the space as given, and the recipe with what was given of it.
+        explicit: options of the space that were given by hand.
+        asked: settings of the recipe that were given by hand.
+
+    Raises:
+        ConfigError: an option has no effect on the network, or contradicts another that was given by hand.
+    """
+    if not explicit:
+        return config
+    base, recipe = open_space(config.space.name, **config.space.options), config.retrain
+    wanted = base.describe()
+
+    def differs(settings: RetrainSettings, key: str) -> bool:
+        return bool(sized(base, settings).describe().get(key) != wanted.get(key))
+
+    if config.max_macs is not None:
+        narrow, wide = (sized(base, recipe.model_copy(update={"channels": width})).describe() for width in (16, 32))
+        for key in explicit:
+            if narrow.get(key) != wide.get(key):
+                raise ConfigError(
+                    f"--max-macs finds the width, so space.{key} has no place beside it; give one of them."
+                )
+    for key in explicit:
+        if not differs(recipe, key):
+            continue
+        of_recipe = [name for name in SIZES if name not in asked and getattr(recipe, name) is not None]
+        without = [recipe.model_copy(update={name: None}) for name in of_recipe]
+        recipe = next((one for one in without if not differs(one, key)), recipe)
+        if differs(recipe, key):
+            actual = sized(base, recipe).describe().get(key)
+            by_hand = [name for name in SIZES if asked.get(name) is not None]
+            hint = f"it contradicts retrain.{by_hand[0]}; give one of them" if by_hand else "leave it out"
+            raise ConfigError(
+                f"space.{key} is {wanted.get(key)!r}, but the network to train has {actual!r} there: {hint}."
+            )
+    return config.model_copy(update={"retrain": recipe})
 
 
 def _merged(overrides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -179,7 +237,9 @@ def _changed(
         own["from_supernet"] = from_supernet
     data = given.get("data", {})
     name, root = locate_data(own["data"]["name"], own["data"]["root"], run, data.get("name"), data.get("root"))
-    return build_retrain_config(merge(merge(own, given), {"data": {"name": name, "root": root}}))
+    explicit = {key: value for key, value in given.get("space", {}).items() if key != "name"}
+    content = merge(merge(own, given), {"data": {"name": name, "root": root}})
+    return _settled(build_retrain_config(content), explicit, given.get("retrain", {}))
 
 
 def _sectioned(override: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,8 +319,10 @@ def _seed_folder(run: Path, seeds: Sequence[int], seed: int) -> Path:
     return run if len(seeds) == 1 else run / f"seed-{seed}"
 
 
-def _open(config: RetrainConfig, run: Path, processes: int, *, check: bool, quiet: bool) -> _Opened:
+def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quiet: bool) -> _Opened:
+    check_code(run, code_of_run(config))
     base = open_space(config.space.name, **config.space.options)
+    check_recorded(base)
     architecture = base.parse(config.genotype)
     settings = config.retrain
     sized(base, settings)  # faults of size show before the data are read
@@ -273,7 +335,8 @@ def _open(config: RetrainConfig, run: Path, processes: int, *, check: bool, quie
     elif config.from_checkpoint is not None:
         initial = checkpoint_weights(Path(config.from_checkpoint))
     root = Path(config.data.root) if config.data.root else None
-    dataset = open_dataset(config.data.name, root=root, image_size=config.data.image_size)
+    data = config.data
+    dataset = open_dataset(data.name, root=root, image_size=data.image_size, **data.options)
     splits = dataset.splits(0)
     identity = identify(splits)
     record = run if any(seeds_begun) else _same_run(config)
@@ -288,7 +351,10 @@ def _open(config: RetrainConfig, run: Path, processes: int, *, check: bool, quie
         with torch.random.fork_rng(devices=[]):
             network = own.network(splits.num_classes, architecture, splits.image_shape[0])
         take_over(initial, network, own, architecture)  # weights that do not fit show before a folder is made
-    return _Opened(own, architecture, splits, parts_of(splits, settings, processes), settings, initial, identity)
+    parts = parts_of(splits, settings, fabric.world_size)
+    if not any(seeds_begun):
+        rehearse_retraining(own, architecture, splits, parts, settings, fabric)
+    return _Opened(own, architecture, splits, parts, settings, initial, identity)
 
 
 def _places(config: RetrainConfig, run: Path) -> list[Path]:
@@ -337,7 +403,7 @@ def retrain_run(
     first = fabric.global_rank == 0
     fresh = first and not (run / "config.yaml").exists()
     config = agree(fabric, lambda: _reconciled(config, run, fabric))
-    opened = agree(fabric, lambda: _open(config, run, fabric.world_size, check=fresh, quiet=quiet or not first))
+    opened = agree(fabric, lambda: _open(config, run, fabric, check=fresh, quiet=quiet or not first))
     folder = RunFolder(run)
     try:
         on_first(fabric, lambda: _begin(folder, config, opened, fabric))
@@ -401,6 +467,7 @@ def _begin(folder: RunFolder, config: RetrainConfig, opened: _Opened, fabric: Fa
         kept = content if anew else reconcile_retraining(run, content)
         if kept != completed(read_config(run)):
             write_config(run, kept)
+    record_code(run, code_of_run(config))
     keep_environment(run, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))
     record_data(run, opened.splits, opened.identity, config.data.name, config.data.root, anew=anew)
     if len(config.seeds) > 1 and has_training(run):
@@ -464,12 +531,12 @@ def load_retrain_config(run: Path) -> RetrainConfig:
 
 def retrain_architecture(
     subject: str,
-    data: str | type[Dataset] | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     recipe: str | None = None,
     run: str | Path = "runs/retrain",
     *,
     seeds: Sequence[int] | None = None,
-    space: str | None = None,
+    space: str | type[Space] | Space | None = None,
     from_supernet: str | Path | None = None,
     from_checkpoint: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -479,11 +546,11 @@ def retrain_architecture(
 
     Args:
         subject: a run folder, a published architecture's name or a genotype.
-        data: a data set's name or your own `Dataset` class; None for that of the run.
+        data: a data set's name, a `Dataset` subclass or an object of one; None for that of the run.
         recipe: a recipe's name or file; None for the usual one.
         run: the run folder; the same call continues an interrupted training.
         seeds: one training each; None for the run's own, 0 in a new run.
-        space: the space of a genotype; None to find it out.
+        space: the space of a genotype, as `genas.search` takes it; None to find it out.
         from_supernet: run folder whose supernet gives the first weights.
         from_checkpoint: file that gives the first weights.
         settings: everything else, nested as in the run folder's ``config.yaml``: ``{"retrain": {"epochs": 10}}``.
@@ -497,13 +564,20 @@ def retrain_architecture(
     """
     named: dict[str, Any] = {} if seeds is None else {"seeds": list(seeds)}
     if data is not None:
-        name = data if isinstance(data, str) else f"{data.__module__}:{data.__qualname__}"
-        named["data"] = {"name": name}
+        named["data"] = describe_data_given(data)
+    own = {} if space is None else describe_space_given(space)
+    if len(own) > 1:
+        named["space"] = {key: value for key, value in own.items() if key != "name"}
     if from_checkpoint is not None:
         named["from_checkpoint"] = str(from_checkpoint)
     supernet = None if from_supernet is None else str(from_supernet)
     folder = Path(run)
     config = configure(
-        subject, space=space, recipe=recipe, from_supernet=supernet, overrides=[settings or {}, named], run=folder
+        subject,
+        space=own.get("name"),
+        recipe=recipe,
+        from_supernet=supernet,
+        overrides=[settings or {}, named],
+        run=folder,
     )
     return retrain_run(config, folder, quiet=quiet)

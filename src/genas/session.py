@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from genas.checkpoint import load_checkpoint
-from genas.config import Config
+from genas.code import check_code, code_of_run, record_code
+from genas.config import Config, completed
 from genas.continuation import done_of, keep_settings, reconcile
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import identify
@@ -17,11 +21,21 @@ from genas.data.split import divided_by
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import RunError, SearchError
 from genas.progress import doing
-from genas.proxy import Scoring, parse_expression
+from genas.proxy import Scoring, needs_training, parse_expression
+from genas.rehearsal import (
+    rehearse_retraining,
+    rehearse_scores,
+    rehearse_space,
+    rehearse_strategy,
+    rehearse_supernet,
+)
+from genas.retrain.data import parts_of
+from genas.retrain.network import sized
 from genas.runs import RunFolder, environment, keep_environment, read_config
 from genas.seeding import python_rng
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
-from genas.strategy import SearchSettings, open_search
+from genas.space.named import check_recorded
+from genas.strategy import Search, SearchSettings, open_search
 from genas.supernet import initial_weights, initialise, load_weights
 from genas.supernet.adoption import adopt_supernet, check_adoption
 
@@ -40,13 +54,13 @@ class Session:
     def __init__(self, config: Config, run: Path | None = None, *, quiet: bool = False) -> None:
         self.config, self.run, self._quiet = config, run, quiet
         self.space: Space = open_space(config.space.name, **config.space.options)
+        check_recorded(self.space)
         parse_expression(config.proxy.expression)  # faults show before anything is loaded
         self.space.final(config.proxy.zero_cost.cells, config.proxy.zero_cost.channels)
         self.fabric: Fabric = open_fabric(config.device, config.precision)
         data = config.data
         root = Path(data.root) if data.root else None
-        self.dataset: Dataset = open_dataset(data.name, root=root, image_size=data.image_size)
-        open_search(self.space, config.search, self.within_limits)
+        self.dataset: Dataset = open_dataset(data.name, root=root, image_size=data.image_size, **data.options)
         self._splits: Splits | None = None
         self.identity: dict[str, Any] = {}  # of the whole data set, once it is loaded
 
@@ -106,6 +120,39 @@ class Session:
             f"{limits.max_params}); the smallest had {least}: raise the limits, or take fewer cells or channels."
         )
 
+    def open_search(self) -> Search:
+        """The strategy, from its beginning."""
+        return open_search(self.space, self.config.search, self.within_limits)
+
+    def rehearse(self, *, scores: bool = True, retrain: bool = True) -> None:
+        """Does once, on two images and without writing anything, what the run is going to do.
+
+        Args:
+            scores: the supernet and what scores with it.
+            retrain: the training of the best architecture.
+
+        Raises:
+            ConfigError: something of it cannot be built or does not work.
+            DataError: the data do not suffice.
+        """
+        config, splits, fabric = self.config, self.splits, self.fabric
+        architecture = rehearse_space(self.space, splits, config.seed)
+        if scores:
+            if ":" in config.search.algorithm:
+                rehearse_strategy(self.open_search(), config.seed)
+            train = config.supernet if needs_training(config.proxy) else None
+            network, initial = rehearse_supernet(self.space, splits, train, fabric, config.seed)
+            rehearse_scores(partial(self._scoring, network.eval(), initial), splits, config.proxy)
+        if retrain:
+            size, parts = sized(self.space, config.retrain), parts_of(splits, config.retrain)
+            rehearse_retraining(size, architecture, splits, parts, config.retrain, fabric)
+
+    def _scoring(self, network: Network, initial: dict[str, Tensor], splits: Splits) -> Scoring:
+        proxy = self.config.proxy
+        return Scoring(
+            self.space, network, initial, splits, self.fabric, self.config.seed, proxy.batchnorm, proxy.evaluation
+        )
+
     def scoring(self, run: Path, *, untrained: bool = False) -> Scoring:
         """The finished supernet of a run folder, ready to score.
 
@@ -116,6 +163,7 @@ class Session:
         Raises:
             RunError: the supernet is not trained to its end.
         """
+        check_code(run, code_of_run(self.config))
         folder = run / "supernet"
         if untrained and (folder / "initial.safetensors").exists():
             network = initialise(self.space, self.splits.num_classes, self.splits.image_shape[0], self.config.seed)
@@ -134,16 +182,7 @@ class Session:
 
     def scoring_of(self, network: Network, run: Path) -> Scoring:
         """Scoring with a trained supernet that is at hand."""
-        return Scoring(
-            self.space,
-            network,
-            initial_weights(run / "supernet"),
-            self.splits,
-            self.fabric,
-            self.config.seed,
-            self.config.proxy.batchnorm,
-            self.config.proxy.evaluation,
-        )
+        return self._scoring(network, initial_weights(run / "supernet"), self.splits)
 
 
 def _within(cost: Cost, limits: SearchSettings) -> bool:
@@ -187,15 +226,19 @@ def load_config(run: Path, data: str | None = None, data_root: str | None = None
 
 
 @contextmanager
-def begun(config: Config, run: Path, supernet: Path | None = None, *, quiet: bool = False) -> Iterator[Session]:
+def begun(
+    config: Config, run: Path, supernet: Path | None = None, *, with_retrain: bool = True, quiet: bool = False
+) -> Iterator[Session]:
     """Opens the components and the locked, frozen run folder, for as long as the context lasts.
 
-    A fresh folder is made only after the data are loaded, so that a wrong name or an unreadable picture leaves nothing.
+    A fresh folder is made only after the data are loaded and all components have worked once (`Session.rehearse`), so
+    that a wrong name, an unreadable picture or a proxy that does not fit the space leaves nothing.
 
     Args:
         config: all settings; those of an existing run may differ from its own in what nothing was made with.
         run: the run folder.
         supernet: run folder whose trained supernet this run uses; it keeps a copy.
+        with_retrain: the best architecture is going to be retrained.
         quiet: say nothing of what was found in the data.
 
     Raises:
@@ -206,6 +249,11 @@ def begun(config: Config, run: Path, supernet: Path | None = None, *, quiet: boo
     done = done_of(run) if exists else None
     bound = done is not None and done.anything
     session = Session(config, run if bound else supernet, quiet=quiet)
+    session.open_search()
+    code = code_of_run(config)
+    for folder_of_code in (run, supernet):
+        if folder_of_code is not None:
+            check_code(folder_of_code, code)
     content = frozen(config, session.fabric, session.space)
     if done is not None:
         reconcile(run, content, done)
@@ -214,12 +262,18 @@ def begun(config: Config, run: Path, supernet: Path | None = None, *, quiet: boo
     if not bound:
         session.check_limits()
     session.inspect(check=not bound, quiet=quiet)
+    if not exists or content != completed(read_config(run)):
+        session.rehearse(
+            scores=done is None or not done.scored,
+            retrain=with_retrain and (done is None or not done.retrained),
+        )
     with RunFolder(run) as folder:
         if exists:
             done = done_of(run)  # another process may have gone on until the lock was free
             keep_settings(run, content, done)
         else:
             folder.freeze(content)
+        record_code(run, code)
         keep_environment(run, environment(describe_machine(session.fabric.device)))
         record_data(run, session.splits, session.identity, config.data.name, config.data.root, anew=not bound)
         if supernet is not None:

@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ class Subject:
     imagenet_channels: tuple[int, ...] = ()
 
 
-def find_subject(text: str, space: str | None = None) -> Subject:
+def find_subject(text: str, space: str | None = None, options: Mapping[str, Any] | None = None) -> Subject:
     """Finds out what `text` names.
 
     Args:
         text: a run folder, a published architecture's name or a genotype.
         space: the space of a genotype; None to find it out.
+        options: of that space, where they decide how a genotype is read.
 
     Raises:
         GenotypeError: no space takes the genotype, or several do.
@@ -49,10 +51,10 @@ def find_subject(text: str, space: str | None = None) -> Subject:
     """
     folder = Path(text)
     if os.path.isfile(folder / "config.yaml"):  # a genotype may be too long for a path, which Path.is_file refuses
-        return _of_run(folder, space)
+        return _of_run(folder, space, options or {})
     if text in names():
         entry = load(text)
-        return replace(_of_genotype(entry.genotype, space), imagenet_channels=tuple(entry.imagenet_channels))
+        return replace(_of_genotype(entry.genotype, space, {}), imagenet_channels=tuple(entry.imagenet_channels))
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
         close = difflib.get_close_matches(text, names(), 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -62,7 +64,7 @@ def find_subject(text: str, space: str | None = None) -> Subject:
         )
     if re.fullmatch(r"[^\s|()\[\]]*/[^\s|()\[\]]*", text):
         raise RunError(f"{text} is not a run folder: it has no config.yaml.")
-    return _of_genotype(text, space)
+    return _of_genotype(text, space, options or {})
 
 
 def parse_architecture(space: Space, text: str) -> Architecture:
@@ -79,7 +81,7 @@ def parse_architecture(space: Space, text: str) -> Architecture:
         try:
             return space.parse(load(text).genotype)
         except GenotypeError as error:
-            found = _of_genotype(load(text).genotype, None).space["name"]
+            found = _of_genotype(load(text).genotype, None, {}).space["name"]
             raise GenotypeError(
                 f"{text} is an architecture of the space {found!r}, expected one of {space.describe()['name']!r}."
             ) from error
@@ -92,7 +94,7 @@ def parse_architecture(space: Space, text: str) -> Architecture:
         raise
 
 
-def _of_run(folder: Path, space: str | None) -> Subject:
+def _of_run(folder: Path, space: str | None, changes: Mapping[str, Any]) -> Subject:
     config = read_config(folder)
     own = dict(config["space"])
     if space is not None and space != own["name"]:
@@ -103,17 +105,17 @@ def _of_run(folder: Path, space: str | None) -> Subject:
             raise RunError(f"the search of {folder} is not finished: continue it with: genas search --run {folder}")
         genotype = json.loads((folder / "best.json").read_text(encoding="utf-8"))["genotype"]
     options = {key: value for key, value in own.items() if key != "name"}
-    architecture = open_space(own["name"], **options).parse(genotype)
+    architecture = open_space(own["name"], **{**options, **changes}).parse(genotype)
     data = {key: value for key, value in config["data"].items() if key not in ("limit", "split_file")}
     data["name"], data["root"] = locate_data(str(data["name"]), data.get("root"), folder)
     return Subject(architecture, own, data, dict(config["retrain"]))
 
 
-def _of_genotype(text: str, space: str | None) -> Subject:
+def _of_genotype(text: str, space: str | None, options: Mapping[str, Any]) -> Subject:
     found, faults = [], []
     for name in [space] if space else spaces():
         try:
-            opened = open_space(name)
+            opened = open_space(name, **(options if space else {}))
             found.append(Subject(opened.parse(text), opened.describe()))
         except GenotypeError as error:
             faults.append(f"{name}: {str(error).rstrip('.')}")

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genas.code import code_of_scores, differing
 from genas.config import Config, build_config, completed
 from genas.errors import ConfigError, GenasError, RunError
 from genas.landscapes import checked_name
 from genas.pipeline import write_best
 from genas.proxy import Combined, Scoring, open_proxy
+from genas.proxy.expression import kept_options
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
 from genas.retrain.network import sized
@@ -21,7 +23,7 @@ from genas.runs import RunFolder, changes, digest_of, flatten, write_csv, write_
 from genas.seeding import python_rng
 from genas.session import Session, load_config
 from genas.space import Architecture
-from genas.strategy import History, Record, open_search, run_search
+from genas.strategy import History, Record, run_search
 from genas.sweep import Remembered, Scores, Template, mean_share, parse_template, weight_for
 from genas.sweep.weights import check_shares, check_weights
 
@@ -124,7 +126,8 @@ class _Sweep:
     def proxy(self, name: str) -> Remembered:
         """A part of the sum, its scores shared by all weights."""
         config = self.session.config
-        settings = config.proxy.model_copy(update={"expression": name})
+        options = config.proxy.options if ":" in name else {}
+        settings = config.proxy.model_copy(update={"expression": name, "options": options})
         proxy = Remembered(open_proxy(self.scoring, settings), self.scores, config.search.share_functions)
         proxy.name = name  # as the sum has it; one of the user's own may call itself otherwise
         return proxy
@@ -132,7 +135,7 @@ class _Sweep:
     def weights_of(self, shares: Sequence[float]) -> tuple[float, ...]:
         """The weights that give the wanted mean shares over the first generation, which is random."""
         config = self.session.config
-        search = open_search(self.session.space, config.search, self.session.within_limits)
+        search = self.session.open_search()
         with History(":memory:") as empty:
             sample = search.ask(empty, python_rng(config.seed, "search", 0), 0)
         parts = [(part, self.proxy(part.name)) for part in self.template.fixed]
@@ -178,7 +181,7 @@ class _Sweep:
         """Searches with one weight; what the table tells of it."""
         config = self.session.config
         parts = tuple((part.weight, self.proxy(part.name)) for part in self.template.parts(weight))
-        search = open_search(self.session.space, config.search, self.session.within_limits)
+        search = self.session.open_search()
         short = f"{weight:g}"
         folder = self.folder / f"w-{short if float(short) == weight else repr(weight)}"
         folder.mkdir(exist_ok=True)
@@ -264,6 +267,7 @@ def _config(
         raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
     before = own.model_dump(mode="json")
     one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
+    before["proxy"]["options"] = kept_options(own.proxy, one)
     extra: dict[str, Any] = {"proxy": {"expression": one}, **({"device": device} if device else {})}
     config = build_config([before, *layers, extra])
     now = config.model_dump(mode="json")
@@ -284,11 +288,17 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
     settings = config.model_dump(mode="json", include={"proxy", "search", "retrain"})
     del settings["proxy"]["expression"]
     now = {"expression": template.text, "supernet": digest, "device": session.fabric.device.type, **settings}
+    code = code_of_scores(config.proxy, config.search)
     path = folder / "config.json"
     if not path.exists():
-        write_json(path, now)
+        write_json(path, {**now, "code": code} if code else now)
         return
     before = json.loads(path.read_text(encoding="utf-8"))
+    if different := differing(before.pop("code", {}), code):
+        raise RunError(
+            f"the code of the {' and the '.join(different)} has changed since the scores in {folder} were "
+            "computed; restore it, or choose another --name."
+        )
     whole = completed({section: before[section] for section in settings})  # settings that came later, at their defaults
     del whole["proxy"]["expression"]
     before |= {section: whole[section] for section in settings}

@@ -26,10 +26,14 @@ def score(
         from genas.cli.show import print_scores
         from genas.config import Config, build_config, merge
         from genas.pipeline import score_genotypes
+        from genas.proxy.expression import kept_options
         from genas.session import load_config
 
     layers = options.overrides(None, assignments, {"proxy.expression": proxy, "device": device})
-    before = load_config(run, data, data_root).model_dump(mode="json")
+    own = load_config(run, data, data_root)
+    before = own.model_dump(mode="json")
+    if proxy is not None:
+        before["proxy"]["options"] = kept_options(own.proxy, proxy)
     settings: Config = build_config([before, *layers]) if layers else build_config([before])
     wanted = merge({}, settings.model_dump(mode="json"))
     for section in ("data", "space", "supernet", "seed"):

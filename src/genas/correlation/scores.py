@@ -181,6 +181,7 @@ class Scores:
 
 def _differences(before: dict[str, Any], variant: Variant) -> list[str]:
     now = variant.describe()
+    before.setdefault("code", now["code"])  # a study from before: nothing is known of it
     if before["settings"] is not None and now["settings"] is not None:
         # a setting that was not known then had what is its default now; what the proxy does not read has no say
         then = ProxySettings.model_validate(before["settings"])

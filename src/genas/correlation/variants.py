@@ -16,9 +16,11 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from genas.code import code_of_proxies
 from genas.config import merge
 from genas.errors import ConfigError
 from genas.proxy import ProxySettings, parse_expression
+from genas.proxy.expression import kept_options
 from genas.runs import flatten
 from genas.seeding import derive
 from genas.settings import faults_of
@@ -58,6 +60,7 @@ class Variant:
             "kind": self.kind,
             "members": list(self.members),
             "settings": None if self.settings is None else self.settings.model_dump(mode="json"),
+            "code": {} if self.settings is None else code_of_proxies(self.settings),
         }
 
 
@@ -156,7 +159,10 @@ class _Reader:
 
     def _settings(self, name: str, changes: Mapping[str, Any]) -> ProxySettings:
         try:
-            settings = ProxySettings.model_validate(merge(self.base.model_dump(), changes))
+            base = self.base.model_dump()
+            if isinstance(changes.get("expression"), str):
+                base["options"] = kept_options(self.base, changes["expression"])
+            settings = ProxySettings.model_validate(merge(base, changes))
         except ValidationError as error:
             faults = faults_of(error, flatten(ProxySettings().model_dump()))
             raise ConfigError(f"the settings of the variant {name!r} are wrong: {faults}.") from error

@@ -17,6 +17,7 @@ from genas.data.augment import Augmentation
 from genas.data.summary import DataSummary
 from genas.errors import DataError
 from genas.processes import Share
+from genas.registry import Recorded
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,12 @@ def _check_part(name: str, part: LabelledImages, splits: Splits) -> None:
         raise DataError(f"The images of Splits.{name} are {shape}, those of Splits.weights {own}: expected one shape.")
 
 
-class Dataset(ABC):
-    """A source of labelled pictures. Subclass it for your own data and name it ``package.module:Name``."""
+class Dataset(Recorded, ABC):
+    """A source of labelled pictures. Subclass it for your own data and name it ``package.module:Name``.
+
+    Give paths and other options to the constructor, as numbers, text, lists or mappings: a run folder records them and
+    makes the data set again from them.
+    """
 
     name: str = "custom"
 

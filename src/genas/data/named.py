@@ -1,7 +1,5 @@
 """Data sets by name."""
 
-import difflib
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +10,38 @@ from genas.data.parquet import ParquetData
 from genas.data.summary import shown
 from genas.data.vision import Cifar10, Cifar100, ImageFolderData, ImageNet
 from genas.errors import ConfigError
+from genas.registry import check_rebuilt, known_names, load_class, make, name_and_options, options_of
 
 DEFAULT_ROOT = Path("data")
 _ROOTED: dict[str, Any] = {"cifar10": Cifar10, "cifar100": Cifar100, "imagenet16-120": ImageNet16_120}
 KNOWN = ("digits", *_ROOTED, "imagenet", "folder:PATH", "parquet:PATH", "package.module:Name")
 
+FIELDS = ("name", "root", "image_size", "limit", "split_file")
+"""Settings of every data set; whatever else stands beside them is an option of a custom class."""
+
+
+def is_custom(name: str) -> bool:
+    """Whether a data set's name is that of a class, package.module:Name."""
+    kind, colon, _ = name.partition(":")
+    return bool(colon) and kind not in ("folder", "parquet")
+
 
 def open_dataset(
-    name: str, *, root: Path | None = None, image_size: int | None = None, resizing: str | None = None
+    name: str,
+    *,
+    root: Path | None = None,
+    image_size: int | None = None,
+    resizing: str | None = None,
+    **options: Any,
 ) -> Dataset:
     """A data set by name; nothing is read yet.
 
     Args:
         name: one of `KNOWN`.
         root: the folder of a named data set's files; None for ``data`` in the working folder.
-        image_size: side in pixels that pictures are resized to; only for ``imagenet``, ``folder:`` and ``parquet:``.
+        image_size: side in pixels that pictures are resized to; for ``imagenet``, ``folder:`` and ``parquet:``.
         resizing: how they get that size, for the same; see `genas.data.collection.FileDataset`.
+        options: of the constructor of a custom class, which is also given `root` and `image_size` where they are set.
 
     Raises:
         ConfigError: an unknown name, or an option that the data set does not have.
@@ -36,6 +50,13 @@ def open_dataset(
     for text in (name, str(root or "")):
         if text.encode(errors="ignore").decode() != text:
             raise ConfigError(f"The data set's name {shown(text)} is not valid UTF-8: rename the file or folder.")
+    if is_custom(name):
+        sizes = {"root": root if root is None else str(root), "image_size": image_size}
+        given = {**{key: value for key, value in sizes.items() if value is not None}, **options}
+        made: Dataset = make(name, load_class(name, Dataset), options=given)
+        return made
+    if options:
+        raise ConfigError(f"the data set {name!r} has no option {', '.join(options)}.")
     if name == "imagenet":
         return ImageNet(root or DEFAULT_ROOT / "imagenet", image_size, resizing)
     if colon and kind in ("folder", "parquet"):
@@ -51,21 +72,25 @@ def open_dataset(
     if name in _ROOTED:
         found: Dataset = _ROOTED[name](root or DEFAULT_ROOT)
         return found
-    if colon:
-        return _own(name)
-    close = difflib.get_close_matches(name, ("digits", *_ROOTED, "imagenet"), 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ConfigError(f"unknown data set {name!r}; known are {', '.join(KNOWN)}.{hint}")
+    raise known_names(KNOWN[:-1], "data set", name)
 
 
-def _own(name: str) -> Dataset:
-    module_name, _, attribute = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{name!r} cannot be imported ({error}); it must read package.module:Name.") from error
-    if not (isinstance(found, type) and issubclass(found, Dataset)):
-        raise ConfigError(f"{name!r} is not a subclass of genas.Dataset.")
-    return found()
+def describe_given(data: object) -> dict[str, Any]:
+    """The settings under ``data`` for what a Python program passed: a name, a subclass of `Dataset`, or an object.
+
+    Raises:
+        ConfigError: it is something else, or name and options would not make it again.
+    """
+    kinds = {kind: name for name, kind in {"digits": Digits, "imagenet": ImageNet, **_ROOTED}.items()}
+    paths: dict[type, str] = {ImageFolderData: "folder", ParquetData: "parquet"}
+    if isinstance(data, type) and data in kinds:
+        return {"name": kinds[data]}
+    if isinstance(data, Dataset) and type(data) in kinds:
+        return {"name": kinds[type(data)], **options_of(data)}
+    if isinstance(data, Dataset) and type(data) in paths:
+        options = options_of(data)
+        return {"name": f"{paths[type(data)]}:{options.pop('root')}", **options}
+    name, options = name_and_options(data, Dataset, "data", objects=True)
+    if isinstance(data, Dataset):
+        check_rebuilt(name, data, open_dataset(name, **options))
+    return {"name": name, **options}

@@ -5,12 +5,11 @@ with and without blanks, because no known name joined to another by a hyphen mak
 """
 
 import difflib
-import importlib
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -34,6 +33,7 @@ from genas.proxy.zero_cost import (
     SynFlow,
     ZeroCostSettings,
 )
+from genas.registry import load_class, make, name_and_options
 from genas.settings import Settings
 from genas.space.base import Architecture
 
@@ -43,6 +43,8 @@ class ProxySettings(Settings):
 
     expression: str = "flatness"
     """A proxy's name, or a weighted sum such as ``angle + 16*flatness``."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of a custom class's constructor, by name; for expressions with one such class."""
     flatness: FlatnessSettings = Field(default_factory=FlatnessSettings)
     """The flatness measure."""
     relative_flatness: RelativeFlatnessSettings = Field(default_factory=RelativeFlatnessSettings)
@@ -176,6 +178,8 @@ def parse_expression(text: str) -> tuple[Part, ...]:
         if name is None:
             raise _wrong(text, place(), "the name of a proxy")
         weight = sign * float(number if number is not None else 1)
+        if not math.isfinite(weight):
+            raise ConfigError(f"proxy expression {text!r}: the weight {number} of {name!r} is too large.")
         if weight == 0:
             raise ConfigError(f"proxy expression {text!r}: the weight of {name!r} is 0; leave it out.")
         if name == "w" and take("sign", "*"):
@@ -219,31 +223,45 @@ def _wrong(text: str, at: int, wanted: str) -> ConfigError:
     return ConfigError(f"proxy expression {text!r}, character {at + 1}: {came} came, {wanted} was wanted.")
 
 
-def import_object(name: str, kind: type) -> type:
-    """The class ``package.module:Name``, which must be a subclass of `kind`.
-
-    Raises:
-        ConfigError: it cannot be imported or is something else.
-    """
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"{name!r}: the module {module_name!r} cannot be imported ({error}).") from error
-    found = getattr(module, attribute, None)
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        raise ConfigError(f"{name!r} is not a subclass of genas.{kind.__name__}.")
-    return found
-
-
 def sections_read(settings: ProxySettings) -> set[str]:
     """The fields of the settings that have a say in the score of their expression; all for proxies of one's own."""
-    names = {part.name for part in parse_expression(settings.expression)}
-    if "consensus" in names:
-        names |= set(settings.consensus.members)
+    names = set(single_names(settings))
     if not names <= set(KNOWN):
         return set(ProxySettings.model_fields)
     return {*_ALWAYS, *(section for name in names for section in _SECTIONS.get(name, ()))}
+
+
+def single_names(settings: ProxySettings) -> tuple[str, ...]:
+    """The names of the proxies that the settings' expression consists of, members of a consensus included."""
+    names = [part.name for part in parse_expression(settings.expression)]
+    if "consensus" in names:
+        names += settings.consensus.members
+    return tuple(dict.fromkeys(names))
+
+
+def kept_options(settings: ProxySettings, expression: str) -> dict[str, Any]:
+    """The options that stay when the expression changes: those of a custom class that both expressions name.
+
+    Raises:
+        ConfigError: a malformed expression.
+    """
+    changed = settings.model_copy(update={"expression": expression})
+    before, now = ({name for name in single_names(one) if ":" in name} for one in (settings, changed))
+    return settings.options if before == now else {}
+
+
+def custom_classes(settings: ProxySettings) -> dict[str, type[Proxy]]:
+    """The custom classes among them, by name."""
+    return {name: load_class(name, Proxy) for name in single_names(settings) if ":" in name}
+
+
+def name_given(proxy: object) -> str:
+    """The expression for what a Python program passed: an expression or a subclass of `Proxy`.
+
+    Raises:
+        ConfigError: it is something else, or cannot be found by its name.
+    """
+    return name_and_options(proxy, Proxy, "proxy", objects=False)[0]
 
 
 def needs_training(settings: ProxySettings) -> bool:
@@ -252,16 +270,13 @@ def needs_training(settings: ProxySettings) -> bool:
     Raises:
         ConfigError: a malformed expression, or a class that cannot be imported.
     """
-    names = {part.name for part in parse_expression(settings.expression)}
-    if "consensus" in names:
-        names = names - {"consensus"} | set(settings.consensus.members)
-    return any(_one_needs_training(name) for name in names)
+    return any(_one_needs_training(name) for name in single_names(settings) if name != "consensus")
 
 
 def _one_needs_training(name: str) -> bool:
     if name in FACTORIES:
         return name not in _TRAINING_FREE
-    return bool(getattr(import_object(name, Proxy), "needs_training", True))
+    return bool(getattr(load_class(name, Proxy), "needs_training", True))
 
 
 def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
@@ -271,6 +286,12 @@ def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
         ConfigError: a malformed expression or an unknown name.
     """
     parts = parse_expression(settings.expression)
+    custom = [name for name in single_names(settings) if ":" in name]
+    if settings.options and len(custom) > 1:
+        raise ConfigError(
+            f"proxy.options are for one custom class; {settings.expression!r} names {len(custom)} of them, so leave "
+            f"{', '.join(settings.options)} out."
+        )
     if len(parts) == 1 and parts[0].weight == 1:
         return _one(parts[0].name, scoring, settings)
     return Combined(scoring, tuple((part.weight, _one(part.name, scoring, settings)) for part in parts))
@@ -279,8 +300,7 @@ def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
 def _one(name: str, scoring: Scoring, settings: ProxySettings) -> Proxy:
     if name in FACTORIES:
         return FACTORIES[name](scoring, settings)
-    proxy = import_object(name, Proxy)(scoring)
-    assert isinstance(proxy, Proxy)
+    proxy: Proxy = make(name, load_class(name, Proxy), scoring, options=settings.options)
     if proxy.name == Proxy.name:
         proxy.name = name
     return proxy

@@ -176,6 +176,7 @@ def describe(model: TrainedModel, path: Path, source: DataSource | None) -> dict
         "architectures": [type(model.network).__name__],
         "space": facts.space,
         "genotype": facts.genotype,
+        **({"code": facts.extra["code"]} if "code" in facts.extra else {}),
         "classes": facts.classes,
         "class_names": list(facts.class_names),
         "image_shape": list(facts.image_shape),

@@ -1,11 +1,13 @@
 """Where a trained network's test pictures come from: the data set that is named, or the one of its run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from genas.data import Splits
 from genas.data.identity import identify
+from genas.data.named import FIELDS
 from genas.data.record import check_data, locate_data
 from genas.errors import ConfigError
 from genas.loading import ModelFacts
@@ -23,6 +25,7 @@ class DataSource:
         image_size: side that the run asked for; None for the network's.
         seed: of the run, which fixes the halves.
         run: the run whose own data they are; None where the user named any.
+        options: of a custom class.
     """
 
     name: str
@@ -30,6 +33,7 @@ class DataSource:
     image_size: int | None = None
     seed: int = 0
     run: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def splits(self, facts: ModelFacts, image_size: int | None = None) -> Splits:
         """The data set at the size of the network, or at `image_size`.
@@ -38,7 +42,7 @@ class DataSource:
             DataError: the data are missing or unfit, or no longer those of the run.
         """
         size = image_size if image_size is not None else self.image_size
-        splits = open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed)
+        splits = open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed, options=self.options)
         if self.run is not None:
             check_data(self.run, identify(splits), with_shape=False)
         return splits
@@ -71,5 +75,6 @@ def data_source(path: Path, weights: Path, data: str | None = None, root: Path |
         if isinstance(own, Mapping) and "name" in own:
             name, place = locate_data(str(own["name"]), own.get("root"), folder, None, str(root) if root else None)
             where, seed = Path(place) if place else None, int(config.get("seed") or 0)
-            return DataSource(name, where, own.get("image_size"), seed, folder)
+            options = {key: value for key, value in own.items() if key not in FIELDS}
+            return DataSource(name, where, own.get("image_size"), seed, folder, options)
     raise ConfigError(f"{path} belongs to no run whose data set could be used; name one with --data.")

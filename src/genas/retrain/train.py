@@ -19,6 +19,7 @@ from genas.data.base import LabelledImages, Splits
 from genas.data.preprocessing import Preprocessing
 from genas.device import Fabric
 from genas.errors import GenasError
+from genas.fingerprint import fingerprint
 from genas.processes import Share, on_first, share_of, take_buffers_of_first
 from genas.retrain.batchnorm import share_batch_norm
 from genas.retrain.data import Parts, least_rows, parts_of
@@ -297,6 +298,7 @@ class _Training:
             "preprocessing": self._preprocessing(),
             "seed": self.seed,
             "recipe": self.settings.model_dump(mode="json"),
+            **({"code": fingerprint(type(self.space))} if ":" in self.space.describe()["name"] else {}),
         }
 
     def _preprocessing(self) -> dict[str, Any] | None:

@@ -8,9 +8,10 @@ Classes are matched by name, not by place. A set with some of the classes only (
 those; the folders of ImageNet-V2, which are numbered, are matched by number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -105,7 +106,15 @@ class Unseen:
         return pictures.mul(255).sub_(mean).div_(std)
 
 
-def open_splits(name: str, facts: ModelFacts, *, root: Path | None, image_size: int | None, seed: int) -> Splits:
+def open_splits(
+    name: str,
+    facts: ModelFacts,
+    *,
+    root: Path | None,
+    image_size: int | None,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+) -> Splits:
     """A data set whose pictures come at the network's size where the data set can bring them to a size.
 
     Args:
@@ -114,6 +123,7 @@ def open_splits(name: str, facts: ModelFacts, *, root: Path | None, image_size: 
         root: folder of a named data set's files.
         image_size: side in pixels; None for the network's.
         seed: of the halves (the test set does not depend on it).
+        options: of a custom class.
 
     Raises:
         ConfigError: an unknown name, or a size for a data set that has only one.
@@ -123,7 +133,7 @@ def open_splits(name: str, facts: ModelFacts, *, root: Path | None, image_size: 
     size = facts.image_shape[1] if image_size is None and kind in ("folder", "parquet", "imagenet") else image_size
     # as the network's own images: whether a set is streamed must not change what the network sees
     resizing = facts.rule().resizing if facts.preprocessing and kind in ("folder", "parquet", "imagenet") else None
-    dataset: Dataset = open_dataset(name, root=root, image_size=size, resizing=resizing)
+    dataset: Dataset = open_dataset(name, root=root, image_size=size, resizing=resizing, **(options or {}))
     return dataset.splits(seed)
 
 

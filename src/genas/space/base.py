@@ -6,9 +6,10 @@ edge holds one operation (the stand-alone network). Parameters have the same nam
 those supernet entries whose names the stand-alone network has.
 """
 
+import functools
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -17,7 +18,8 @@ from PIL import Image
 from torch import Tensor, fx, nn
 
 from genas.data.preprocessing import Preprocessing
-from genas.errors import ConfigError
+from genas.errors import ConfigError, GenasError, GenotypeError
+from genas.registry import Recorded, blame, class_path, make, options_of, parameters_of
 from genas.space.architecture import Architecture as Architecture
 from genas.space.kernels import is_traced
 
@@ -204,10 +206,21 @@ class Network(nn.Module, ABC):
         return factors_of(drawn, images, self.drop_path)
 
 
-class Space(ABC):
-    """A search space with the sizes of its network. Subclass it for your own space."""
+class Space(Recorded, ABC):
+    """A search space with the sizes of its network. Subclass it for your own space.
+
+    Give sizes and other options to the constructor, as numbers, text, lists or mappings: a run folder records them
+    (`describe`) and makes the space again from them. A class may declare ``version``: scores of another version are
+    never taken over; without one its source decides (`genas.fingerprint`).
+    """
 
     name: str = "custom"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Lets every subclass's `parse` fail with a sentence, whatever it raises."""
+        super().__init_subclass__(**kwargs)
+        if "parse" in cls.__dict__:
+            cls.parse = _with_sentence(cls.__dict__["parse"])  # type: ignore[method-assign]
 
     @abstractmethod
     def sample(self, rng: random.Random) -> Architecture:
@@ -263,11 +276,13 @@ class Space(ABC):
         return architecture.genotype
 
     def describe(self) -> dict[str, Any]:
-        """Name and options, enough for `open_space` to make the space again."""
-        return {"name": self.name if self.name != "custom" else f"{type(self).__module__}:{type(self).__qualname__}"}
+        """Name and options, enough for `open_space` to make the space again: what its constructor was given."""
+        return {"name": class_path(type(self)), **options_of(self)}
 
     def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "Space":
-        """The space at the size of a network to retrain; None keeps the size. The default changes nothing.
+        """The space at the size of a network to retrain; None keeps the size.
+
+        The default makes the space again with the changed options, where its constructor has parameters of these names.
 
         Args:
             cells: cells of the network.
@@ -277,9 +292,35 @@ class Space(ABC):
         Raises:
             ConfigError: an option that the space does not have.
         """
-        if options:
-            raise ConfigError(f"the space {self.name!r} does not take {', '.join(options)} for final networks.")
-        return self
+        sizes = {"cells": cells, "channels": channels}
+        changes = {**{key: value for key, value in sizes.items() if value is not None}, **options}
+        if not changes:
+            return self
+        description = self.describe()
+        name = description.pop("name")
+        taken = [key for key in parameters_of(type(self)) if key != "self"]
+        unknown = [key for key in changes if key not in taken]
+        if unknown:
+            has = f"its options are {', '.join(taken)}" if taken else "it has no options"
+            raise ConfigError(
+                f"the space {name!r} has no {' and no '.join(unknown)} for final networks ({has}); leave that setting "
+                "out, or define Space.final."
+            )
+        return self.from_options(name, {**description, **changes})
+
+    @classmethod
+    def from_options(cls, name: str, options: dict[str, Any]) -> Self:
+        """A space of this class.
+
+        Args:
+            name: what the configuration calls it, for messages.
+            options: of its constructor.
+
+        Raises:
+            ConfigError: the constructor does not take them, or fails.
+        """
+        made: Self = make(name, cls, options=options)
+        return made
 
     def benchmark(self) -> "Space":
         """This space counting parameters and MACs as its benchmark does; the default counts no other way."""
@@ -301,3 +342,27 @@ class Space(ABC):
                 a second copy of the scale).
         """
         raise ConfigError(f"the space {self.name!r} does not define the angle; use another proxy.")
+
+
+def _with_sentence(parse: Callable[..., Architecture]) -> Callable[..., Architecture]:
+    """A subclass's `parse` that raises GenasErrors only: a text may lead a user's parser to any error."""
+
+    @functools.wraps(parse)
+    def guarded(self: Space, text: str) -> Architecture:
+        try:
+            found = parse(self, text)
+        except (GenasError, MemoryError):
+            raise
+        except Exception as error:
+            raise GenotypeError(f"{text!r} is no genotype of the space {_called(self)}: {blame(error)}.") from error
+        if not isinstance(found, Architecture):
+            raise GenotypeError(
+                f"{type(self).__name__}.parse gave a {type(found).__name__} for {text!r}; expected an Architecture."
+            )
+        return found
+
+    return guarded
+
+
+def _called(space: Space) -> str:
+    return repr(space.name if space.name != Space.name else class_path(type(space)))

@@ -8,7 +8,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class SearchSettings(Settings):
 
     algorithm: str = "evolution"
     """``evolution``, ``random`` or package.module:Name."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of a custom class's constructor, by name."""
     generations: int = Field(20, ge=1)
     """Generations (4.4: 20)."""
     population: int = Field(50, ge=2)
@@ -72,6 +74,8 @@ class Proposal:
 
 class Search(ABC):
     """Proposes architectures. Subclass it for your own and name it ``package.module:Name``.
+
+    A constructor of its own takes the same arguments, and keyword arguments that ``search.options`` give.
 
     Args:
         space: where to search.

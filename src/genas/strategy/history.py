@@ -7,7 +7,7 @@ architectures are records too; they are never tried again.
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS architectures (
   seconds REAL NOT NULL,
   pictures INTEGER
 );
+CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_whole_score ON architectures (score DESC, id) WHERE failed IS NULL AND pictures IS NULL;
 CREATE INDEX IF NOT EXISTS by_generation ON architectures (generation);
 CREATE INDEX IF NOT EXISTS by_failure ON architectures (id) WHERE failed IS NOT NULL;
@@ -131,6 +132,21 @@ class History:
                 )
         except sqlite3.IntegrityError as error:
             raise RunError(f"{record.genotype} is in the history already.") from error
+
+    def facts(self) -> dict[str, str]:
+        """What the records depend on beside the run's settings: fingerprints of custom classes, by their names."""
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone() is None:
+            return {}
+        return dict(self._db.execute("SELECT key, value FROM facts"))
+
+    def take_down(self, facts: Mapping[str, str]) -> None:
+        """Adds facts, those of earlier ones replaced.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        with writing(self.path):
+            self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(facts.items()))
 
     def find(self, genotype: str) -> Record | None:
         """The record of a genotype, scored or failed."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
-from genas.data.base import Splits
+from genas.data.base import LabelledImages, Splits
 from genas.device import Fabric
 from genas.errors import CheckpointError, DataError
 from genas.seeding import derive, python_rng, seed_torch_globals, torch_rng
@@ -97,6 +97,21 @@ def _identity(space: Space, splits: Splits) -> dict[str, Any]:
     return {"kind": "supernet", "space": space.describe(), "classes": splits.num_classes}
 
 
+def training_images(splits: Splits, settings: SupernetSettings) -> LabelledImages:
+    """The images that train the supernet.
+
+    Raises:
+        DataError: fewer than a batch.
+    """
+    images = splits.weights if settings.half == "weights" else splits.train
+    if len(images) < settings.batch_size:
+        raise DataError(
+            f"The supernet's training set has {len(images)} pictures, fewer than one batch of {settings.batch_size}; "
+            "give more pictures or set supernet.batch_size lower."
+        )
+    return images
+
+
 def train_supernet(
     folder: Path,
     space: Space,
@@ -124,12 +139,7 @@ def train_supernet(
         DataError: fewer pictures than a batch.
         Interrupted: Ctrl-C; the state is saved.
     """
-    images = splits.weights if settings.half == "weights" else splits.train
-    if len(images) < settings.batch_size:
-        raise DataError(
-            f"The supernet's training set has {len(images)} pictures, fewer than one batch of {settings.batch_size}; "
-            "give more pictures or set supernet.batch_size lower."
-        )
+    images = training_images(splits, settings)
     if settings.labels == "random":
         images = images.with_labels(random_labels(len(images), splits.num_classes, seed))
     network = untrained_supernet(folder, space, splits, fabric, seed).train()

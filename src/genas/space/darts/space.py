@@ -9,6 +9,7 @@ from pydantic import Field
 from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
+from genas.space.configured import ConfiguredSpace
 from genas.space.darts.encoding import (
     EDGES,
     NODES,
@@ -22,7 +23,6 @@ from genas.space.darts.encoding import (
 )
 from genas.space.darts.network import DartsCell, DartsNetwork
 from genas.space.names import DARTS_OPERATIONS
-from genas.space.options import validated
 
 ATTEMPTS = 20
 
@@ -49,23 +49,13 @@ class DartsConfig(Settings):
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
 
 
-class DartsSpace(Space):
+class DartsSpace(ConfiguredSpace, registered="darts"):
     """1.08e18 architectures of a normal and a reduction cell."""
 
     name = "darts"
 
-    def __init__(self, config: DartsConfig | None = None) -> None:
-        self.config = config or DartsConfig()
-
-    def describe(self) -> dict[str, Any]:
-        """Name and options."""
-        return {"name": self.name, **self.config.model_dump(mode="json")}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DartsSpace) and self.config == other.config
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.config))
+    config_class = DartsConfig
+    config: DartsConfig
 
     def size(self) -> int:
         """Number of legal architectures: 1,037,664,180 squared."""
@@ -143,7 +133,7 @@ class DartsSpace(Space):
             auxiliary_bn=config.auxiliary_bn,
         )
 
-    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "DartsSpace":
+    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> Space:
         """The space at the size of a network to retrain: affine BN, no BN after pools (methods.md 2.1).
 
         Args:
@@ -155,12 +145,7 @@ class DartsSpace(Space):
         Raises:
             ConfigError: an unknown option or an impossible value.
         """
-        changes: dict[str, Any] = {"pool_bn": False, "bn_affine": True, **options}
-        if cells is not None:
-            changes["cells"] = cells
-        if channels is not None:
-            changes["channels"] = channels
-        return DartsSpace(validated(self.name, DartsConfig, {**self.config.model_dump(), **changes}))
+        return self.changed(cells, channels, options, pool_bn=False, bn_affine=True)
 
     def angle_terms(
         self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False

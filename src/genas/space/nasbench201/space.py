@@ -10,10 +10,10 @@ from pydantic import Field
 from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
+from genas.space.configured import ConfiguredSpace
 from genas.space.names import NASBENCH201_OPERATIONS
 from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture, function_key, parse
 from genas.space.nasbench201.network import NasBench201Cell, NasBench201Network
-from genas.space.options import validated
 
 ATTEMPTS = 20
 
@@ -33,26 +33,18 @@ class NasBench201Config(Settings):
     such a convolution adds its batch norm's constant shift."""
 
 
-class NasBench201Space(Space):
+class NasBench201Space(ConfiguredSpace, registered="nasbench201"):
     """15,625 cells of six edges with five operations."""
 
     name = "nasbench201"
 
-    def __init__(self, config: NasBench201Config | None = None) -> None:
-        self.config = config or NasBench201Config()
+    config_class = NasBench201Config
+    config: NasBench201Config
+    cells_option = "cells_per_stage"
 
     def describe(self) -> dict[str, Any]:
         """Name and options; ``unreached`` only where it is not the default, as in runs from before it was one."""
-        options = self.config.model_dump(mode="json")
-        if options["unreached"] == "skip":
-            del options["unreached"]
-        return {"name": self.name, **options}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NasBench201Space) and self.config == other.config
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.config))
+        return {key: value for key, value in super().describe().items() if (key, value) != ("unreached", "skip")}
 
     def size(self) -> int:
         """Number of architectures: 5^6."""
@@ -124,7 +116,7 @@ class NasBench201Space(Space):
             unreached=self.config.unreached,
         )
 
-    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "NasBench201Space":
+    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> Space:
         """The space of networks to retrain: affine BN.
 
         Args:
@@ -135,12 +127,7 @@ class NasBench201Space(Space):
         Raises:
             ConfigError: an unknown option or an impossible value.
         """
-        changes: dict[str, Any] = {"cell_bn_affine": True, **options}
-        if cells is not None:
-            changes["cells_per_stage"] = cells
-        if channels is not None:
-            changes["channels"] = channels
-        return NasBench201Space(validated(self.name, NasBench201Config, {**self.config.model_dump(), **changes}))
+        return self.changed(cells, channels, options, cell_bn_affine=True)
 
     def angle_terms(
         self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False

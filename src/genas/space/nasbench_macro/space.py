@@ -8,10 +8,10 @@ from pydantic import Field
 from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
+from genas.space.configured import ConfiguredSpace
 from genas.space.names import NASBENCH_MACRO_OPERATIONS
 from genas.space.nasbench_macro.encoding import LAYERS, NasBenchMacroArchitecture, canonical, parse
 from genas.space.nasbench_macro.network import NasBenchMacroNetwork
-from genas.space.options import validated
 
 ATTEMPTS = 20
 
@@ -25,23 +25,13 @@ class NasBenchMacroConfig(Settings):
     """Width of the last 1x1 convolution (14: 1280)."""
 
 
-class NasBenchMacroSpace(Space):
+class NasBenchMacroSpace(ConfiguredSpace, registered="nasbench-macro"):
     """6,561 chains of eight layers with three operations."""
 
     name = "nasbench-macro"
 
-    def __init__(self, config: NasBenchMacroConfig | None = None) -> None:
-        self.config = config or NasBenchMacroConfig()
-
-    def describe(self) -> dict[str, Any]:
-        """Name and options."""
-        return {"name": self.name, **self.config.model_dump(mode="json")}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NasBenchMacroSpace) and self.config == other.config
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.config))
+    config_class = NasBenchMacroConfig
+    config: NasBenchMacroConfig
 
     def size(self) -> int:
         """Number of architectures: 3^8."""
@@ -96,7 +86,7 @@ class NasBenchMacroSpace(Space):
             image_channels=image_channels,
         )
 
-    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "NasBenchMacroSpace":
+    def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> Space:
         """The space of networks to retrain.
 
         Args:
@@ -109,8 +99,7 @@ class NasBenchMacroSpace(Space):
         """
         if cells not in (None, LAYERS):
             raise ConfigError(f"cells is {cells}; a network of the space {self.name!r} has {LAYERS} layers.")
-        changes = options if channels is None else {"channels": channels, **options}
-        return NasBenchMacroSpace(validated(self.name, NasBenchMacroConfig, {**self.config.model_dump(), **changes}))
+        return self.changed(None, channels, options)
 
     def angle_terms(
         self, network: Network, architecture: Architecture, *, dil_shift_as_scale: bool = False

@@ -1,0 +1,81 @@
+"""The code of the custom classes that a run was given: what its stored results depend on beside the settings."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from genas.config import Config, RetrainConfig
+from genas.data import Dataset
+from genas.data.named import is_custom
+from genas.errors import RunError
+from genas.fingerprint import fingerprint
+from genas.proxy import ProxySettings
+from genas.proxy.expression import custom_classes
+from genas.registry import load_class
+from genas.runs import write_json
+from genas.space import Space
+from genas.strategy import SearchSettings
+from genas.strategy.named import custom_class
+
+FILE = "custom.json"
+
+
+def code_of_run(config: Config | RetrainConfig) -> dict[str, str]:
+    """Fingerprints of the custom space and data set, which everything in a run folder depends on; empty without any."""
+    kinds: dict[str, tuple[str, type]] = {}
+    if ":" in config.space.name:
+        kinds["space"] = (config.space.name, Space)
+    if is_custom(config.data.name):
+        kinds["data set"] = (config.data.name, Dataset)
+    return {f"{word} {name}": fingerprint(load_class(name, kind)) for word, (name, kind) in kinds.items()}
+
+
+def code_of_proxies(settings: ProxySettings) -> dict[str, str]:
+    """Fingerprints of the custom proxies, which scores depend on."""
+    return {f"proxy {name}": fingerprint(kind) for name, kind in custom_classes(settings).items()}
+
+
+def code_of_scores(proxy: ProxySettings, search: SearchSettings) -> dict[str, str]:
+    """Fingerprints of the custom proxies and of a custom strategy, which a history depends on."""
+    strategy = custom_class(search)
+    own = {} if strategy is None else {f"search {search.algorithm}": fingerprint(strategy)}
+    return {**code_of_proxies(proxy), **own}
+
+
+def differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The classes whose code is known to be another."""
+    known = {key: (before[key], value) for key, value in now.items() if key in before}
+    return [key for key, pair in known.items() if "unknown" not in pair and pair[0] != pair[1]]
+
+
+def check_code(run: Path, code: Mapping[str, str]) -> None:
+    """Compares the code with that which the run was begun with.
+
+    Raises:
+        RunError: it is another.
+    """
+    file = run / FILE
+    if not code or not file.is_file():
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{file} is damaged: it is not JSON ({error}).") from error
+    if different := differing(before, code):
+        raise RunError(
+            f"the code of the {' and the '.join(different)} has changed since {run} was begun, so its results would "
+            "not fit together; restore the code, or begin another run folder with --run. (A class attribute `version` "
+            "says which changes count; without one, all do.)"
+        )
+
+
+def record_code(run: Path, code: Mapping[str, str]) -> None:
+    """Takes the code down that a run is begun with; what is known already stays.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    file = run / FILE
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if code.keys() - before.keys():
+        write_json(file, {**code, **before})

@@ -1,0 +1,75 @@
+"""Spaces whose options are a settings model: what the spaces of genas have in common, and what a subclass changes."""
+
+from typing import Any, ClassVar, Self
+
+from genas.registry import class_path
+from genas.settings import Settings
+from genas.space.base import Space
+from genas.space.options import validated
+
+
+class ConfiguredSpace(Space):
+    """A space made from one settings model.
+
+    Args:
+        config: the options; None for the defaults.
+    """
+
+    config_class: ClassVar[type[Settings]]
+    """The settings model."""
+    registered: ClassVar[str | None] = None
+    """The short name of the class itself; subclasses are named by module and class."""
+    config: Any
+
+    def __init_subclass__(cls, registered: str | None = None, **kwargs: Any) -> None:
+        """Takes the short name down, for this very class."""
+        super().__init_subclass__(**kwargs)
+        cls.registered = registered
+
+    def __init__(self, config: Settings | None = None) -> None:
+        self.config = config or self.config_class()
+
+    @classmethod
+    def from_options(cls, name: str, options: dict[str, Any]) -> Self:
+        """See `Space.from_options`."""
+        if cls._by_config():
+            return cls(validated(name, cls.config_class, options))
+        return super().from_options(name, options)
+
+    @classmethod
+    def _by_config(cls) -> bool:
+        """Whether the constructor is the inherited one; otherwise the class has options of its own."""
+        return cls.__init__ is ConfiguredSpace.__init__
+
+    def describe(self) -> dict[str, Any]:
+        """Name and all options."""
+        if not self._by_config():
+            return super().describe()
+        return {"name": self.registered or class_path(type(self)), **self.config.model_dump(mode="json")}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and type(other) is type(self) and self.config == other.config
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.config))
+
+    def changed(self, cells: int | None, channels: int | None, options: dict[str, Any], **published: Any) -> "Space":
+        """The space of final networks.
+
+        Args:
+            cells: as the field of the settings that counts cells has it; None keeps it.
+            channels: the first width; None keeps it.
+            options: further options, as given.
+            published: what final networks have unless `options` say otherwise.
+
+        Raises:
+            ConfigError: an unknown option or an impossible value.
+        """
+        if not self._by_config():
+            return Space.final(self, cells, channels, **options)
+        sizes = {self.cells_option: cells, "channels": channels}
+        changes = {**published, **options, **{key: value for key, value in sizes.items() if value is not None}}
+        return self.from_options(str(self.describe()["name"]), {**self.config.model_dump(), **changes})
+
+    cells_option: ClassVar[str] = "cells"
+    """The option that counts cells."""

@@ -1,0 +1,300 @@
+"""A user's own space, data set, proxy and strategy: recorded in full, made again, or refused before anything is written."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import chain
+import pytest
+import yaml
+from commands import genas
+from safetensors.torch import load_file
+
+import genas as package
+from genas.errors import GenasError
+
+FAST = {
+    "supernet.epochs": 1,
+    "search.generations": 1,
+    "retrain.epochs": 1,
+    "proxy.evaluation.pictures": 64,
+    "proxy.batchnorm.pictures": 64,
+}
+SETTINGS = {
+    "supernet": {"epochs": 1},
+    "search": {"generations": 1, "options": {"count": 3}},
+    "retrain": {"epochs": 1},
+    "proxy": {"options": {"factor": 2}, "evaluation": {"pictures": 64}, "batchnorm": {"pictures": 64}},
+}
+OWN = ["--space", "{m}:Chain", "--data", "{m}:Half", "--proxy", "{m}:Small", "--search", "{m}:Walk"]
+OPTIONS = ["space.width=16", "data.step=3", "proxy.options.factor=2", "search.options.count=3"]
+
+
+def fast(**changes):
+    return [part for key, value in {**FAST, **changes}.items() for part in ("--set", f"{key}={value}")]
+
+
+def options():
+    return [part for option in OPTIONS for part in ("--set", option)]
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """Copies the module into an empty working directory under a name that no other test has imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    name = f"chain_{abs(hash(str(tmp_path)))}"
+    shutil.copy(chain.__file__, tmp_path / f"{name}.py")
+    yield name
+    sys.modules.pop(name, None)
+
+
+def width(run):
+    return load_file(Path(run) / "model.safetensors")["stem.weight"].shape[0]
+
+
+def test_what_was_given_is_what_every_later_command_meets(beside, tmp_path, capsys):
+    """The reported case, begun by the installed script, which does not have the working directory on its path."""
+    script = Path(sys.executable).parent / "genas"
+    own = [part.format(m=beside) for part in OWN]
+    done = subprocess.run(
+        [script, "search", *own, *options(), *fast(), "--run", "r", "--json", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    best = json.loads(done.stdout)
+    assert best["score"] == -2 * sum(map(int, best["genotype"].split("-")))  # factor
+    frozen = yaml.safe_load(Path("r/config.yaml").read_text())
+    assert frozen["space"] == {"name": f"{beside}:Chain", "width": 16}
+    assert frozen["data"]["step"] == 3
+    assert json.loads(Path("r/data.json").read_text())["weights"] == 240  # a third of 719
+    assert width("r/retrain") == 16
+    assert genas("search", "--run", "r", "--quiet") == 0  # continues, with nothing but its own record
+    assert genas("retrain", "r", "--run", "again", "--epochs", 1, "--quiet") == 0
+    assert width("again") == 16
+    assert genas("retrain", "r", "--run", "other", "--epochs", 1, "--set", "space.width=4", "--quiet") == 0
+    assert width("other") == 4
+    genotype = "1-3-5"
+    assert genas("score", "r", genotype, "--json") == 0
+    assert genas("score", "r", genotype, "--proxy", "loss") == 0  # the run's proxy.options are not its
+    assert genas("rank", "r", "--help") == 0
+    assert genas("landscape", "r", genotype, "--points", 3, "--quiet") == 0
+    assert genas("evaluate", "r", "--no-latency", "--no-flatness", "--quiet") == 0
+    assert genas("export", "r", "--out", "exported") == 0
+    assert width("exported") == 16
+    assert package.load("exported").stem.weight.shape[0] == 16
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("way", ["instance", "class", "name"])
+def test_from_python(way, tmp_path):
+    things = {
+        "instance": {"data": chain.Half(3), "space": chain.Chain(width=16)},
+        "class": {"data": chain.Half, "space": chain.Chain},
+        "name": {"data": "chain:Half", "space": "chain:Chain"},
+    }[way]
+    settings = {**SETTINGS, **({} if way == "instance" else {"space": {"width": 16}, "data": {"step": 3}})}
+    result = package.search(
+        **things, proxy=chain.Small, algorithm=chain.Walk, run=tmp_path / "r", settings=settings, quiet=True
+    )
+    frozen = yaml.safe_load((tmp_path / "r/config.yaml").read_text())
+    assert frozen["space"] == {"name": "chain:Chain", "width": 16}
+    assert frozen["data"]["step"] == 3
+    assert width(tmp_path / "r/retrain") == 16
+    again = package.retrain_architecture(
+        result.genotype,
+        data=things["data"],
+        space=chain.Chain(width=4),
+        recipe=str(_recipe(tmp_path)),
+        run=tmp_path / "again",
+        quiet=True,
+    )
+    assert width(again.run) == 4
+
+
+def _recipe(folder):
+    (folder / "short.yaml").write_text("epochs: 1\nbatch_size: 32\n")
+    return folder / "short.yaml"
+
+
+class Changed(chain.Chain):
+    """Depends on something that its constructor was not given."""
+
+    count = 0
+
+    def __init__(self):
+        Changed.count += 1
+        super().__init__(width=8 + 2 * Changed.count)
+
+
+class Dropping(chain.Chain):
+    """Says less of itself than there is to say."""
+
+    def describe(self):
+        return {"name": f"{__name__}:Dropping"}
+
+
+class Objects(chain.Chain):
+    def __init__(self, width=None):
+        super().__init__(4)
+        self.given = width
+
+
+def _moved():
+    space = chain.Chain(8)
+    space.width = 16
+    return space
+
+
+def local():
+    class Local(chain.Chain):
+        pass
+
+    return Local
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"space": local()}, "defined inside a function"),
+        ({"space": local()()}, "defined inside a function"),
+        ({"space": _moved()}, "its width is 8, not 16"),
+        ({"space": Changed}, "cannot be recorded"),
+        ({"space": Objects(width=object())}, "which a run folder cannot record"),
+        ({"space": f"{__name__}:Dropping", "settings": {"space": {"width": 16}}}, "cannot be recorded"),
+        ({"space": chain.Half}, "expected a name, a subclass of genas.Space or an object of one"),
+        ({"data": 3}, "expected a name, a subclass of genas.Dataset or an object of one"),
+        ({"data": "chain:Half", "settings": {"data": {"stop": 3}}}, "does not take these options"),
+        ({"data": "chain:Half", "settings": {"data": {"image_size": 32}}}, "does not take these options"),
+        ({"proxy": chain.Small(None)}, "genas makes the object itself"),
+        ({"proxy": lambda architecture: 1}, "expected a name, a subclass of genas.Proxy"),
+        ({"algorithm": chain.Chain}, "expected a name, a subclass of genas.Search"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_at_once(given, message, tmp_path):
+    with pytest.raises(GenasError) as caught:
+        package.search(**{"run": tmp_path / "r", "quiet": True, **given})
+    assert message in str(caught.value)
+    assert not (tmp_path / "r").exists()
+
+
+BAD = '''
+import chain, genas, torch
+from chain import Chain, Half, Small
+
+class Raises(genas.Proxy):
+    def score(self, architecture):
+        return self.scoring.no_such_thing
+
+class Nothing(genas.Proxy):
+    def score(self, architecture):
+        return float("nan")
+
+class Demanding(genas.Proxy):
+    """Needs more than two images, and moves every global random state."""
+    def score(self, architecture):
+        import random, numpy
+        random.random(), numpy.random.rand(), torch.rand(1)
+        images, labels = next(self.scoring.validation_batches())
+        assert len(images) > 8
+        return 1.0
+
+class Untrainable(Chain):
+    def network(self, num_classes, architecture=None, image_channels=3):
+        return super().network(num_classes + (architecture is None), architecture, image_channels)
+
+class NotFinal(Chain):
+    def final(self, cells=None, channels=None, **options):
+        return NotFinal(width=-1)
+
+class Unequal(Chain):
+    def parse(self, text):
+        return super().parse("1-1-1")
+
+class Asks(chain.Walk):
+    def ask(self, history, rng, generation):
+        return [self.space.sample(rng)]
+'''
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--proxy", "no.such:Name"], "there is no module 'no'"),
+        (["--proxy", "json:JSONDecoder"], "is not a subclass of genas.Proxy"),
+        (["--proxy", "1e999*flatness"], "is too large"),
+        (["--proxy", "angle", "--space", "chain:Chain"], "the proxy 'angle' cannot score architectures of the space"),
+        (["--proxy", "consensus", "--set", "proxy.consensus.members=[macs, 'no.such:Name']"], "no module 'no'"),
+        (["--proxy", "consensus", "--space", "chain:Chain"], "the proxy 'angle' cannot score"),
+        (["--proxy", "loss + 2*bad:Raises"], "the proxy 'bad:Raises' cannot score architectures"),
+        (["--proxy", "bad:Nothing"], "the score is nan"),
+        (["--proxy", "chain:Small", "--set", "proxy.options.factr=2"], "does not take these options"),
+        (["--proxy", "loss", "--set", "proxy.options.factor=2"], "proxy.options are for custom classes"),
+        (["--search", "bad:Asks"], "something else than a list of genas.Proposal"),
+        (["--search", "chain:Walk", "--set", "search.options.cuont=2"], "does not take these options"),
+        (["--search", "random", "--set", "search.options.count=2"], "search.options are for custom classes"),
+        (["--space", "bad:Untrainable"], "gives logits of shape [2, 11]; expected [2, 10]"),
+        (["--space", "bad:NotFinal"], "cannot be retrained with this recipe"),
+        (["--space", "bad:Unequal"], "not equal to the one it came from"),
+        (["--space", "chain:Chain", "--set", "retrain.channels=12"], "has no channels for final networks"),
+        (["--space", "chain:Chain", "--set", "space.width=-3"], "cannot be used"),
+        (["--set", "supernet.batch_size=5000"], "fewer than one batch of 5000"),
+        (["--set", "retrain.batch_size=5000"], "fewer than one batch of 5000"),
+        (["--set", "data.step=3"], "unknown key 'data.step'"),
+    ],
+)
+def test_what_does_not_fit_is_found_before_anything_is_written(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.py").write_text(BAD)
+    monkeypatch.delitem(sys.modules, "bad", raising=False)
+    assert genas("search", *arguments, "--run", "r", "--quiet") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert message in said
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["bad.py"]
+
+
+def test_a_proxy_that_needs_more_images_passes_and_moves_no_number(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.py").write_text(BAD)
+    monkeypatch.delitem(sys.modules, "bad", raising=False)
+    for proxy in ("macs", "bad:Demanding"):
+        run = ["supernet", "--space", "chain:Chain", "--proxy", proxy, "--run", f"r-{proxy[:3]}", *fast(), "--quiet"]
+        assert genas(*run) == 0
+    first, second = (load_file(tmp_path / f"r-{name}/supernet/checkpoint.safetensors") for name in ("mac", "bad"))
+    assert all(first[key].equal(second[key]) for key in first)
+    capsys.readouterr()
+
+
+def test_scores_of_code_that_has_changed_are_never_taken_over(beside, tmp_path, capsys):
+    own = ["--space", f"{beside}:Chain", "--proxy", f"{beside}:Small", *fast(), "--no-retrain", "--quiet"]
+    assert genas("search", *own, "--run", "r") == 0
+    module = tmp_path / f"{beside}.py"
+    text = module.read_text()
+
+    def edited(old, new):
+        assert old in text
+        module.write_text(text.replace(old, new))
+        sys.modules.pop(beside, None)
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+
+    before = (tmp_path / "r/best.json").read_bytes()
+    edited('"""Prefers small kernels."""', '"""Prefers kernels that are small."""')
+    assert genas("search", *own, "--run", "r") == 0
+    sweep = ["sweep", "r", "--proxy", f"loss + w*{beside}:Small", "--weights", "1", "--quiet"]
+    assert genas(*sweep) == 0
+    edited("return -self.factor * sum", "return self.factor * sum")
+    for command in (["search", *own, "--run", "r"], ["search", "--run", "r", "--quiet"], sweep):
+        capsys.readouterr()
+        assert genas(*command) == 2
+        assert f"the code of the proxy {beside}:Small has changed" in " ".join(capsys.readouterr().err.split())
+    assert genas("score", "r", "1-3-5", "--json") == 0  # the supernet is the same; nothing stored is used
+    assert json.loads(capsys.readouterr().out)[0]["score"] == 9
+    edited("maps = layer[f", "maps = 2 * layer[f")  # of the space's network
+    for command in (["search", "--run", "r", "--quiet"], ["score", "r", "1-3-5"], ["supernet", "--run", "r"]):
+        assert genas(*command) == 2
+        assert f"the code of the space {beside}:Chain has changed" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "r/best.json").read_bytes() == before
