@@ -12,6 +12,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    def __hash__(self) -> int:
+        """Equal settings have equal hashes, also where they hold mappings."""
+        return hash((type(self), self.model_dump_json()))
+
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _DIGITS = 18  # of a count: more is no count of anything here
