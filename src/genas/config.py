@@ -18,6 +18,7 @@ from genas.data.named import is_custom
 from genas.errors import ConfigError
 from genas.proxy import ProxySettings
 from genas.retrain import RetrainSettings
+from genas.retrain.baseline import BaselineSettings
 from genas.runs import explain, flatten
 from genas.settings import Count, Settings, expand, message_of
 from genas.strategy import SearchSettings
@@ -95,6 +96,7 @@ class RetrainConfig(Settings):
     data: DataSettings
     space: SpaceSettings
     retrain: RetrainSettings
+    baseline: BaselineSettings = Field(default_factory=lambda: BaselineSettings(choice="none"))
 
     @field_validator("seeds")
     @classmethod
@@ -129,6 +131,7 @@ class Config(Settings):
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
+    baseline: BaselineSettings = Field(default_factory=BaselineSettings)
 
 
 SPACE_PRESETS: dict[str, dict[str, Any]] = {

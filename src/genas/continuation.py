@@ -206,7 +206,7 @@ def is_begun(run: Path) -> bool:
     return any(has_training(folder) for folder in (run, *run.glob("seed-*")))
 
 
-_FREE_OF_RETRAINING = ("origin", "recipe", "retrain.checkpoint_seconds")
+_FREE_OF_RETRAINING = ("origin", "recipe", "retrain.checkpoint_seconds", "baseline.choice", "baseline.equal_macs")
 _WEIGHTS = ("from_supernet", "from_checkpoint")
 
 

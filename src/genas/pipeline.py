@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from genas.baselines import compare_with_random
 from genas.checkpoint import load_checkpoint
 from genas.code import code_of_scores, differing
 from genas.config import Config
@@ -25,8 +26,9 @@ from genas.proxy.expression import name_given as proxy_given
 from genas.proxy.flatness import Flatness
 from genas.report.build import build_report
 from genas.retrain import retrain
+from genas.retrain.baseline import seconds_of
 from genas.retrain.network import sized, without_auxiliary
-from genas.runs import explain, read_config, write_atomically, write_json
+from genas.runs import explain, read_config, read_rows, write_atomically, write_json
 from genas.seeding import derive
 from genas.session import Session, begun
 from genas.space import Network, Space, architecture_cost
@@ -57,6 +59,7 @@ class Result:
         test: test loss and accuracies after retraining; empty without.
         report: the report page.
         warnings: what is wrong with the result although it looks right; empty where nothing is.
+        baseline: the comparison with random architectures of the same training; None without.
     """
 
     run: Path
@@ -69,6 +72,7 @@ class Result:
     test: dict[str, float]
     report: Path
     warnings: tuple[Verdict, ...] = ()
+    baseline: dict[str, Any] | None = None
 
 
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
@@ -142,6 +146,7 @@ def run_pipeline(
         scoring.forget()
         test: dict[str, float] = {}
         size_of_network: dict[str, int] = {}
+        baseline = None
         if with_retrain:
             set_aside_others(run, best.genotype)
             size = sized(session.space, config.retrain)
@@ -160,6 +165,22 @@ def run_pipeline(
                     config.seed,
                     quiet,
                 )
+            compared = config.baseline.choice != "none"
+            with watch.phase("baselines") if watch and compared else nullcontext():
+                baseline = compare_with_random(
+                    run,
+                    size,
+                    architecture,
+                    session.splits,
+                    config.retrain,
+                    config.baseline,
+                    session.fabric,
+                    config.seed,
+                    [run / "retrain"],
+                    spent=seconds_spent(run),
+                    allowed=session.within_limits,
+                    quiet=quiet,
+                )
         report = build_report(run)
         warnings = read_verdicts(run, read_config(run))
     return Result(
@@ -173,6 +194,7 @@ def run_pipeline(
         test=test,
         report=report,
         warnings=tuple(warnings),
+        baseline=baseline,
     )
 
 
@@ -186,6 +208,13 @@ def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False)
     if not quiet:
         sys.stderr.write(f"No supernet is trained: {config.proxy.expression} needs none.\n")
     return untrained_supernet(folder, session.space, session.splits, session.fabric, config.seed)
+
+
+def seconds_spent(run: Path) -> float:
+    """Time that supernet, scores and retraining of a run took."""
+    trainings = sum(seconds_of(read_rows(run / phase / "metrics.csv")) for phase in ("supernet", "retrain"))
+    with History(run / "history.sqlite", readonly=True) as history:
+        return trainings + history.seconds()
 
 
 def check_trained(scoring: Scoring, run: Path, config: Config, quiet: bool = False) -> None:

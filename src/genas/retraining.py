@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from genas.baselines import compare_with_random
 from genas.code import check_code, code_of_run, record_code
 from genas.config import DataSettings, RetrainConfig, build_retrain_config, completed, merge
 from genas.continuation import has_training, is_begun, reconcile_retraining
@@ -75,6 +76,7 @@ class Retrained:
         runs: one per seed.
         summary: ``last`` and, where one is chosen, ``best``: top-1 and top-5 as mean and standard deviation (n - 1)
             over the seeds; no deviation for one seed.
+        baseline: the comparison with random architectures of the same training; None without.
     """
 
     run: Path
@@ -84,6 +86,7 @@ class Retrained:
     plan: Plan
     runs: tuple[Trained, ...]
     summary: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+    baseline: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For ``result.json`` and ``--json``."""
@@ -99,6 +102,7 @@ class Retrained:
                 {"seed": one.seed, "folder": str(one.folder), "test": one.test, "best": one.best} for one in self.runs
             ],
             "summary": self.summary,
+            "baseline": self.baseline,
         }
 
 
@@ -430,8 +434,21 @@ def retrain_run(
                 on_match,
             )
             trained.append(on_first(fabric, partial(_read, own, seed)))
+        baseline = compare_with_random(
+            run,
+            opened.space,
+            opened.architecture,
+            opened.splits,
+            opened.settings,
+            config.baseline,
+            fabric,
+            config.seeds[0],
+            [one.folder for one in trained],
+            initial=opened.initial,
+            quiet=quiet,
+        )
         result = Retrained(
-            run, config.genotype, config.recipe, opened.settings, plan, tuple(trained), summarise(trained)
+            run, config.genotype, config.recipe, opened.settings, plan, tuple(trained), summarise(trained), baseline
         )
         if len(config.seeds) > 1 and fabric.global_rank == 0:
             write_json(run / "result.json", result.as_dict())

@@ -1,12 +1,12 @@
 """What a run folder tells about the run's progress; no torch needed."""
 
-import csv
 import fcntl
 from pathlib import Path
 from typing import Any
 
-from genas.runs import HELD, read_config
+from genas.runs import HELD, read_config, read_rows
 from genas.strategy.history import History, Record
+from genas.verdicts.read import BASELINE_PLAN, read_derived
 
 
 def read_status(run: Path, count: int = 10) -> dict[str, Any]:
@@ -18,10 +18,10 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
 
     Returns:
         ``run``, ``phase`` (supernet, search, retrain, done), ``active`` (the process that works on it, or None),
-        epochs (of a supernet that no proxy needs: 0 of 0) and architectures done and wanted, ``proxy``, failures, and
-        ``best``: objects with genotype, score, params, macs, generation, and ``equal``, the number of further genotypes
-        of the same function. Of a run of ``genas retrain``: ``run``, ``phase``, ``active``, ``genotype``, and epochs
-        done and wanted by seed.
+        epochs (of a supernet that no proxy needs: 0 of 0), architectures and baselines done and wanted, ``proxy``,
+        failures, and ``best``: objects with genotype, score, params, macs, generation, and ``equal``, the number of
+        further genotypes of the same function. Of a run of ``genas retrain``: ``run``, ``phase``, ``active``,
+        ``genotype``, and epochs done and wanted by seed.
 
     Raises:
         RunError: no run folder.
@@ -54,6 +54,7 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
         "proxy": config["proxy"]["expression"],
         "failed": failed,
         "retrain_epochs": [retrained, _epochs(config["retrain"])],
+        "baselines": _baselines(run),
         "best": [
             {
                 "genotype": record.genotype,
@@ -66,6 +67,13 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
             for record, equal in best
         ],
     }
+
+
+def _baselines(run: Path) -> list[int]:
+    """Random architectures that are trained, and that are to be trained, beside the best one."""
+    plan = read_derived(run / BASELINE_PLAN) or {}
+    folders = [run / "baseline" / str(name) for name in plan.get("folders", ())]
+    return [sum((folder / "result.json").exists() for folder in folders), int(plan.get("count", 0))]
 
 
 def _retrain_status(run: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -101,11 +109,3 @@ def holder(run: Path) -> str | None:
 def _epochs(recipe: dict[str, Any]) -> int:
     """Epochs that are trained: a dry run ends early."""
     return int(min(recipe["epochs"], recipe.get("limit_epochs") or recipe["epochs"]))
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics file; none where it is missing."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

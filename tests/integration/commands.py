@@ -17,6 +17,7 @@ FAST = {
     "proxy.evaluation.pictures": 64,
     "proxy.batchnorm.pictures": 64,
     "retrain.epochs": 1,
+    "baseline.choice": "none",
 }
 """A whole search on digits in seconds; settings by name."""
 

@@ -27,6 +27,7 @@ SETTINGS = {
     "proxy.batchnorm.pictures": 64,
     "retrain.epochs": 4,
     "retrain.checkpoint_seconds": 0.001,
+    "baseline.choice": "none",
 }
 
 

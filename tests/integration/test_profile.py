@@ -8,6 +8,7 @@ SETTINGS = {
     "supernet": {"epochs": 2},
     "search": {"generations": 1, "population": 4},
     "retrain": {"epochs": 1},
+    "baseline": {"choice": "none"},
 }
 
 

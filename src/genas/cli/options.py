@@ -133,6 +133,23 @@ Precision = Annotated[
     str | None, typer.Option("--precision", help="32, bf16, 16 or 64. \\[default: 32]", rich_help_panel=MACHINE)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        help="Train random architectures as the best one is, to see whether the search was worth anything: random:3 "
+        "(any number), none, or auto: three where that takes at most 90 seconds or a tenth of the time so far.",
+        rich_help_panel=METHOD,
+    ),
+]
+BaselineMacs = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline-macs",
+        help="Only random architectures whose MACs differ from those of the best by at most that much, such as 10%.",
+        rich_help_panel=METHOD,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=OUTPUT)]
 
 
@@ -148,6 +165,19 @@ def parse_count(text: str, option: str) -> int:
         return parse(text)
     except ValueError as error:
         raise ConfigError(f"Invalid {option} {text!r}: {error}.") from error
+
+
+def parse_share(text: str, option: str) -> float:
+    """Reads ``10%`` or ``0.1``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    match = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?|\.\d{1,9})\s*(%?)\s*", text)
+    share = float(match.group(1)) / (100 if match.group(2) else 1) if match else 0.0
+    if not 0 < share <= 1:
+        raise ConfigError(f"Invalid {option} {text!r}: expected a share above 0 and up to 1, such as 10% or 0.1.")
+    return share
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -72,6 +72,8 @@ def retrain(
         Path | None,
         typer.Option("--from-checkpoint", help="Checkpoint to begin with.", rich_help_panel=START),
     ] = None,
+    baseline: options.Baseline = None,
+    baseline_macs: options.BaselineMacs = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -131,6 +133,8 @@ def retrain(
         "retrain.cells": cells,
         "retrain.channels": channels,
         "max_macs": options.parse_count(max_macs, "--max-macs") if max_macs else None,
+        "baseline.choice": baseline,
+        "baseline.equal_macs": options.parse_share(baseline_macs, "--baseline-macs") if baseline_macs else None,
         "from_checkpoint": None if from_checkpoint is None else str(from_checkpoint),
         "seeds": None if seeds is None else options.parse_seeds(seeds),
         "device": device,

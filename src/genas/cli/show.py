@@ -28,6 +28,8 @@ def print_result(result: "Result") -> None:
             f"[bold]Test[/bold]    top-1 {100 * result.test['top1']:.2f} %   loss {result.test['loss']:.4f}   "
             "(retrained from scratch, last epoch)"
         )
+    if result.baseline is not None:
+        print_baseline(console, result.baseline)
     console.print(f"[bold]Report[/bold]  {literal(result.report)}", soft_wrap=True)
     for warning in result.warnings:
         console.print(f"[bold yellow]Warning[/bold yellow] {literal(warning.sentence)}")
@@ -35,6 +37,16 @@ def print_result(result: "Result") -> None:
 
 def _size(params: int, macs: int) -> str:
     return f"{params / 1e6:.3f} M parameters, {macs / 1e6:.2f} M MACs"
+
+
+def print_baseline(console: Console, baseline: dict[str, Any]) -> None:
+    """The comparison with random architectures of the same training."""
+    console.print(f"[bold]Random[/bold]  {literal(baseline['sentence'])}")
+    if baseline["equal_macs_missed"]:
+        console.print(
+            f"        {baseline['equal_macs_missed']} of them have other MACs than asked for, the nearest that were "
+            "drawn: allow more with --baseline-macs."
+        )
 
 
 def print_profile(phases: list[dict[str, Any]]) -> None:
@@ -73,7 +85,10 @@ def print_status(state: dict[str, Any]) -> None:
         ("supernet epochs", "supernet_epochs"),
         ("architectures", "architectures"),
         ("retrain epochs", "retrain_epochs"),
+        ("baselines", "baselines"),
     ):
+        if key == "baselines" and not state[key][1]:
+            continue
         done, of = state[key]
         said = f"{done} of {of}" if of else f"none: no part of {state['proxy']} needs a trained supernet"
         console.print(f"{label:>16}  {said}")

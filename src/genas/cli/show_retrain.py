@@ -119,6 +119,10 @@ def print_retrained(result: "Retrained") -> None:
         f"recipe {literal(result.recipe)}",
         soft_wrap=True,
     )
+    if result.baseline is not None:
+        from genas.cli.show import print_baseline
+
+        print_baseline(console, result.baseline)
     console.print(f"[bold]Folder[/bold]   {literal(result.run)}", soft_wrap=True)
 
 

@@ -13,12 +13,11 @@ from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
 from genas.report.evaluation import collect_evaluation
 from genas.report.page import charts, render
-from genas.runs import check_writable, read_config, write_atomically
+from genas.runs import check_writable, read_config, read_rows, write_atomically
 from genas.space.text import short
-from genas.status import read_rows
 from genas.strategy.history import History, Record
 from genas.verdicts.parts import Spread
-from genas.verdicts.read import read_spreads, read_verdicts
+from genas.verdicts.read import read_baseline, read_left_out, read_spreads, read_verdicts
 
 POINTS = 2_000  # at most about that many scores are drawn: a chart of a million points is no clearer and 150 MB
 FAILURES = 50  # failed architectures that are listed
@@ -93,6 +92,8 @@ def collect(run: Path) -> ReportData:
         next_steps=_next_steps(run, best[0].genotype if best else None, bool(test)),
         warnings=tuple(read_verdicts(run, config)),
         spreads=found.spreads,
+        baseline=read_baseline(run, best[0].genotype) if best else None,
+        left_out=read_left_out(run, best[0].genotype) if best else None,
         evaluation=collect_evaluation(run),
     )
 

@@ -124,6 +124,8 @@ class ReportData:
         failed: genotype and reason of the first that failed.
         failed_count: how many failed.
         warnings: what is wrong with the result although it looks right.
+        baseline: the comparison with random architectures of the same training (``baseline.json``).
+        left_out: why there is no such comparison.
         spreads: of each part of a weighted sum over the architectures.
         network: ``params`` and ``macs`` of the retrained network; None where it was not retrained, or before they were
             written down.
@@ -148,5 +150,7 @@ class ReportData:
     next_steps: tuple[tuple[str, str], ...]
     warnings: tuple[Verdict, ...] = ()
     spreads: tuple[Spread, ...] = ()
+    baseline: dict[str, Any] | None = None
+    left_out: str | None = None
     evaluation: EvaluationData | None = None
     network: dict[str, int] | None = None

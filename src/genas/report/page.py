@@ -9,6 +9,7 @@ from genas.display import visible
 from genas.report import figures
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationData, ReportData
+from genas.space.text import short
 from genas.verdicts.parts import Spread
 
 
@@ -99,6 +100,7 @@ def render(report: ReportData) -> str:
         .render(
             **values,
             report=report,
+            baselines=_baselines(report),
             best=report.best[0] if report.best else None,
             cells=[(graph.title, embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
             config=json.dumps(report.config, indent=2),
@@ -108,6 +110,19 @@ def render(report: ReportData) -> str:
         )
     )
     return html
+
+
+def _baselines(report: ReportData) -> list[tuple[str, str, str, str]]:
+    """The searched architecture and the random ones: name, parameters, MACs and test accuracy, best accuracy first."""
+    found = report.baseline
+    if found is None:
+        return []
+    rows = [("searched", found["params"], found["macs"], found["comparison"]["accuracy"], found["best"])]
+    rows += [("random", one["params"], one["macs"], one["top1"], one["genotype"]) for one in found["architectures"]]
+    rows.sort(key=lambda row: -row[3])
+    return [
+        (f"{kind}: {short(text)}", count(params), count(macs), percent(top1)) for kind, params, macs, top1, text in rows
+    ]
 
 
 def environment() -> Any:

@@ -45,6 +45,7 @@ def retrain(
     quiet: bool = False,
     initial: InitialWeights | None = None,
     on_match: Callable[[Match], None] | None = None,
+    title: str | None = None,
 ) -> dict[str, float]:
     """Trains `architecture`, or continues; then measures it on the test set.
 
@@ -60,6 +61,7 @@ def retrain(
         quiet: no progress.
         initial: weights to begin with; None for random ones.
         on_match: told what of `initial` was taken, in the process that begins the training.
+        title: shown beside the progress bar; None for the usual one.
 
     Returns:
         Test loss, top-1 and top-5 accuracy (fractions) of the *last* epoch; empty without a test set.
@@ -76,7 +78,7 @@ def retrain(
     if finished is not None and finished["epochs"] < settings.trained_epochs:  # the run was asked to go on
         finished = on_first(fabric, lambda: done.unlink())
     if finished is None:
-        training = _Training(folder, space, architecture, splits, parts, settings, fabric, seed, quiet)
+        training = _Training(folder, space, architecture, splits, parts, settings, fabric, seed, quiet, title)
         training.begin(initial, on_match)
         training.run()
         finished = training.finish()
@@ -98,6 +100,7 @@ class _Training:
         fabric: Fabric,
         seed: int,
         quiet: bool,
+        title: str | None,
     ) -> None:
         self.folder, self.space, self.architecture, self.splits, self.parts = folder, space, architecture, splits, parts
         self.settings, self.fabric, self.seed = settings, fabric, seed
@@ -128,7 +131,7 @@ class _Training:
             fabric,
             self.network,
             optimizer,
-            "retrain" if folder.name == "retrain" else f"retrain, seed {seed}",
+            title or ("retrain" if folder.name == "retrain" else f"retrain, seed {seed}"),
             self.identity,
             settings.checkpoint_seconds,
             quiet,

@@ -9,6 +9,7 @@ import numpy as np
 
 from genas.strategy.history import History
 from genas.verdicts import Verdict
+from genas.verdicts.comparison import Comparison, worth_nothing
 from genas.verdicts.noise import Contender, within_noise
 from genas.verdicts.parts import Spread, spreads, swamped
 from genas.verdicts.scores import (
@@ -24,6 +25,7 @@ from genas.verdicts.scores import (
 from genas.verdicts.training import Chance, retrained_at_chance, retrained_below_supernet, supernet_not_trained
 
 CHECK, NOISE = "supernet/check.json", "score_noise.json"  # in the run folder, written by `genas.verdicts.measure`
+BASELINE, BASELINE_PLAN = "baseline.json", "baseline/plan.json"  # likewise, by `genas.baselines`
 PARTS = 2_000  # architectures over which the spread of a sum's parts is taken
 
 
@@ -76,7 +78,22 @@ def _of_retraining(run: Path) -> list[Verdict | None]:
     if noise is not None and found[0] is None:
         supernet = noise["best"]
         found.append(retrained_below_supernet(top1, images, supernet["accuracy"], supernet["images"]))
+    baseline = read_baseline(run, result["genotype"])
+    if baseline is not None:
+        found.append(worth_nothing(Comparison(**baseline["comparison"])))
     return list(found)
+
+
+def read_baseline(run: Path, best: str) -> dict[str, Any] | None:
+    """The comparison of the architecture `best` with random ones; None where there is none."""
+    content = read_derived(run / BASELINE)
+    return content if content is not None and content.get("best") == best else None
+
+
+def read_left_out(run: Path, best: str) -> str | None:
+    """Why `best` is not compared with random architectures; None where it is, or nobody decided."""
+    plan = read_derived(run / BASELINE_PLAN)
+    return plan.get("left_out") if plan is not None and plan["asked"]["best"] == best else None
 
 
 def read_scores(history: History) -> Scores:
