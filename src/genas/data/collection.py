@@ -19,7 +19,15 @@ from genas.data.base import Dataset, LabelledImages, Normalisation, Splits
 from genas.data.copies import Contents, find_copies
 from genas.data.loader import PixelStore, ResidentImages
 from genas.data.normalisation import compute
-from genas.data.pictures import RESIDENT_BYTES, load_all, sample_numbers, worker_count
+from genas.data.pictures import (
+    RESIDENT_BYTES,
+    check_image,
+    highest_level,
+    load_all,
+    sample_numbers,
+    size_of,
+    worker_count,
+)
 from genas.data.split import hold_out_test, make_splits
 from genas.data.streaming import AtSize, StreamedImages, stream_pixels
 from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary, shown
@@ -31,6 +39,7 @@ _STREAMED_SAMPLE = 4096  # images that a streamed set's normalisation is compute
 _LARGEST_OWN = 224  # pixels; larger images are brought to this size unless another one is asked for
 SMALL_SIDE, LEAST_SIDE = 8, 4  # pixels of the shorter side: below the first a warning, below the second refused
 LONG, LONGEST = 4, 32  # longer side over shorter: above the first a warning, above the second refused
+_DARK = 65_535 // 4  # 16-bit images without higher levels have a note: they leave two bits or more unused
 _CHUNK = 256
 
 
@@ -45,12 +54,8 @@ class ImageFiles(Contents, Protocol):
         """One image, decoded."""
         ...
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Width and height of one image, from its header."""
-        ...
-
-    def check(self, index: int) -> tuple[int, int]:
-        """The same, after a look for damage."""
+    def stored(self, index: int) -> tuple[Path | bytes, str]:
+        """The file or the bytes of one image, and what to call it."""
         ...
 
 
@@ -164,7 +169,7 @@ class FileDataset(Dataset):
         parts = _parts(found)
         images = found.images
         sample = sample_numbers(len(images), _SAMPLE)
-        sizes = np.array([images.size(number) for number in sample], dtype=np.int64).reshape(-1, 2)
+        sizes = np.array([size_of(*images.stored(number)) for number in sample], dtype=np.int64).reshape(-1, 2)
         side = self.image_size or _own_size(sizes)
         if self._always_stream or len(images) * 3 * side * side > RESIDENT_BYTES:
             notes = _fit_sizes(sizes, images, sample)
@@ -174,6 +179,7 @@ class FileDataset(Dataset):
             sets, normalisation, sizes, own = _load(found, parts, side, self._normalisation, self.resizing or "fit")
             notes = _fit_sizes(sizes, images, range(len(images))) + own
             looked_at = None
+        notes += _dark(images, sample)
         summary = _summary(self.name, found, parts, (3, side, side), sizes, looked_at, notes)
         return _Loaded(found, parts, sets, normalisation, summary)
 
@@ -239,7 +245,18 @@ def _uniform(pixels: Tensor, images: ImageFiles) -> tuple[str, ...]:
         return ()
     return (
         f"{len(blank):,} of {len(pixels):,} images have one colour throughout, such as "
-        f"{shown(images.where(int(blank[0])))}.",
+        f"{shown(images.stored(int(blank[0]))[1])}.",
+    )
+
+
+def _dark(images: ImageFiles, sample: Sequence[int]) -> tuple[str, ...]:
+    """A note on 16-bit images whose levels fill a small part of the 16 bits, such as 12-bit scans."""
+    levels = [level for number in sample if (level := highest_level(*images.stored(number))) is not None]
+    if not levels or max(levels) > _DARK:
+        return ()
+    return (
+        f"The 16-bit images hold levels up to {max(levels):,} of 65,535 in a sample of {len(levels)}, so they come out "
+        f"with {(max(levels) >> 8) + 1} of 256 levels: stretch them to 16 bits, or store them with 8 bits.",
     )
 
 
@@ -260,7 +277,7 @@ def _fit_sizes(sizes: NDArray[np.int64], images: ImageFiles, numbers: Sequence[i
         first = int(np.flatnonzero(unfit)[0])
         raise DataError(
             f"{int(unfit.sum()):,} of {len(sizes):,} images are too small or too long, such as "
-            f"{images.where(numbers[first])} with {'x'.join(map(str, sizes[first]))} pixels: expected at least "
+            f"{images.stored(numbers[first])[1]} with {'x'.join(map(str, sizes[first]))} pixels: expected at least "
             f"{LEAST_SIDE} on the shorter side and at most {LONGEST} times that on the longer."
         )
     notes = []
@@ -269,7 +286,7 @@ def _fit_sizes(sizes: NDArray[np.int64], images: ImageFiles, numbers: Sequence[i
         (longer > LONG * shorter, f"are more than {LONG} times as long as wide, and only their centre is used"),
     ):
         if poor.any():
-            example = images.where(numbers[int(np.flatnonzero(poor)[0])])
+            example = images.stored(numbers[int(np.flatnonzero(poor)[0])])[1]
             notes.append(f"{int(poor.sum()):,} of {len(sizes):,} images {text}, such as {shown(example)}.")
     return tuple(notes)
 
@@ -279,7 +296,7 @@ def _checked_sizes(images: ImageFiles, numbers: Sequence[int], quiet: bool) -> N
     chunks = [numbers[first : first + _CHUNK] for first in range(0, len(numbers), _CHUNK)]
 
     def check(chunk: Sequence[int]) -> list[tuple[int, int]]:
-        return [images.check(number) for number in chunk]
+        return [check_image(*images.stored(number)) for number in chunk]
 
     sizes: list[tuple[int, int]] = []
     with (

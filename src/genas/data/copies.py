@@ -6,6 +6,7 @@ Only images of the same size in bytes are compared, by a digest of their bytes.
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -25,12 +26,8 @@ class Contents(Protocol):
         """Size in bytes of every image, [N]."""
         ...
 
-    def content(self, index: int) -> bytes:
-        """The bytes of one image."""
-        ...
-
-    def where(self, index: int) -> str:
-        """What to call it."""
+    def stored(self, index: int) -> tuple[Path | bytes, str]:
+        """The file or the bytes of one image, and what to call it."""
         ...
 
 
@@ -58,7 +55,8 @@ def find_copies(images: Contents, labels: Sequence[int], parts: Mapping[str, Seq
         )
 
     def digest(index: int) -> bytes:
-        return hashlib.blake2b(images.content(int(index)), digest_size=16).digest()
+        file = images.stored(int(index))[0]
+        return hashlib.blake2b(file if isinstance(file, bytes) else file.read_bytes(), digest_size=16).digest()
 
     with ThreadPoolExecutor(worker_count()) as pool:
         digests = list(pool.map(digest, alike))
@@ -71,7 +69,7 @@ def find_copies(images: Contents, labels: Sequence[int], parts: Mapping[str, Seq
             conflicts.setdefault(name, []).append(pair)
     return tuple(
         f"{len(pairs):,} image{'s are' if len(pairs) > 1 else ' is'} in {name}, such as "
-        f"{shown(images.where(pairs[0][0]))} and {shown(images.where(pairs[0][1]))}."
+        f"{shown(images.stored(pairs[0][0])[1])} and {shown(images.stored(pairs[0][1])[1])}."
         for name, pairs in conflicts.items()
     )
 

@@ -27,7 +27,7 @@ from genas.data.collection import Collection, FileDataset
 from genas.data.identity import ENDS, SAMPLED, file_fingerprints, fingerprint
 from genas.data.labels import LabelColumn, classes_of
 from genas.data.layout import parquet_layout
-from genas.data.pictures import check_image, decode, size_of
+from genas.data.pictures import decode
 from genas.data.split import check_labels
 from genas.data.summary import named, shown
 from genas.data.vision import class_names
@@ -59,20 +59,7 @@ class ParquetPictures:
         return sum(self._lengths)
 
     def __getitem__(self, index: int) -> Image.Image:
-        return decode(*self._file(index))
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Width and height, from the header."""
-        return size_of(*self._file(index))
-
-    def check(self, index: int) -> tuple[int, int]:
-        """Width and height, after a look for damage."""
-        return check_image(*self._file(index))
-
-    def where(self, index: int) -> str:
-        """What to call the image."""
-        number, row = self._place(index)
-        return f"picture {row} of {self.names[number]}"
+        return decode(*self.stored(index))
 
     def sizes(self) -> NDArray[np.int64]:
         """Bytes of every image, [N]; 0 for one that lies in a file of its own."""
@@ -88,11 +75,6 @@ class ParquetPictures:
                 found.append(sizes.to_numpy(zero_copy_only=False).astype(np.int64))
         return np.concatenate(found)
 
-    def content(self, index: int) -> bytes:
-        """The bytes of the image."""
-        file, _ = self._file(index)
-        return file if isinstance(file, bytes) else file.read_bytes()
-
     def _place(self, index: int) -> tuple[int, int]:
         row, number = index, 0
         while row >= self._lengths[number]:
@@ -100,10 +82,11 @@ class ParquetPictures:
             number += 1
         return number, row
 
-    def _file(self, index: int) -> tuple[bytes | Path, str]:
-        """The bytes or the path of an image, and what to call it."""
-        where = self.where(index)
-        value = self._row(*self._place(index))
+    def stored(self, index: int) -> tuple[Path | bytes, str]:
+        """The bytes or the file of an image, and what to call it."""
+        number, row = self._place(index)
+        where = f"picture {row} of {self.names[number]}"
+        value = self._row(number, row)
         if value is None:
             raise DataError(f"Cannot read {where} (it is empty): replace or remove this row.")
         if isinstance(value, dict):

@@ -172,6 +172,16 @@ def size_of(file: Path | bytes, where: str) -> tuple[int, int]:
         return _turned_size(picture)
 
 
+def highest_level(file: Path | bytes, where: str) -> int | None:
+    """The highest level of a 16-bit grey image; None for every other kind.
+
+    Raises:
+        DataError: as `decode`.
+    """
+    with _opened(file, where) as picture:
+        return int(np.asarray(picture).max()) if picture.mode in _SIXTEEN_BITS else None
+
+
 def check_image(file: Path | bytes, where: str) -> tuple[int, int]:
     """Looks for damage without decoding where that is possible.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Normalisation, Splits
-from genas.data.summary import DataSummary
+from genas.data.summary import DataSummary, with_halves
 from genas.errors import DataError
 from genas.seeding import torch_rng
 
@@ -207,7 +207,10 @@ def divided_by(splits: Splits, path: Path) -> Splits:
     if twice:
         raise DataError(f"{path} names the training image {twice[0]} twice; every image belongs to one half at most.")
     weights, validation = (splits.train.subset(halves[name]) for name in ("train", "valid"))
-    return replace(splits, weights=weights, validation=validation)
+    summary = splits.summary
+    if summary is not None:
+        summary = with_halves(summary, len(weights), len(validation), path.name)
+    return replace(splits, weights=weights, validation=validation, summary=summary)
 
 
 def _read_lists(path: Path) -> dict[str, list[int]]:

@@ -1,7 +1,7 @@
 """What was found in a data set, as one line and as a value for the record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -83,6 +83,14 @@ class DataSummary:
         some = "" if self.looked_at is None else f" in a sample of {self.looked_at}"
         own = (least if least == most else f"{least} to {most}") + " pixels" + some
         return own if own == f"{used} pixels" else f"{own}, used at {used}"
+
+
+def with_halves(summary: DataSummary, weights: int, validation: int, by: str) -> DataSummary:
+    """The summary of a set whose train split is divided by a list, in place of what would score without one."""
+    use = f"{weights:,} train the supernet, {validation:,} score architectures, by {by}"
+    kept = [split for split in summary.splits if split.use != SCORES]
+    splits = tuple(replace(split, use=use) if split.use in (SUPERNET, BOTH_HALVES) else split for split in kept)
+    return replace(summary, splits=splits)
 
 
 def summary_of(name: str, splits: "Splits") -> DataSummary:

@@ -24,7 +24,7 @@ from genas.data.identity import file_fingerprints
 from genas.data.layout import FolderLayout, folder_layout
 from genas.data.loader import ResidentImages
 from genas.data.normalisation import CIFAR10, CIFAR100, IMAGENET
-from genas.data.pictures import check_image, decode, size_of
+from genas.data.pictures import decode
 from genas.data.split import check_labels, make_splits
 from genas.data.summary import listed, named, shown
 from genas.errors import DataError
@@ -121,18 +121,13 @@ class FolderPictures:
         """Where the picture lies."""
         return Path(os.fsdecode(self._paths[index]))
 
-    def where(self, index: int) -> str:
-        """What to call the image."""
-        return str(self.path(index))
+    def stored(self, index: int) -> tuple[Path, str]:
+        """The file, and what to call it."""
+        path = self.path(index)
+        return path, str(path)
 
     def __getitem__(self, index: int) -> Image.Image:
-        path = self.path(index)
-        return decode(path, str(path))
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Width and height, from the header."""
-        path = self.path(index)
-        return size_of(path, str(path))
+        return decode(*self.stored(index))
 
     def fingerprints(self) -> NDArray[np.uint64]:
         """One number per file, [N]: of its name, its size and, in small sets, both ends of its content."""
@@ -140,18 +135,9 @@ class FolderPictures:
             self._fingerprints = file_fingerprints([self.path(index) for index in range(len(self))])
         return self._fingerprints
 
-    def check(self, index: int) -> tuple[int, int]:
-        """Width and height, after a look for damage."""
-        path = self.path(index)
-        return check_image(path, str(path))
-
     def sizes(self) -> NDArray[np.int64]:
         """Bytes of every file, [N]."""
         return np.array([os.stat(os.fsdecode(path)).st_size for path in self._paths], dtype=np.int64)
-
-    def content(self, index: int) -> bytes:
-        """The bytes of the file."""
-        return self.path(index).read_bytes()
 
 
 class ImageFolderData(FileDataset):
