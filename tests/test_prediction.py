@@ -9,6 +9,7 @@ from commands import genas as command
 from PIL import Image
 
 import genas
+from genas.data.pictures import RESIZINGS
 from genas.data.vision import ImageFolderData
 from genas.errors import CheckpointError, ConfigError, DataError
 from genas.space import open_space
@@ -44,11 +45,11 @@ def networks(photos, make_trained, tmp_path_factory):
         resizing: make_trained(
             folder / resizing, ImageFolderData(photos, 32, resizing).splits(0), space, "333103", steps=25
         )
-        for resizing in ("fit", "crop")
+        for resizing in RESIZINGS
     }
 
 
-@pytest.mark.parametrize("resizing", ["fit", "crop"])
+@pytest.mark.parametrize("resizing", RESIZINGS)
 def test_the_accuracy_is_that_of_an_evaluation(photos, networks, resizing, tmp_path):
     found = genas.predict(networks[resizing], photos / "test", batch_size=7)
     assert not found.unreadable

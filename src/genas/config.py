@@ -36,6 +36,11 @@ class DataSettings(Settings):
     """Folder of the named data sets' files; None for the usual place."""
     image_size: int | None = Field(None, ge=8)
     """Side that pictures are resized to; None as the data set has them."""
+    resizing: Literal["fit", "crop", "crop-aliased"] | None = None
+    """How images of ``folder:``, ``parquet:`` and ``imagenet`` get their size. ``fit``: the largest centred part,
+    resized; ``crop``: the shorter side to 256 / 224 of the size, then the centre. ``crop-aliased``: as ``crop``, and no
+    resizing has antialiasing, that of random crops included, as in the code of RLNAS and GeNAS on ImageNet. None:
+    ``fit``, or ``crop`` where images are streamed."""
     limit: Count | None = Field(None, ge=4)
     """Use only that many pictures of each half of the training set; None for all."""
     split_file: str | None = None

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from genas.config import merge
 from genas.data.inspection import tell
+from genas.data.named import takes_size
 from genas.data.summary import summary_of
 from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError
@@ -63,9 +65,11 @@ def evaluate(
     if precision.startswith("64"):
         raise ConfigError("precision is 64; a trained network is measured in 32, bf16 or 16.")
     fabric = open_fabric(device, precision)
-    first = load_model(weights[0])
+    first = _opened(weights[0], asked)
     check_shifts(asked, first.facts.image_shape[0])
     source = data_source(path, weights[0], data, Path(data_root) if data_root else None)
+    if asked.resizing is not None and not takes_size(source.name):
+        raise ConfigError(f"resizing does not apply to {source.name!r}: its images have one size; leave it out.")
     splits = source.splits(first.facts, asked.image_size)
     if not quiet:
         tell(summary_of(source.name, splits))
@@ -73,7 +77,7 @@ def evaluate(
         torch.backends.cudnn.benchmark = False
     results = []
     for number, file in enumerate(weights):
-        model: TrainedModel = first if number == 0 else load_model(file)
+        model: TrainedModel = first if number == 0 else _opened(file, asked)
         results.append({"name": _name(file), **evaluate_model(model, source.name, splits, asked, fabric, quiet)})
     content = {
         "format": FORMAT,
@@ -166,6 +170,15 @@ def per_class_rows(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
         for one in results
         for row in one["clean"]["per_class"]
     ]
+
+
+def _opened(weights: Path, settings: EvaluateSettings) -> TrainedModel:
+    """A network, with the way of resizing that was asked for in place of its own."""
+    model = load_model(weights)
+    if settings.resizing is None:
+        return model
+    record = replace(model.facts.rule(), resizing=settings.resizing).record()
+    return replace(model, facts=model.facts.model_copy(update={"preprocessing": record}))
 
 
 def _name(weights: Path) -> str:

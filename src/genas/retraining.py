@@ -340,7 +340,7 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
         initial = checkpoint_weights(Path(config.from_checkpoint))
     root = Path(config.data.root) if config.data.root else None
     data = config.data
-    dataset = open_dataset(data.name, root=root, image_size=data.image_size, **data.options)
+    dataset = open_dataset(data.name, root=root, image_size=data.image_size, resizing=data.resizing, **data.options)
     splits = dataset.splits(0)
     identity = identify(splits)
     record = run if any(seeds_begun) else _same_run(config)

@@ -60,7 +60,9 @@ class Session:
         self.fabric: Fabric = open_fabric(config.device, config.precision)
         data = config.data
         root = Path(data.root) if data.root else None
-        self.dataset: Dataset = open_dataset(data.name, root=root, image_size=data.image_size, **data.options)
+        self.dataset: Dataset = open_dataset(
+            data.name, root=root, image_size=data.image_size, resizing=data.resizing, **data.options
+        )
         self._splits: Splits | None = None
         self.identity: dict[str, Any] = {}  # of the whole data set, once it is loaded
 

@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, rgb_to_grayscale
 from genas.data import StreamedImages
 from genas.data.augment import centre_crop
 from genas.data.base import Normalisation
-from genas.data.pictures import at_size, decode
+from genas.data.pictures import RESIZINGS, at_size, decode
 from genas.data.preprocessing import Preprocessing, with_channels
 from genas.data.vision import FolderPictures, ImageFolderData
 from genas.errors import ConfigError
@@ -43,7 +43,7 @@ def photographs_on_disk(shared_photos, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("resizing", ["fit", "crop"])
+@pytest.mark.parametrize("resizing", RESIZINGS)
 @pytest.mark.parametrize("streamed", [False, True])
 def test_files_give_the_pixels_of_an_evaluation(photographs_on_disk, resizing, streamed, monkeypatch):
     dataset = ImageFolderData(photographs_on_disk, 48, resizing)
@@ -97,7 +97,7 @@ def test_shapes_that_are_no_square():
     assert torch.equal(crop.pixels(image), pil_to_tensor(v2.CenterCrop((20, 40))(resized)) / 255)
 
 
-@pytest.mark.parametrize("resizing", ["fit", "crop"])
+@pytest.mark.parametrize("resizing", RESIZINGS)
 def test_what_is_recorded_gives_the_rule_again(resizing):
     own = rule(resizing=resizing)
     described = {**dataclasses.asdict(own), "preprocessing": own.record()}
@@ -105,8 +105,10 @@ def test_what_is_recorded_gives_the_rule_again(resizing):
     assert Preprocessing.of({**described, "preprocessing": None}) == rule()
     text = " ".join(own.sentences())
     assert "EXIF" in text
-    assert ("shorter side to 55" in text) == (resizing == "crop")
-    for key, value in (("interpolation", "bicubic"), ("antialias", False), ("crop", [32, 32]), ("shorter_side", 7)):
+    aliased = resizing == "crop-aliased"
+    assert ("shorter side to 55" in text) == (resizing != "fit")
+    assert ("without antialiasing" in text) == aliased
+    for key, value in (("interpolation", "bicubic"), ("antialias", aliased), ("crop", [32, 32]), ("shorter_side", 7)):
         with pytest.raises(ConfigError, match=f"has {key} .*load the network with the version that wrote it"):
             Preprocessing.of({**described, "preprocessing": {**own.record(), key: value}})
 
@@ -114,5 +116,5 @@ def test_what_is_recorded_gives_the_rule_again(resizing):
 def test_what_has_no_rule_is_refused():
     with pytest.raises(ConfigError, match="do not fit a network of 4 channels: expected 1"):
         Preprocessing((4, 8, 8), (0.0,) * 4, (1.0,) * 4, ("a", "b"))
-    with pytest.raises(ConfigError, match="unknown way of resizing 'stretch': expected fit or crop"):
+    with pytest.raises(ConfigError, match="unknown way of resizing 'stretch': expected one of fit, crop"):
         rule(resizing="stretch")

@@ -72,21 +72,25 @@ class Augmentation(BaseModel):
         """Whether crop, flip and colours are those of `per_picture`, not `geometry`."""
         return self.crop != "padded" or self.colour_jitter is not None
 
-    def per_picture(self, size: int) -> Callable[[Any], Any]:
+    def per_picture(self, size: int, resizing: str = "crop") -> Callable[[Any], Any]:
         """Crop to [`size`, `size`] pixels, flip and colour jitter of one picture, as a torchvision transform.
+
+        Crops are resized as `genas.data.pictures.at_size` says: with antialiasing but for ``crop-aliased``.
 
         A padded crop has no place here: the pictures come in sizes of their own. It becomes a resized one where
         `crop_padding` is above 0, else the centre (`centre_crop`).
         """
         from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
 
-        steps: list[Any] = []
+        antialias = resizing != "crop-aliased"
+        # Pillow's resizing has antialiasing always, that of tensors where it is asked for
+        steps: list[Any] = [] if antialias else [v2.PILToTensor()]
         if self.crop == "square":
-            steps.append(v2.RandomResizedCrop(size, ratio=(1.0, 1.0), antialias=True))
+            steps.append(v2.RandomResizedCrop(size, ratio=(1.0, 1.0), antialias=antialias))
         elif self.crop == "resized" or self.crop_padding:
-            steps.append(v2.RandomResizedCrop(size, antialias=True))
+            steps.append(v2.RandomResizedCrop(size, antialias=antialias))
         else:
-            steps.append(centre_crop(size))
+            steps.append(centre_crop(size, antialias=antialias))
         if self.flip:
             steps.append(v2.RandomHorizontalFlip())
         if self.colour_jitter is not None:
@@ -188,11 +192,13 @@ class Augmentation(BaseModel):
         return images.masked_fill(square, 0)
 
 
-def centre_crop(size: int) -> Callable[[Any], Any]:
-    """Resizes the shorter side to `size` * 256 / 224 (antialiased) and cuts the centre, [`size`, `size`] pixels."""
+def centre_crop(size: int, *, antialias: bool = True) -> Callable[[Any], Any]:
+    """Resizes the shorter side to `size` * 256 / 224 and cuts the centre, [`size`, `size`] pixels."""
     from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
 
-    both: Callable[[Any], Any] = v2.Compose([v2.Resize(round(size * 256 / 224), antialias=True), v2.CenterCrop(size)])
+    both: Callable[[Any], Any] = v2.Compose(
+        [v2.Resize(round(size * 256 / 224), antialias=antialias), v2.CenterCrop(size)]
+    )
     return both
 
 

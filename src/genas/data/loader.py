@@ -150,7 +150,11 @@ class ResidentImages(Walked):
         # One copy of order and labels per walk, so that no batch waits for the host.
         places, labels = self.indices[order].to(device), self.labels[order].to(device)
         mean, std = channel_constants(self.normalisation, self.image_shape[0], device)
-        alone = augmentation.per_picture(self.image_shape[1]) if augmentation and augmentation.one_by_one else None
+        alone = (
+            augmentation.per_picture(self.image_shape[1], self.resizing)
+            if augmentation and augmentation.one_by_one
+            else None
+        )
         for first in range(start * batch_size, len(order), batch_size):
             here, part = batch_rows(first, batch_size, len(order), share, device)
             pixels = store[places[here]]

@@ -16,7 +16,7 @@ DEFAULT_ROOT = Path("data")
 _ROOTED: dict[str, Any] = {"cifar10": Cifar10, "cifar100": Cifar100, "imagenet16-120": ImageNet16_120}
 KNOWN = ("digits", *_ROOTED, "imagenet", "folder:PATH", "parquet:PATH", "package.module:Name")
 
-FIELDS = ("name", "root", "image_size", "limit", "split_file")
+FIELDS = ("name", "root", "image_size", "resizing", "limit", "split_file")
 """Settings of every data set; whatever else stands beside them is an option of a custom class."""
 
 
@@ -24,6 +24,11 @@ def is_custom(name: str) -> bool:
     """Whether a data set's name is that of a class, package.module:Name."""
     kind, colon, _ = name.partition(":")
     return bool(colon) and kind not in ("folder", "parquet")
+
+
+def takes_size(name: str) -> bool:
+    """Whether the images of a data set can be brought to a size."""
+    return name == "imagenet" or name.partition(":")[0] in ("folder", "parquet")
 
 
 def open_dataset(
@@ -41,7 +46,7 @@ def open_dataset(
         root: the folder of a named data set's files; None for ``data`` in the working folder.
         image_size: side in pixels that pictures are resized to; for ``imagenet``, ``folder:`` and ``parquet:``.
         resizing: how they get that size, for the same; see `genas.data.collection.FileDataset`.
-        options: of the constructor of a custom class, which is also given `root` and `image_size` where they are set.
+        options: of the constructor of a custom class, which is also given the above where they are set.
 
     Raises:
         ConfigError: an unknown name, or an option that the data set does not have.
@@ -51,7 +56,7 @@ def open_dataset(
         if text.encode(errors="ignore").decode() != text:
             raise ConfigError(f"The data set's name {shown(text)} is not valid UTF-8: rename the file or folder.")
     if is_custom(name):
-        sizes = {"root": root if root is None else str(root), "image_size": image_size}
+        sizes = {"root": root if root is None else str(root), "image_size": image_size, "resizing": resizing}
         given = {**{key: value for key, value in sizes.items() if value is not None}, **options}
         made: Dataset = make(name, load_class(name, Dataset), options=given)
         return made
@@ -67,6 +72,8 @@ def open_dataset(
         return (ImageFolderData if kind == "folder" else ParquetData)(rest, image_size, resizing)
     if image_size is not None and (name == "digits" or name in _ROOTED):
         raise ConfigError(f"data.image_size does not apply to {name!r}: its pictures have one size.")
+    if resizing is not None and (name == "digits" or name in _ROOTED):
+        raise ConfigError(f"data.resizing does not apply to {name!r}: expected imagenet, folder: or parquet: images.")
     if name == "digits":
         return Digits()
     if name in _ROOTED:

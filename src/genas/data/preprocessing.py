@@ -46,7 +46,7 @@ class Preprocessing:
                 f"image files do not fit a network of {self.image_shape[0]} channels: expected 1 (grey) or 3 (RGB)."
             )
         if self.resizing not in RESIZINGS:
-            raise ConfigError(f"unknown way of resizing {self.resizing!r}: expected {' or '.join(RESIZINGS)}.")
+            raise ConfigError(f"unknown way of resizing {self.resizing!r}: expected one of {', '.join(RESIZINGS)}.")
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> "Preprocessing":
@@ -80,13 +80,14 @@ class Preprocessing:
             "shorter_side": shorter_side(*self.image_shape[1:], self.resizing),
             "crop": list(self.image_shape[1:]),
             "interpolation": "bilinear",
-            "antialias": True,
+            "antialias": self.resizing != "crop-aliased",
         }
 
     def sentences(self) -> tuple[str, ...]:
         """The rule in words, in the order of its steps."""
         channels, height, width = self.image_shape
         side = shorter_side(height, width, self.resizing)
+        smoothing = "without" if self.resizing == "crop-aliased" else "with"
         mean, std = (", ".join(f"{value:.4f}" for value in part) for part in (self.mean, self.std))
         cut = (
             f"Cut the largest centred part of the shape {width}:{height} and resize it, as PIL.ImageOps.fit does, to "
@@ -97,7 +98,7 @@ class Preprocessing:
         return (
             "Turn the image as its EXIF orientation says.",
             f"Convert it to 8-bit RGB; transparent parts show {'white' if min(BACKGROUND) == 255 else BACKGROUND}.",
-            f"{cut} (width x height), bilinear with antialiasing.",
+            f"{cut} (width x height), bilinear {smoothing} antialiasing.",
             "Divide the levels by 255."
             if channels == 3
             else "Divide the levels by 255 and turn them grey: 0.2989 R + 0.587 G + 0.114 B.",

@@ -41,7 +41,8 @@ class StreamedImages(Walked):
         size: side of the batches' pictures, in pixels.
         indices: [N] which of `pictures` these are; None for all of them in order.
         workers: number of decoding processes; None for one per processor, at most 8; 0 decodes in this process.
-        resizing: how images get their size without an augmentation; see `genas.data.pictures.at_size`.
+        resizing: how images get their size without an augmentation, and whether random crops are resized with
+            antialiasing; see `genas.data.pictures.at_size`.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class StreamedImages(Walked):
         share: Share | None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         plain = AtSize(self.size, self.resizing)
-        transform = plain if augmentation is None else augmentation.per_picture(self.size)
+        transform = plain if augmentation is None else augmentation.per_picture(self.size, self.resizing)
         labels = self.labels[order].to(device)
         mean, std = channel_constants(self.normalisation, 3, device)
         walk = stream_pixels(
@@ -132,7 +133,7 @@ class AtSize:
 
     Args:
         size: side in pixels.
-        resizing: ``fit`` or ``crop``.
+        resizing: see `genas.data.pictures.at_size`.
     """
 
     def __init__(self, size: int, resizing: str = "crop") -> None:

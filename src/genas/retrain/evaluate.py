@@ -39,6 +39,9 @@ class EvaluateSettings(Settings):
     """At most that many test pictures, evenly spaced over the set; None for all."""
     image_size: int | None = Field(None, ge=8)
     """Side of the pictures; None for the side that the network was trained on."""
+    resizing: Literal["fit", "crop", "crop-aliased"] | None = None
+    """How images of ``folder:``, ``parquet:`` and ``imagenet`` get that size (see ``data.resizing``); None: as those
+    that the network was trained on. The released weights of RLNAS and GeNAS saw ``crop-aliased``."""
     classes: Literal["name", "order"] = "name"
     """Match the data set's classes by name, or trust their order where only the names differ."""
     bins: int = Field(BINS, ge=2)

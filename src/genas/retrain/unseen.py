@@ -19,6 +19,7 @@ from torch import Tensor
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.base import LabelledImages, Normalisation
 from genas.data.loader import ResidentImages
+from genas.data.named import takes_size
 from genas.data.pictures import RESIDENT_BYTES, load_all, sample_numbers
 from genas.data.preprocessing import with_channels
 from genas.data.streaming import StreamedImages
@@ -129,10 +130,9 @@ def open_splits(
         ConfigError: an unknown name, or a size for a data set that has only one.
         DataError: the data are missing, unreadable or unfit.
     """
-    kind = name.partition(":")[0]
-    size = facts.image_shape[1] if image_size is None and kind in ("folder", "parquet", "imagenet") else image_size
+    size = facts.image_shape[1] if image_size is None and takes_size(name) else image_size
     # as the network's own images: whether a set is streamed must not change what the network sees
-    resizing = facts.rule().resizing if facts.preprocessing and kind in ("folder", "parquet", "imagenet") else None
+    resizing = facts.rule().resizing if facts.preprocessing and takes_size(name) else None
     dataset: Dataset = open_dataset(name, root=root, image_size=size, resizing=resizing, **(options or {}))
     return dataset.splits(seed)
 
