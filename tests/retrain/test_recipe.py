@@ -89,6 +89,8 @@ def test_a_recipe_of_ones_own(tmp_path):
         ("a: [", "is not YAML"),
         ("schedule: linear\nepochs: 5", "needs more epochs than that, but epochs is 5; set tail_epochs lower"),
         ("schedule: linear\nshifted_schedule: true", "the linear schedule is never shifted"),
+        ("tail: rising", "a rising tail belongs to the linear schedule, not to cosine"),
+        ("lighting_8bit: true", "lighting_8bit needs a lighting above 0"),
         ("nesterov: true\nmomentum: 0", "nesterov needs a momentum above 0"),
         ("colour_jitter: [0.4, 0.4, 0.4, 0.7]", "the hue is at most 0.5"),
     ],

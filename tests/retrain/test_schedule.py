@@ -55,6 +55,17 @@ def test_linear_repeats_its_value_at_the_switch():
     assert min(falls) > -1e-15
 
 
+def test_the_tail_of_p_darts_code_rises():
+    """Its script: learning_rate * (epoch - epochs + 6) / ((epochs - 5) * 5) in the last five epochs."""
+    falling, rising = (recipe("p-darts-imagenet", tail=tail) for tail in ("falling", "rising"))
+    assert recipe("p-darts-imagenet").tail == "falling"
+    for epoch in range(245):
+        assert learning_rate(rising, epoch) == learning_rate(falling, epoch)
+    for epoch in range(245, 250):
+        assert learning_rate(rising, epoch) == pytest.approx(0.1 * (epoch - 250 + 6) / (245 * 5))
+        assert learning_rate(falling, epoch) == pytest.approx(0.1 * (250 - epoch) / (245 * 5))
+
+
 def test_the_three_published_warm_ups():
     line = [0.5 * (245 - epoch) / 245 for epoch in range(250)]
     always = recipe("genas-imagenet", batch_size=128)  # whatever the batch

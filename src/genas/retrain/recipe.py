@@ -46,6 +46,9 @@ class RetrainSettings(Settings):
     """Factor per epoch of the exponential schedule (2.3, DARTS on ImageNet: 0.97)."""
     tail_epochs: int = Field(5, ge=0)
     """Last epochs of the linear schedule, which fall to 0 more slowly (2.3: 5)."""
+    tail: Literal["falling", "rising"] = "falling"
+    """How those epochs go. ``rising``: with the same rates in opposite order, as the code of P-DARTS has it, whose
+    formula counts up; that of PC-DARTS, ABS, RLNAS and GeNAS falls."""
     shifted_schedule: bool = False
     """Cosine and exponential use the rate of the next epoch, as the published scripts do under PyTorch >= 1.1 (T1)."""
     warmup_epochs: int = Field(0, ge=0)
@@ -137,6 +140,10 @@ class RetrainSettings(Settings):
             )
         if self.schedule == "linear" and self.shifted_schedule:
             raise ValueError("the linear schedule is never shifted; set shifted_schedule to false")
+        if self.tail == "rising" and self.schedule != "linear":
+            raise ValueError(f"a rising tail belongs to the linear schedule, not to {self.schedule}; leave tail out")
+        if self.lighting_8bit and not self.lighting:
+            raise ValueError("lighting_8bit needs a lighting above 0")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         if self.colour_jitter is not None:

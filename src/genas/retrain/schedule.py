@@ -5,7 +5,8 @@ With E epochs, first rate lr0, last rate lr1, and e = 0 .. E-1:
 * cosine: ``lr1 + (lr0 - lr1) (1 + cos(pi e / E)) / 2``;
 * exponential: ``lr0 d^e``, d = 0.97 for DARTS on ImageNet;
 * linear, with a tail of t = 5 epochs: ``lr0 (E-t-e) / (E-t)`` while ``E-e > t``, then ``lr0 (E-e) / (t (E-t))``. For
-  E = 250 the epochs 244 and 245 have the same value, lr0/245, as published by P-DARTS, PC-DARTS and RLNAS.
+  E = 250 the epochs 244 and 245 have the same value, lr0/245, as published by PC-DARTS, ABS, RLNAS and GeNAS. The code
+  of P-DARTS has the tail in opposite order (`RetrainSettings.tail`): ``lr0 (e-E+t+1) / (t (E-t))``.
 
 Warm-up over w epochs multiplies by ``(e+1)/w``: the schedule's own value (RLNAS and GeNAS always, P-DARTS where the
 batch is larger than 256), or lr0 (PC-DARTS, where the batch is larger than 256).
@@ -51,4 +52,5 @@ def _scheduled(settings: RetrainSettings, epoch: int) -> float:
             tail = settings.tail_epochs
             if epochs - epoch > tail:
                 return first * (epochs - tail - epoch) / (epochs - tail)
-            return first * (epochs - epoch) / (tail * (epochs - tail))
+            left = epochs - epoch
+            return first * (left if settings.tail == "falling" else tail + 1 - left) / (tail * (epochs - tail))
