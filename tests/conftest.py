@@ -118,6 +118,13 @@ def nas_scoring(tiny: Splits, fabric: Fabric, tmp_path_factory: pytest.TempPathF
     return trained(space, tiny, fabric, tmp_path_factory.mktemp("supernet"))
 
 
+@pytest.fixture(scope="session")
+def macro_scoring(tiny: Splits, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory) -> Scoring:
+    """As `scoring`, NAS-Bench-Macro alone."""
+    space = open_space("nasbench-macro", **SMALL_SPACES["nasbench-macro"])
+    return trained(space, tiny, fabric, tmp_path_factory.mktemp("supernet"))
+
+
 def trained(space: Space, tiny: Splits, fabric: Fabric, folder: Path) -> Scoring:
     settings = SupernetSettings(epochs=3, batch_size=8)
     network = train_supernet(folder, space, tiny, settings, fabric, seed=3, quiet=True)

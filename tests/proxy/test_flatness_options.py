@@ -47,6 +47,14 @@ def recomputed(network: nn.Module, scoring: Scoring, architecture: Architecture)
     return network.eval()
 
 
+def layers_of(network: nn.Module, names: tuple[str, ...]) -> int:
+    """Convolutions and linear layers below modules of these names (one empty name: all)."""
+    return sum(
+        isinstance(module, (nn.Conv2d, nn.Linear)) and name.startswith(names)
+        for name, module in network.named_modules()
+    )
+
+
 def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float]]:
     base = recomputed(scoring.extract(wanted(scoring)).double(), scoring, wanted(scoring))
     seed = scoring.seed
@@ -69,6 +77,9 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
                     if settings.scale == "filter":
                         if parameter.dim() == 1:
                             continue
+                        if settings.noise_per == "path":
+                            inner = settings.parameters == "cells"
+                            noise *= math.sqrt(10 / layers_of(base, base.cell_names if inner else ("",)))
                         for number, one in enumerate(parameter.detach()):
                             noise[number] *= math.sqrt(sum(value**2 for value in one.flatten().tolist()) / one.numel())
                     parameter.data += sign * sigma * noise
@@ -97,6 +108,8 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
         {"parameters": "cells", "scale": "filter", "noise_seed": 2},
         {"parameters": "convolutions", "batchnorm": "recomputed", "draws": 2},
         {"scale": "filter", "draws": 3, "antithetic": True, "draw_pictures": "dealt"},
+        {"scale": "filter", "noise_per": "path"},
+        {"scale": "filter", "noise_per": "path", "parameters": "cells"},
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
@@ -265,3 +278,37 @@ def test_more_draws_than_batches_take_a_batch_each(nas_scoring, monkeypatch):
 def test_dealt_pictures_are_not_raced(nas_scoring):
     assert Flatness(nas_scoring, FlatnessSettings()).raceable
     assert not Flatness(nas_scoring, FlatnessSettings(draw_pictures="dealt")).raceable
+
+
+@pytest.mark.parametrize("genotypes", [("00000000", "22222222"), ("10000000", "12111222")])
+def test_noise_per_path_is_as_much_for_paths_of_few_and_many_layers(macro_scoring, genotypes):
+    """Squared relative noises add up to 10 sigma^2 whatever the number of layers; per layer they grow with it."""
+    totals = {"layer": [], "path": []}
+    for noise_per, found in totals.items():
+        proxy = Flatness(macro_scoring, FlatnessSettings(sigmas=SIGMAS, scale="filter", noise_per=noise_per))
+        for genotype in genotypes:
+            network = macro_scoring.extract(macro_scoring.space.parse(genotype))
+            weights = {name: value.detach() for name, value in network.named_parameters()}
+            moved = list(proxy._moved(network, weights))
+            assert len(moved) == layers_of(network, ("",))
+            expected = [(factor.square() * weights[name][0].numel()).sum() for name, _, factor in moved]
+            squares = [value / weights[name].square().sum() for value, (name, *_) in zip(expected, moved, strict=True)]
+            found.append(float(sum(squares)))
+    assert totals["path"] == pytest.approx([10, 10], rel=1e-5)
+    assert totals["layer"][1] > 1.5 * totals["layer"][0]
+
+
+def test_noise_per_path_is_not_shared_by_functions_of_other_numbers_of_layers(nas_scoring):
+    """A convolution that leads nowhere takes a part of the noise: same function, other noise, other score."""
+    dead = nas_scoring.space.parse("|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|")
+    bare = nas_scoring.space.parse("|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|")
+    for noise_per, shared in (("layer", True), ("path", False)):
+        proxy = Flatness(nas_scoring, FlatnessSettings(sigmas=SIGMAS, scale="filter", noise_per=noise_per))
+        assert proxy.by_function is shared
+        first, second = (proxy.score(one).value for one in (dead, bare))
+        assert (first == pytest.approx(second, rel=1e-6)) is shared
+
+
+def test_noise_per_path_is_refused_for_absolute_noise():
+    with pytest.raises(ValidationError, match="needs scale=filter"):
+        FlatnessSettings(noise_per="path")

@@ -9,8 +9,8 @@ dominates, so all terms are returned with the score.
 
 One draw of such noise is a noisy measurement. What makes it repeatable, or measures another thing, is an option:
 several draws (``draws``), each with its opposite (``antithetic``), pictures dealt out among the draws
-(``draw_pictures``), noise relative to each filter's norm (``scale``), noise on a part of the weights (``parameters``),
-batch-norm statistics estimated anew under the noise (``batchnorm``).
+(``draw_pictures``), noise relative to each filter's norm (``scale``), as much of it for every path (``noise_per``),
+noise on a part of the weights (``parameters``), batch-norm statistics estimated anew under the noise (``batchnorm``).
 ``noise_seed`` draws other noise, so that a measurement can be repeated independently.
 
 Deviations from the published code, each an option (methods.md 4.6): the noise has the nominal sigma (``noise``, G4), is
@@ -21,10 +21,10 @@ batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
 import math
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from genas.errors import GenasError
@@ -36,6 +36,7 @@ from genas.space.base import Architecture, Network
 
 Measured = TypeVar("Measured")
 KEPT_NOISE = 256 << 20  # bytes of noise that are kept for the next architecture
+PATH_LAYERS = 10  # of a path whose layers get the same noise with ``noise_per`` layer and path
 FLOOR = 1e-5  # published code: keeps the inverse finite
 
 
@@ -64,6 +65,10 @@ class FlatnessSettings(Settings):
     scale: Literal["absolute", "filter"] = "absolute"
     """``absolute``: sigma in every parameter, as published. ``filter``: sigma times each filter's root mean square, and
     none on biases and batch norm's scales and shifts."""
+    noise_per: Literal["layer", "path"] = "layer"
+    """``layer``: each layer gets noise of sigma, so a path with more layers gets more of it. ``path``, with
+    ``scale=filter``: each of a path's L layers gets sigma sqrt(10 / L), so that the squared relative noises of every
+    path add up to 10 sigma^2 (genas's own, studies/macro)."""
     parameters: Parameters = "all"
     """What gets noise: all that the path has (published), convolutions' weights, or the searched cells."""
     batchnorm: Literal["kept", "recomputed"] = "kept"
@@ -80,6 +85,12 @@ class FlatnessSettings(Settings):
         if any(second <= first for first, second in pairwise(value)):
             raise ValueError("the sigmas must increase")
         return value
+
+    @model_validator(mode="after")
+    def _relative(self) -> Self:
+        if self.noise_per == "path" and self.scale != "filter":
+            raise ValueError("noise_per=path shares relative noise out among layers; it needs scale=filter")
+        return self
 
 
 class RelativeFlatnessSettings(FlatnessSettings):
@@ -124,7 +135,8 @@ class Flatness(Proxy):
     def __init__(self, scoring: Scoring, settings: FlatnessSettings | None = None) -> None:
         super().__init__(scoring)
         self.settings = settings or FlatnessSettings()
-        self.by_function = self.settings.common_noise
+        # a layer without a way to the output has no part in the function, but in the number of layers
+        self.by_function = self.settings.common_noise and self.settings.noise_per == "layer"
         self._kept: dict[tuple[int, int, str], Tensor] = {}
         self._kept_bytes = 0
 
@@ -286,6 +298,9 @@ class Flatness(Proxy):
                 moved.append((name, parameter, None))
             elif (factor := filter_scale(original[name])) is not None:
                 moved.append((name, parameter, factor))
+        if self.settings.noise_per == "path" and moved:
+            share = math.sqrt(PATH_LAYERS / len(moved))
+            moved = [(name, parameter, share * factor) for name, parameter, factor in moved if factor is not None]
         return moved
 
 
