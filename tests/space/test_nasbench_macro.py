@@ -1,6 +1,8 @@
+import csv
 import itertools
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -150,3 +152,15 @@ def test_a_path_of_the_supernet_equals_the_stand_alone_network(side):
             supernet.train(training)
             network.train(training)
             assert torch.equal(supernet(images, path), network(images))
+
+
+def test_counts_are_the_benchmarks_own():
+    """Every layer is reached, so there is one count: params and flops of the published table (studies/macro)."""
+    table = Path(__file__).parents[2] / "studies" / "macro" / "accuracies.csv"
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))[::6]
+    assert len(rows) == 30
+    for row in rows:
+        cost = architecture_cost(SPACE, SPACE.parse(row["genotype"]), 10, (3, 32, 32))
+        assert (cost.params, cost.macs) == (int(row["params"]), int(row["flops"]))
+    assert SPACE.benchmark() is SPACE
