@@ -19,11 +19,12 @@ from genas.config import Config
 from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
 from genas.data.named import describe_given as describe_data_given
-from genas.errors import RunError
+from genas.errors import ConfigError, GenasError, RunError
 from genas.profiling import Profile
-from genas.proxy import Proxy, Scoring, checked_score, needs_training, open_proxy, parse_expression
+from genas.proxy import Proxy, Score, Scoring, checked_score, needs_training, open_proxy, parse_expression
 from genas.proxy.expression import name_given as proxy_given
 from genas.proxy.flatness import Flatness
+from genas.registry import blame
 from genas.report.build import build_report
 from genas.retrain import retrain
 from genas.retrain.baseline import seconds_of
@@ -31,10 +32,11 @@ from genas.retrain.network import sized, without_auxiliary
 from genas.runs import explain, read_config, read_rows, write_atomically, write_json
 from genas.seeding import derive
 from genas.session import Session, begun
-from genas.space import Network, Space, architecture_cost
+from genas.space import Architecture, Network, Space, architecture_cost
 from genas.space.named import describe_given as describe_space_given
 from genas.strategy import History, Record, Search, run_search
 from genas.strategy.named import name_given as search_given
+from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT
 from genas.subject import parse_architecture
 from genas.supernet import train_supernet, untrained_supernet
 from genas.terminal import warn
@@ -347,7 +349,7 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
     proxy = open_proxy(session.scoring(run, untrained=not needs_training(config.proxy)), config.proxy)
     rows = []
     for architecture in architectures:
-        score = checked_score(proxy, architecture)
+        score = _score(proxy, architecture, config)
         cost = session.cost(architecture)
         rows.append(
             {
@@ -359,6 +361,16 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
             }
         )
     return rows
+
+
+def _score(proxy: Proxy, architecture: Architecture, config: Config) -> Score:
+    try:
+        return checked_score(proxy, architecture)
+    except NOT_THE_ARCHITECTURES_FAULT:
+        raise
+    except Exception as error:  # a custom proxy may raise anything
+        said = str(error).rstrip(".") if isinstance(error, GenasError) else blame(error)
+        raise ConfigError(f"{config.proxy.expression!r} cannot score {architecture.genotype}: {said}.") from error
 
 
 def search(

@@ -13,6 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from genas.checkpoint import load_checkpoint
+from genas.code import check_code, code_of_run
 from genas.config import Config, build_config, merge, read_yaml
 from genas.correlation import (
     Outcome,
@@ -31,6 +32,7 @@ from genas.correlation import (
 from genas.device import describe_machine
 from genas.errors import ConfigError, RunError
 from genas.proxy import ProxySettings
+from genas.rehearsal import rehearse_proxy
 from genas.report.ranking import build_ranking_page
 from genas.runs import RunFolder, environment, explain, flatten, write_csv, write_json
 from genas.session import Session, load_config
@@ -103,6 +105,7 @@ def rank(
     for variant in chosen:
         if variant.kind == "proxy":
             scorer.check(variant)
+            rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
     with RunFolder(folder), Scores(folder / "scores.sqlite") as scores:
         facts = {
             "weights": _digest(weights),
@@ -194,6 +197,7 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
     if weights == run / "supernet" / "checkpoint.safetensors":
         network = session.scoring(run).supernet
     else:
+        check_code(run, code_of_run(config))
         tensors, _ = load_checkpoint(weights)
         network = initialise(session.space, session.splits.num_classes, session.splits.image_shape[0], config.seed)
         load_weights(network, tensors, weights)

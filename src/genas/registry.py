@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from types import ModuleType
@@ -158,6 +159,11 @@ def blame(error: BaseException) -> str:
 
 
 def _lacking(name: str, found: Any, part: str) -> str:
+    if isinstance(found, ModuleType) and found.__name__ == "__main__":
+        return (
+            f"{name!r} cannot be imported: it was defined in a script or notebook, which is not what is running now; "
+            f"move {part} to a module, and name it there in a new run."
+        )
     if isinstance(found, ModuleType):
         where = f"the module {found.__name__!r} ({getattr(found, '__file__', None) or 'built in'})"
         local = Path.cwd() / f"{found.__name__}.py"
@@ -231,6 +237,12 @@ def name_and_options(thing: Any, kind: type, word: str, *, objects: bool) -> tup
         raise ConfigError(
             f"{word}: {found.__qualname__} is defined inside a function, so that a later command cannot find it; "
             "move it to the top level of a module."
+        )
+    if found.__module__ == "__main__":
+        warnings.warn(
+            f"{word}: {found.__qualname__} is defined in the script or notebook itself, so that only it can continue "
+            "the run; move the class to a module to use the other commands of genas on it.",
+            stacklevel=3,
         )
     if load_class(name, kind) is not found:
         raise ConfigError(

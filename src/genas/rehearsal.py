@@ -149,6 +149,28 @@ def rehearse_scores(scoring_of: Callable[[Splits], Scoring], splits: Splits, set
                 ) from fault
 
 
+def rehearse_proxy(scoring: Scoring, settings: ProxySettings) -> None:
+    """`rehearse_scores` with a trained supernet that is ready to score.
+
+    Raises:
+        ConfigError: a proxy cannot be built, or fails on every one of a few architectures.
+    """
+
+    def scoring_of(splits: Splits) -> Scoring:
+        return Scoring(
+            scoring.space,
+            scoring.supernet,
+            scoring.initial,
+            splits,
+            scoring.fabric,
+            scoring.seed,
+            settings.batchnorm,
+            settings.evaluation,
+        )
+
+    rehearse_scores(scoring_of, scoring.splits, settings)
+
+
 def _fault(scoring: Scoring, settings: ProxySettings) -> Exception | None:
     """Why no architecture of a few can be scored; None where one can."""
     rng = python_rng(scoring.seed, "rehearsal")

@@ -16,6 +16,7 @@ from genas.landscapes import checked_name
 from genas.pipeline import write_best
 from genas.proxy import Combined, Scoring, open_proxy
 from genas.proxy.expression import kept_options
+from genas.rehearsal import rehearse_proxy
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
 from genas.retrain.network import sized
@@ -82,6 +83,9 @@ def sweep_weights(
     session = Session(config, run)
     with RunFolder(run):
         scoring = session.scoring(run)
+        rehearse_proxy(scoring, config.proxy)
+        if with_retrain:
+            session.rehearse(scores=False)
         _check_identity(folder, run, template, session)
         folder.mkdir(parents=True, exist_ok=True)
         with Scores(folder / "scores.sqlite") as scores:

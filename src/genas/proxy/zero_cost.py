@@ -61,7 +61,7 @@ class ZeroCostSettings(Settings):
     """Training pictures in the mini-batch of ``naswot`` (Mellor et al.: 128)."""
     cells: int | None = Field(None, ge=1)
     """Cells of the network that is measured, as `retrain.cells` counts them (NAS-Bench-201: of one stage; its own
-    networks have 5); None for as many as the supernet has."""
+    networks have 5); None for as many as the supernet has. ``params`` and ``macs`` count at the supernet's size."""
     channels: int | None = Field(None, ge=1)
     """Its first width; None for the supernet's."""
     subset: int = Field(0, ge=0)
