@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -136,3 +137,10 @@ def test_damaged_config_is_one_sentence(tmp_path):
         read_config(tmp_path)
     with pytest.raises(RunError, match="not a run folder"):
         read_config(tmp_path / "nowhere")
+
+
+def test_a_folder_whose_name_is_no_utf8_is_refused_before_it_is_made(tmp_path):
+    path = tmp_path / os.fsdecode(b"run\xff")
+    with pytest.raises(RunError, match=r"run\\udcff is not valid UTF-8"), RunFolder(path):
+        pass
+    assert not path.exists()

@@ -41,6 +41,9 @@ class DataSettings(Settings):
     resized; ``crop``: the shorter side to 256 / 224 of the size, then the centre. ``crop-aliased``: as ``crop``, and no
     resizing has antialiasing, that of random crops included, as in the code of RLNAS and GeNAS on ImageNet. None:
     ``fit``, or ``crop`` where images are streamed."""
+    check: bool = True
+    """Before a run begins, look at every image once for damage and for copies in two classes or splits. For ImageNet
+    that takes some minutes."""
     limit: Count | None = Field(None, ge=4)
     """Use only that many pictures of each half of the training set; None for all."""
     split_file: str | None = None

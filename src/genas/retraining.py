@@ -346,7 +346,7 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     record = run if any(seeds_begun) else _same_run(config)
     if record is not None:
         check_data(record, identity)
-    splits = inspect(dataset, splits, check=check, quiet=quiet)
+    splits = inspect(dataset, splits, check=check and data.check, quiet=quiet)
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
         settings = settings.model_copy(update={"channels": channels})

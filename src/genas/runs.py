@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import yaml
 
+from genas.display import visible
 from genas.errors import GenasError, RunError
 
 HELD = (errno.EWOULDBLOCK, errno.EACCES)  # what locking says when another process holds the lock
@@ -154,6 +155,8 @@ class RunFolder:
         self._lock_file: io.TextIOWrapper | None = None
 
     def __enter__(self) -> Self:
+        if os.fsencode(self.path).decode(errors="replace") != str(self.path):
+            raise RunError(f"The path {visible(self.path)} is not valid UTF-8: choose another folder with --run.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock_file = (self.path / "lock").open("a+", encoding="utf-8")

@@ -263,7 +263,7 @@ def begun(
         check_adoption(supernet, run)
     if not bound:
         session.check_limits()
-    session.inspect(check=not bound, quiet=quiet)
+    session.inspect(check=not bound and config.data.check, quiet=quiet)
     if not exists or content != completed(read_config(run)):
         session.rehearse(
             scores=done is None or not done.scored,

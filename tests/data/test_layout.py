@@ -66,8 +66,8 @@ def test_every_suffix_of_the_decoder_counts_and_the_rest_is_said(tmp_path):
     image(tmp_path / "loose.png")
     summary = found(tmp_path).summary
     assert summary.images == 9
-    assert summary.ignored == {".txt": 2, "no suffix": 1, OUTSIDE: 1}
-    assert "ignored 2 .txt, 1 images outside class folders, 1 no suffix" in summary.line()
+    assert summary.ignored == {".txt": 2, "without suffix": 1, OUTSIDE: 1}
+    assert "ignored 2 .txt, 1 outside class folders, 1 without suffix" in summary.line()
 
 
 def test_only_unreadable_suffixes_are_named(tmp_path):

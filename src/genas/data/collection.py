@@ -149,7 +149,8 @@ class FileDataset(Dataset):
     def check(self, *, quiet: bool = False) -> tuple[str, ...]:
         """Looks for damaged images that have not been decoded yet, and for copies in two classes or splits.
 
-        A streamed set's files are opened one by one (`check_image`): about 0.2 ms each, so 5 minutes for ImageNet.
+        A streamed set's files are opened one by one (`check_image`): 0.1 ms of one processor each, 2 minutes for
+        ImageNet where the disk keeps up.
 
         Raises:
             DataError: an image cannot be read.
@@ -161,7 +162,7 @@ class FileDataset(Dataset):
             notes = _fit_sizes(_checked_sizes(images, used, quiet), images, used)
         labels = loaded.collection.labels.tolist()
         parts = {name: part.tolist() for name, part in loaded.parts.items()}
-        return notes + find_copies(images, labels, parts)
+        return notes + find_copies(images, labels, parts, quiet=quiet)
 
     @cached_property
     def _loaded(self) -> _Loaded:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from genas.data.pictures import worker_count
 from genas.data.summary import shown
+from genas.progress import Bar
 
 #: More bytes than this are not read for the comparison.
 MOST_BYTES = 4 * 2**30
+_MOMENT = 2**28  # bytes
 
 
 class Contents(Protocol):
@@ -31,13 +33,16 @@ class Contents(Protocol):
         ...
 
 
-def find_copies(images: Contents, labels: Sequence[int], parts: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+def find_copies(
+    images: Contents, labels: Sequence[int], parts: Mapping[str, Sequence[int]], *, quiet: bool = True
+) -> tuple[str, ...]:
     """Warnings about images that lie in two classes or in two splits.
 
     Args:
         images: the images.
         labels: of all images.
         parts: numbers of the images of each split.
+        quiet: no progress; there is none for sets that take a moment.
 
     Returns:
         One sentence for each pair of splits and one for the classes, with a count and the first pair.
@@ -58,8 +63,18 @@ def find_copies(images: Contents, labels: Sequence[int], parts: Mapping[str, Seq
         file = images.stored(int(index))[0]
         return hashlib.blake2b(file if isinstance(file, bytes) else file.read_bytes(), digest_size=16).digest()
 
-    with ThreadPoolExecutor(worker_count()) as pool:
-        digests = list(pool.map(digest, alike))
+    digests = []
+    with (
+        Bar("Comparing images", len(alike), unit="image", quiet=quiet or total < _MOMENT) as bar,
+        ThreadPoolExecutor(worker_count()) as pool,
+    ):
+        try:
+            for found in pool.map(digest, alike):
+                digests.append(found)
+                bar.step()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     groups: dict[bytes, list[int]] = {}
     for number, found in zip(alike.tolist(), digests, strict=True):
         groups.setdefault(found, []).append(number)

@@ -19,8 +19,8 @@ from genas.errors import DataError
 _NOT_READ = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"))
 _SYSTEM_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information"))
 HIDDEN = "hidden"
-LINKS = "links to images that are counted already"
-OUTSIDE = "images outside class folders"
+LINKS = "linked again"
+OUTSIDE = "outside class folders"
 
 Key = tuple[int, int]
 """Device and number of a folder or file: what a link leads to."""
@@ -141,7 +141,7 @@ class Walk:
     def _counts(self, name: str) -> bool:
         if is_image(name):
             return True
-        self.ignored[os.path.splitext(name)[1].lower() or "no suffix"] += 1
+        self.ignored[os.path.splitext(name)[1].lower() or "without suffix"] += 1
         return False
 
 

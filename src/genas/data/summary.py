@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from genas.display import visible
+
 if TYPE_CHECKING:
     from genas.data.base import Splits
 
@@ -123,7 +125,5 @@ def named(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
 
 
 def shown(text: str) -> str:
-    """The text with what does not print, such as an escape code, written as an escape of Python's."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """The text on one line, with what does not print written as an escape."""
+    return visible(text, keep="")
