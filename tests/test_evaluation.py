@@ -79,7 +79,12 @@ def test_the_page_shows_everything_and_loads_nothing(content, seeds, tmp_path):
         assert text in page
     assert "ImageNet-C" in page  # what the severities are not
     assert not re.search(r"<(script|link|iframe)", page)
-    assert all(source.startswith("data:image/svg+xml") for source in re.findall(r'src="([^"]*)"', page))
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert all(source.startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,")) for source in sources)
+    mistakes = content["models"][0]["clean"]["mistakes"]
+    assert sum("image/jpeg" in source for source in sources) == len(mistakes) > 0
+    assert "Confusion matrix" in page
+    assert "jpeg" not in (tmp_path / "evaluation.json").read_text()
     evaluation = collect_evaluation(tmp_path)
     assert evaluation_charts(evaluation).keys() == {
         "accuracy-under-corruption",
@@ -88,7 +93,9 @@ def test_the_page_shows_everything_and_loads_nothing(content, seeds, tmp_path):
         "trained-loss-under-relative-noise",
     }
     assert len(evaluation.noise["relative"]) == 2
-    assert sum(share for *_, share in evaluation.bins) == pytest.approx(1)
+    assert sum(one.count for one in evaluation.bins) == 2 * content["models"][0]["clean"]["pictures"]
+    assert min(one.count for one in evaluation.bins) >= 50
+    assert sum(map(sum, evaluation.confusion.counts)) == 2 * content["models"][0]["clean"]["pictures"]
     contrast = next(curve for curve in evaluation.corruptions if curve.name == "contrast")
     both = [one["corruptions"]["accuracy"]["contrast"][4] for one in content["models"]]
     assert contrast.accuracies[5] == pytest.approx(sum(both) / 2)
@@ -98,8 +105,15 @@ def test_a_plain_evaluation_has_a_page_without_the_rest(trained_folder, tmp_path
     settings = {"limit": 30, "with_latency": False, "with_flatness": False}
     content = genas.evaluate(trained_folder, "digits", settings=settings, quiet=True, out=tmp_path)
     evaluation = describe(content)
-    assert [table.title for table in evaluation.tables] == ["Accuracy by class"]
+    assert [table.title for table in evaluation.tables] == ["Most confused classes", "Accuracy by class"]
     assert evaluation_charts(evaluation).keys() == {"reliability"}
+    for one in content["models"]:  # an evaluation from before there were confusions and mistakes
+        for key in ("confusion", "mistakes", "calibration_curve"):
+            del one["clean"][key]
+    before = describe(content)
+    assert [table.title for table in before.tables] == ["Accuracy by class"]
+    assert before.confusion is None
+    assert sum(one.count for one in before.bins) == 30
     assert collect_evaluation(tmp_path / "nothing") is None
 
 

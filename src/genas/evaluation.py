@@ -17,7 +17,7 @@ from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError
 from genas.loading import TrainedModel, find_models, load_model
 from genas.report.build import build_report
-from genas.report.evaluation import build_evaluation_page
+from genas.report.evaluation import MISTAKES, build_evaluation_page
 from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
 from genas.retrain.source import data_source
 from genas.runs import check_writable, flatten, write_csv, write_json
@@ -79,6 +79,7 @@ def evaluate(
     for number, file in enumerate(weights):
         model: TrainedModel = first if number == 0 else _opened(file, asked)
         results.append({"name": _name(file), **evaluate_model(model, source.name, splits, asked, fabric, quiet)})
+    thumbnails = [result.pop("thumbnails") for result in results]
     content = {
         "format": FORMAT,
         "models": results,
@@ -86,7 +87,7 @@ def evaluate(
         "settings": asked.model_dump(mode="json"),
         "machine": {**describe_machine(fabric.device), "precision": precision},
     }
-    write(place, content)
+    write(place, content, thumbnails[0])
     return content
 
 
@@ -133,9 +134,16 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
 _SUMMED = ("clean", "corruptions", "flatness")
 
 
-def write(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes ``evaluation.json``, the tables as CSV, ``evaluation.html``, and a search's report anew."""
+def write(folder: Path, content: Mapping[str, Any], thumbnails: Sequence[str] = ()) -> None:
+    """Writes ``evaluation.json``, the tables as CSV, ``evaluation.html``, and a search's report anew.
+
+    Args:
+        folder: where they go.
+        content: of ``evaluation.json``.
+        thumbnails: of the first network's mistakes, JPEG files in base64; they lie in ``evaluation-mistakes.json``.
+    """
     write_json(folder / "evaluation.json", content)
+    write_json(folder / MISTAKES, list(thumbnails))
     write_csv(folder / "evaluation-per-class.csv", per_class_rows(content["models"]))
     rows = corruption_rows(content["models"])
     if rows:

@@ -88,19 +88,53 @@ class EvaluationData:
         networks: names of the networks.
         facts: what was measured, and on what.
         cards: figures to show first, as texts.
-        bins: (confidence, accuracy, share of the pictures) of the bins that are not empty, pooled over the networks.
+        bins: of the calibration curve, each of enough images, pooled over the networks.
         corruptions: empty where none was asked for.
         noise: curves by scale (``absolute``, ``relative``), one per network.
         tables: title, heads, rows of texts, and a remark.
+        confusion: which classes are taken for which; None for too many classes.
+        mistakes: those that the first network was surest of.
     """
 
     networks: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     cards: tuple[tuple[str, str], ...]
-    bins: tuple[tuple[float, float, float], ...]
+    bins: tuple["CalibrationBin", ...]
     corruptions: tuple[CorruptionCurve, ...]
     noise: dict[str, tuple[NoiseCurve, ...]]
     tables: tuple["EvaluationTable", ...]
+    confusion: "Confusion | None" = None
+    mistakes: tuple["Mistake", ...] = ()
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Images of similar confidence: means, the interval of the accuracy, and how many they are."""
+
+    confidence: float
+    accuracy: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Images by true class (rows) and predicted class (columns), summed over the networks."""
+
+    names: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that was classified wrongly; `source` is the address of its thumbnail."""
+
+    true: str
+    predicted: str
+    probability: float
+    number: int
+    source: str
 
 
 @dataclass(frozen=True)

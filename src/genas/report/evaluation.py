@@ -2,16 +2,29 @@
 
 import datetime
 import json
+import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genas.report.data import CorruptionCurve, EvaluationData, EvaluationTable, NoiseCurve
+from genas.report.data import (
+    CalibrationBin,
+    Confusion,
+    CorruptionCurve,
+    EvaluationData,
+    EvaluationTable,
+    Mistake,
+    NoiseCurve,
+)
 from genas.report.page import count, number, percent, render_evaluation
 from genas.runs import write_atomically
 
 Result = Mapping[str, Any]
+MISTAKES = "evaluation-mistakes.json"  # thumbnails, beside evaluation.json
+CONFUSED = 10  # pairs of classes in the table
+LEAST = 30  # images of a bin of an evaluation that was made before there were bins of equally many
 
 
 def build_evaluation_page(folder: Path) -> Path:
@@ -33,12 +46,23 @@ def build_evaluation_page(folder: Path) -> Path:
 
 def collect_evaluation(folder: Path) -> EvaluationData | None:
     """What ``evaluation.json`` of a folder tells; None without that file."""
-    file = folder / "evaluation.json"
-    return describe(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+    file, beside = folder / "evaluation.json", folder / MISTAKES
+    if not file.exists():
+        return None
+    try:
+        thumbnails = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        thumbnails = []  # an evaluation from before, or a damaged file: the page does without
+    return describe(json.loads(file.read_text(encoding="utf-8")), thumbnails)
 
 
-def describe(content: Mapping[str, Any]) -> EvaluationData:
-    """What `genas.evaluate` returned, as texts, tables and curves."""
+def describe(content: Mapping[str, Any], thumbnails: Sequence[str] = ()) -> EvaluationData:
+    """What `genas.evaluate` returned, as texts, tables and curves.
+
+    Args:
+        content: of ``evaluation.json``.
+        thumbnails: of the first network's mistakes, JPEG files in base64.
+    """
     models, summary = content["models"], content["summary"]
     noise: dict[str, tuple[NoiseCurve, ...]] = {}
     for scale in ("absolute", "relative"):
@@ -61,6 +85,12 @@ def describe(content: Mapping[str, Any]) -> EvaluationData:
         corruptions=_corruptions(models),
         noise=noise,
         tables=_tables(models),
+        confusion=_confusion(models),
+        mistakes=tuple(
+            Mistake(one["true"], one["predicted"], one["probability"], one["number"], f"data:image/jpeg;base64,{file}")
+            for one, file in zip(models[0]["clean"].get("mistakes", ()), thumbnails, strict=False)
+            if re.fullmatch(r"[A-Za-z0-9+/=]+", str(file))
+        ),
     )
 
 
@@ -126,18 +156,33 @@ def _cards(first: Result, summary: Result) -> tuple[tuple[str, str], ...]:
     return tuple(cards)
 
 
-def _bins(models: Sequence[Result]) -> tuple[tuple[float, float, float], ...]:
-    rows = []
+def _bins(models: Sequence[Result]) -> tuple[CalibrationBin, ...]:
+    curves = [one["clean"].get("calibration_curve") for one in models]
+    if not all(curves):
+        return _merged_bins(models)
+    return tuple(_pooled(together) for together in zip(*curves, strict=False))
+
+
+def _pooled(rows: Sequence[Result]) -> CalibrationBin:
+    """Bins of several networks as one; the interval is that of all their images."""
+    count = sum(row["count"] for row in rows)
+    confidence, accuracy = (sum(row["count"] * row[key] for row in rows) / count for key in ("confidence", "accuracy"))
+    if len(rows) == 1 and "low" in rows[0]:
+        return CalibrationBin(confidence, accuracy, rows[0]["low"], rows[0]["high"], count)
+    error = 1.96 * math.sqrt(accuracy * (1 - accuracy) / count)
+    return CalibrationBin(confidence, accuracy, max(0.0, accuracy - error), min(1.0, accuracy + error), count)
+
+
+def _merged_bins(models: Sequence[Result]) -> tuple[CalibrationBin, ...]:
+    """Equally wide bins, neighbours together until each holds enough images."""
+    found: list[CalibrationBin] = []
+    waiting: list[Result] = []
     for together in zip(*(one["clean"]["reliability"] for one in models), strict=True):
-        filled = [row for row in together if row["count"]]
-        pictures = sum(row["count"] for row in filled)
-        if not pictures:
-            continue
-        confidence, right = (
-            sum(row["count"] * row[key] for row in filled) / pictures for key in ("confidence", "accuracy")
-        )
-        rows.append((confidence, right, pictures / sum(one["clean"]["pictures"] for one in models)))
-    return tuple(rows)
+        waiting += [row for row in together if row["count"]]
+        if sum(row["count"] for row in waiting) >= LEAST:
+            found.append(_pooled(waiting))
+            waiting = []
+    return (*found, *([_pooled(waiting)] if waiting else []))
 
 
 def _corruptions(models: Sequence[Result]) -> tuple[CorruptionCurve, ...]:
@@ -173,6 +218,7 @@ def _tables(models: Sequence[Result]) -> tuple[EvaluationTable, ...]:
             )
         )
     tables += [table for table in (_shifts(models), _outside(models), _sharpness(models), _latency(models)) if table]
+    tables += [table for table in (_confused(models),) if table]
     tables.append(_classes(models))
     return tuple(tables)
 
@@ -258,6 +304,29 @@ def _classes(models: Sequence[Result]) -> EvaluationTable:
         values = [row["accuracy"] for row in together if "accuracy" in row]
         rows.append((together[0]["name"], f"{together[0]['count']:,}", percent(_mean(values)) if values else ""))
     return EvaluationTable("Accuracy by class", ("class", "pictures", "accuracy"), tuple(rows), folded=len(rows) > 12)
+
+
+def _confusion(models: Sequence[Result]) -> Confusion | None:
+    found = [one["clean"].get("confusion", {}).get("matrix") for one in models]
+    if not all(found):
+        return None
+    names = tuple(row["name"] for row in models[0]["clean"]["per_class"])
+    summed = tuple(tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*found, strict=True))
+    return Confusion(names, summed)
+
+
+def _confused(models: Sequence[Result]) -> EvaluationTable | None:
+    """The pairs of classes that the first network confuses most."""
+    found = models[0]["clean"].get("confusion")
+    if not found or not found["pairs"]:
+        return None
+    pairs = found["pairs"][:CONFUSED]
+    rows = tuple((one["true"], one["predicted"], f"{one['count']:,}", percent(one["share"])) for one in pairs)
+    whose = f" Of {models[0]['name']}." if len(models) > 1 else ""
+    remark = (
+        f"The most frequent of {found['mistakes']:,} mistakes; the share is of the images of the true class.{whose}"
+    )
+    return EvaluationTable("Most confused classes", ("true class", "taken for", "images", "share"), rows, remark)
 
 
 def _set_name(name: str) -> str:

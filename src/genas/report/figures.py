@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genas.report.data import Candidate, CorruptionCurve, NoiseCurve, Progress, TrainingCurve
+from genas.report.data import CalibrationBin, Candidate, CorruptionCurve, NoiseCurve, Progress, TrainingCurve
 from genas.runs import write_atomically
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#2763b8", "#c2701a", "#2b8a5a", "#8a93a3", "#7b4bb7"
@@ -203,18 +203,31 @@ def corruption(curves: tuple[CorruptionCurve, ...]) -> str:
     return _draw(paint)
 
 
-def reliability(bins: tuple[tuple[float, float, float], ...]) -> str:
-    """Accuracy against confidence, with the share of the pictures in every bin."""
+def reliability(bins: tuple[CalibrationBin, ...]) -> str:
+    """Accuracy against confidence, with the interval of every bin; its number of images beside it."""
 
     def paint(axes: Any) -> None:
-        confidence = [row[0] for row in bins]
-        axes.bar(confidence, [row[2] for row in bins], width=0.05, color="#d5dae2", label="share of pictures")
-        axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
-        axes.plot(confidence, [row[1] for row in bins], "o-", color=BLUE, linewidth=1.8, markersize=4, label="accuracy")
-        axes.set_xlabel("confidence")
+        axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1, label="calibrated")
+        confidence = [one.confidence for one in bins]
+        low = [max(0.0, one.accuracy - one.low) for one in bins]
+        high = [max(0.0, one.high - one.accuracy) for one in bins]
+        axes.errorbar(
+            confidence,
+            [one.accuracy for one in bins],
+            yerr=[low, high],
+            fmt="o",
+            color=BLUE,
+            markersize=4,
+            linewidth=1.4,
+            label="accuracy, 95 %",
+        )
+        least, most = min(one.count for one in bins), max(one.count for one in bins)
+        images = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        axes.set_xlabel(f"confidence ({len(bins)} bins of {images} images)")
         axes.set_ylabel("accuracy, share")
-        axes.set_xlim(0, 1.03)
-        axes.set_ylim(0, 1.03)
+        bottom = min(confidence + [one.low for one in bins])
+        axes.set_xlim(max(0.0, bottom - 0.06), 1.02)
+        axes.set_ylim(max(0.0, bottom - 0.06), 1.02)
         axes.legend(loc="upper left", fontsize=9)
 
     return _draw(paint)

@@ -56,7 +56,8 @@ _TITLES = {
     "reliability": (
         "Reliability",
         "Accuracy by confidence of the prediction",
-        "Of a calibrated network the line lies on the diagonal. Grey: share of the pictures.",
+        "Of a calibrated network the points lie on the diagonal. Every point stands for the same number of images, its "
+        "bar is the 95 % interval of their accuracy.",
     ),
     "trained-loss-under-absolute-noise": (
         "Loss under weight noise",

@@ -20,6 +20,7 @@ from torch.nn import functional
 from genas.device import Fabric
 
 BINS = 15  # Guo et al.
+LEAST = 50  # images of a bin of the calibration curve: the standard error of an accuracy of 90 % is then 4 points
 
 
 @torch.no_grad()
@@ -103,6 +104,39 @@ def reliability(logits: Tensor, labels: Tensor, bins: int = BINS) -> list[dict[s
             row |= {"confidence": float(confidence[inside].mean()), "accuracy": float(right[inside].mean())}
         rows.append(row)
     return rows
+
+
+def calibration_curve(logits: Tensor, labels: Tensor, bins: int = BINS, least: int = LEAST) -> list[dict[str, float]]:
+    """Confidence and accuracy in bins of equally many images, so that no point of a curve is the luck of a few.
+
+    Args:
+        logits: [N, K] float32.
+        labels: [N] int64.
+        bins: at most so many.
+        least: images of a bin, unless there are fewer in all.
+
+    Returns:
+        By rising confidence ``count``, ``confidence`` and ``accuracy`` (means), and the 95 % interval of the accuracy
+        (Wilson, JASA 22, 1927): ``low``, ``high``.
+    """
+    confidence, chosen = logits.double().softmax(1).max(1)
+    order = torch.argsort(confidence, stable=True)
+    right = (chosen == labels).double()
+    rows = []
+    for places in torch.tensor_split(order, max(1, min(bins, len(order) // least))):
+        accuracy = float(right[places].mean())
+        low, high = wilson(accuracy, len(places))
+        mean = float(confidence[places].mean())
+        rows.append({"count": len(places), "confidence": mean, "accuracy": accuracy, "low": low, "high": high})
+    return rows
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` images (Wilson)."""
+    z = 1.959964
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def per_class(logits: Tensor, labels: Tensor, names: tuple[str, ...]) -> list[dict[str, Any]]:

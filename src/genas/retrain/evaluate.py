@@ -21,10 +21,19 @@ from genas.device import Fabric
 from genas.errors import ConfigError, DataError
 from genas.loading import TrainedModel
 from genas.progress import Bar
-from genas.retrain.classification import BINS, detection, figures, per_class, predict, reliability
+from genas.retrain.classification import (
+    BINS,
+    calibration_curve,
+    detection,
+    figures,
+    per_class,
+    predict,
+    reliability,
+)
 from genas.retrain.corruptions import CORRUPTIONS, EVERYTHING, GROUPS, SEVERITIES, is_corruption, open_corruptions
 from genas.retrain.flatness import FlatnessMeasureSettings, measure_flatness
 from genas.retrain.latency import LatencySettings, measure_latency
+from genas.retrain.mistakes import confusion, mistakes
 from genas.retrain.unseen import Unseen, match_classes, own_test_set, shifted_set
 from genas.settings import Settings
 from genas.space.cost import architecture_cost
@@ -100,8 +109,9 @@ def evaluate_model(
         quiet: no progress.
 
     Returns:
-        ``model``, ``data``, ``clean`` (with ``reliability`` and ``per_class``) and, as asked for, ``corruptions``,
-        ``shifts``, ``ood``, ``latency``, ``flatness``.
+        ``model``, ``data``, ``clean`` (with ``reliability``, ``calibration_curve``, ``per_class``, ``confusion`` and
+        ``mistakes``), ``thumbnails`` (of the mistakes, JPEG in base64) and, as asked for, ``corruptions``, ``shifts``,
+        ``ood``, ``latency``, ``flatness``.
 
     Raises:
         DataError: unfit data.
@@ -125,9 +135,12 @@ def evaluate_model(
         "clean": {
             **figures(logits, labels, settings.bins),
             "reliability": reliability(logits, labels, settings.bins),
+            "calibration_curve": calibration_curve(logits, labels, settings.bins),
             "per_class": per_class(logits, labels, facts.class_names),
+            "confusion": confusion(logits, labels, facts.class_names),
         },
     }
+    found["clean"]["mistakes"], found["thumbnails"] = mistakes(logits, labels, test)
     names = [name for name in settings.shifts if is_corruption(name)]
     if names:
         found["corruptions"] = corrupted(network, test, names, settings, fabric, quiet)
