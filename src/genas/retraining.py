@@ -376,7 +376,9 @@ def _same_run(config: RetrainConfig) -> Path | None:
         return None
     own = read_config(origin).get("data", {})
     place = locate_data(str(own.get("name")), own.get("root"), origin)
-    same = place == (config.data.name, config.data.root) and own.get("image_size") == config.data.image_size
+    same = place == (config.data.name, config.data.root) and all(
+        own.get(key) == getattr(config.data, key) for key in ("image_size", "resizing")
+    )
     return origin if same else None
 
 

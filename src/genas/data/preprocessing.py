@@ -89,9 +89,9 @@ class Preprocessing:
         side = shorter_side(height, width, self.resizing)
         smoothing = "without" if self.resizing == "crop-aliased" else "with"
         mean, std = (", ".join(f"{value:.4f}" for value in part) for part in (self.mean, self.std))
+        shape = "square" if height == width else f"part of the shape {width}:{height}"
         cut = (
-            f"Cut the largest centred part of the shape {width}:{height} and resize it, as PIL.ImageOps.fit does, to "
-            f"{width} x {height}"
+            f"Cut the largest centred {shape} and resize it, as PIL.ImageOps.fit does, to {width} x {height}"
             if self.resizing == "fit"
             else f"Resize the shorter side to {side} and cut the centre, {width} x {height}"
         )
