@@ -16,6 +16,15 @@ from pydantic_core import InitErrorDetails
 
 from genas.data.named import is_custom
 from genas.errors import ConfigError
+from genas.presets import (
+    AS_PUBLISHED,
+    AS_PUBLISHED_SPACE,
+    DATA_PRESETS,
+    SPACE_PRESETS,
+    SPACE_SIZES,
+    Scale,
+    scale_settings,
+)
 from genas.proxy import ProxySettings
 from genas.retrain import RetrainSettings
 from genas.retrain.baseline import BaselineSettings
@@ -142,48 +151,6 @@ class Config(Settings):
     baseline: BaselineSettings = Field(default_factory=BaselineSettings)
 
 
-SPACE_PRESETS: dict[str, dict[str, Any]] = {
-    # methods.md 13.3
-    "nasbench201": {"supernet": {"nesterov": True, "weight_decay": 5e-4, "clip": None}},
-}
-
-DATA_PRESETS: dict[str, dict[str, Any]] = {
-    # The demonstration: small enough for two minutes on two cores; no publication behind it.
-    "digits": {
-        "supernet": {"epochs": 30, "batch_size": 32, "learning_rate": 0.05},
-        "proxy": {
-            "batchnorm": {"pictures": 256},
-            "evaluation": {"batch_size": 128},
-            "flatness": {"sigmas": [0.005, 0.015, 0.03]},
-        },
-        "search": {"generations": 5, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
-        "retrain": {"epochs": 12, "batch_size": 32, "learning_rate": 0.05},
-    },
-}
-
-SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
-    ("digits", "darts"): {"cells": 3, "channels": 4},
-    ("digits", "nasbench201"): {"cells_per_stage": 1, "channels": 4},
-    ("digits", "nasbench-macro"): {"channels": 4, "tail_channels": 64},
-}
-
-# methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)
-AS_PUBLISHED: dict[str, Any] = {
-    "supernet": {"shifted_schedule": True, "unused_gradients": "zero"},  # T1, T6
-    "search": {"budget": "exact", "breeding": "as-published"},  # 4.4
-    "proxy": {
-        "flatness": {"noise": "nominal-increments", "common_noise": False, "alpha": 1.0, "draws": 1},  # G4, G5, G6
-        "angle": {"dil_shift": "scale"},  # G2
-        "batchnorm": {"averaging": "momentum", "common_images": False},  # G3, T7; 4.3
-        "evaluation": {"weighting": "batches", "batch_size": 64},  # G7
-    },
-}
-AS_PUBLISHED_SPACE: dict[str, dict[str, Any]] = {
-    "darts": {"space": {"mutation": "as-published"}},  # G1
-    "nasbench201": {"supernet": {"shifted_schedule": False}},  # 13.3: that code sets the rate of the epoch itself
-}
-
-
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the entries of `over`, mappings merged key by key."""
     merged = dict(base)
@@ -246,12 +213,20 @@ def parse_assignment(text: str) -> dict[str, Any]:
     return nested
 
 
-def build_config(overrides: Sequence[Mapping[str, Any]] = (), *, as_published: bool = False) -> Config:
+def build_config(
+    overrides: Sequence[Mapping[str, Any]] = (),
+    *,
+    as_published: bool = False,
+    scale: Scale | None = None,
+    side: int | None = None,
+) -> Config:
     """The configuration from presets and overrides, later ones winning.
 
     Args:
         overrides: nested mappings: the file, the named options, the assignments.
         as_published: switch the published code's behaviour on.
+        scale: sizes and lengths of a named scale; None for the published ones, or the data set's own.
+        side: of own images as they are, for the image size of a scale; None leaves it open.
 
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
@@ -266,6 +241,9 @@ def build_config(overrides: Sequence[Mapping[str, Any]] = (), *, as_published: b
     space = str(given.get("space", {}).get("name", SpaceSettings().name))
     base = merge(SPACE_PRESETS.get(space, {}), DATA_PRESETS.get(data, {}))
     base = merge(base, {"space": {"name": space, **SPACE_SIZES.get((data, space), {})}})
+    if scale is not None:
+        asked = given.get("data", {}).get("image_size")
+        base = merge(base, scale_settings(scale, data, space, side if asked is None else asked))
     if as_published:
         base = merge(merge(base, AS_PUBLISHED), AS_PUBLISHED_SPACE.get(space, {}))
     try:

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genas.config import AS_PUBLISHED, AS_PUBLISHED_SPACE, Config, build_config, completed, merge
+from genas.config import Config, build_config, completed, merge
+from genas.data import open_dataset
+from genas.data.collection import FileDataset
 from genas.data.location import same_kind
 from genas.data.record import locate_data
 from genas.errors import RunError
+from genas.presets import AS_PUBLISHED, AS_PUBLISHED_SPACE, Scale, default_scale, is_own, scale_settings
 from genas.proxy import ProxySettings
 from genas.proxy.expression import sections_read
 from genas.retrain import RetrainSettings
@@ -72,20 +75,23 @@ def done_of(run: Path) -> Done:
     return Done((run / "supernet" / "checkpoint.safetensors").exists(), scored, generations, retrained)
 
 
-def settings_on(run: Path, layers: list[dict[str, Any]], as_published: bool = False) -> Config:
+def settings_on(
+    run: Path, layers: list[dict[str, Any]], as_published: bool = False, scale: Scale | None = None
+) -> Config:
     """The configuration of a command on a run folder: the run's own where there is one, changed by what was given.
 
     Args:
         run: the run folder, which may not exist yet.
         layers: nested mappings: file, named options, assignments; later ones win.
         as_published: the published code's behaviour was asked for.
+        scale: the scale that was asked for; None for that of a new run's data, or what the run has.
 
     Raises:
         ConfigError: an unknown key or an impossible value; other data than the run's.
         RunError: the folder is one of genas retrain.
     """
     if not (run / "config.yaml").exists():
-        return build_config(layers, as_published=as_published)
+        return fresh_settings(layers, as_published, scale)
     given: dict[str, Any] = {}
     for layer in layers:
         given = merge(given, layer)
@@ -97,12 +103,37 @@ def settings_on(run: Path, layers: list[dict[str, Any]], as_published: bool = Fa
     other = not same_kind(str(data.get("name", own["name"])), str(own["name"]))
     other = other or space.get("name", before["space"]["name"]) != before["space"]["name"]
     if other and not done_of(run).anything:  # presets depend on data and space: as if the folder were new
-        return build_config(layers, as_published=as_published)
+        return fresh_settings(layers, as_published, scale)
     name, root = locate_data(own["name"], own.get("root"), run, data.get("name"), data.get("root"))
     if isinstance(given.get("data", {}), Mapping):
         given = merge(given, {"data": {"name": name, "root": root}})
-    published = merge(AS_PUBLISHED, {"space": AS_PUBLISHED_SPACE.get(before["space"]["name"], {})})
-    return build_config([before, published if as_published else {}, given])
+    published = merge(AS_PUBLISHED, AS_PUBLISHED_SPACE.get(before["space"]["name"], {}))
+    scaled = {} if scale is None else scale_settings(scale, str(own["name"]), before["space"]["name"], None)
+    return build_config([before, scaled, published if as_published else {}, given])
+
+
+def fresh_settings(layers: list[dict[str, Any]], as_published: bool = False, scale: Scale | None = None) -> Config:
+    """The configuration of a run that does not exist yet.
+
+    Args:
+        layers: nested mappings: file, named options, assignments; later ones win.
+        as_published: the published code's behaviour was asked for.
+        scale: what was asked for; None: ``standard`` for own images, else what the data set's preset says.
+
+    Raises:
+        ConfigError: an unknown key or an impossible value.
+        DataError: own images whose size is to be found out cannot be read.
+    """
+    config = build_config(layers, as_published=as_published)
+    data = config.data
+    scale = scale or default_scale(data.name, as_published)
+    if scale is None:
+        return config
+    side = None
+    if is_own(data.name) and data.image_size is None:
+        files = open_dataset(data.name)
+        side = files.own_side() if isinstance(files, FileDataset) else None
+    return build_config(layers, as_published=as_published, scale=scale, side=side)
 
 
 def settings_from_supernet(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
 from genas.data.named import describe_given as describe_data_given
 from genas.errors import ConfigError, GenasError, RunError
+from genas.planning import RunPlan, plan_search, refuse_impossible
+from genas.presets import Scale
 from genas.profiling import Profile
 from genas.proxy import Proxy, Score, Scoring, checked_score, needs_training, open_proxy, parse_expression
 from genas.proxy.expression import name_given as proxy_given
@@ -101,6 +103,7 @@ def run_pipeline(
     command: str | None = None,
     profile: bool = False,
     supernet: Path | None = None,
+    on_plan: Callable[[RunPlan], None] | None = None,
 ) -> Result:
     """Runs or continues a search to its report.
 
@@ -112,6 +115,7 @@ def run_pipeline(
         command: what the report shows as the command; None for this process's.
         profile: write traces and a summary by phase into ``profile/``.
         supernet: run folder whose trained supernet is used in place of training one.
+        on_plan: told what the run is going to need, before anything is written; None spares the timing of it.
 
     Returns:
         The best architecture and where everything lies.
@@ -119,7 +123,14 @@ def run_pipeline(
     Raises:
         GenasError: see the steps.
     """
-    with begun(config, run, supernet, with_retrain=with_retrain, quiet=quiet) as session:
+
+    def plan(session: Session) -> None:
+        if on_plan is not None:
+            found = plan_search(config, session, run, with_retrain=with_retrain, with_supernet=supernet is None)
+            on_plan(found)
+            refuse_impossible(found, run)
+
+    with begun(config, run, supernet, with_retrain=with_retrain, quiet=quiet, before=plan) as session:
         if session.fabric.device.type == "cuda":
             torch.backends.cudnn.benchmark = False
         code = code_of_scores(config.proxy, config.search)
@@ -384,6 +395,7 @@ def search(
     settings: dict[str, Any] | None = None,
     with_retrain: bool = True,
     as_published: bool = False,
+    scale: Scale | None = None,
     quiet: bool = False,
     profile: bool = False,
 ) -> Result:
@@ -403,6 +415,7 @@ def search(
         settings: everything else, nested as in the YAML file: ``{"supernet": {"epochs": 10}}``.
         with_retrain: retrain the winner.
         as_published: the official code's behaviour, point by point.
+        scale: ``quick``, ``standard`` or ``paper``; None for what the data set's kind suggests (docs/scales.md).
         quiet: no progress.
         profile: write traces and a summary by phase into ``profile/`` of the run folder.
 
@@ -426,7 +439,7 @@ def search(
     if source is not None:
         config = settings_from_supernet(source, folder, layers, as_published)
     else:
-        config = settings_on(folder, layers, as_published)
+        config = settings_on(folder, layers, as_published, scale)
     return run_pipeline(
         config,
         folder,

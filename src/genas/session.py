@@ -1,6 +1,6 @@
 """What a configuration names, opened: data, space, device, the run folder, the finished supernet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -229,7 +229,13 @@ def load_config(run: Path, data: str | None = None, data_root: str | None = None
 
 @contextmanager
 def begun(
-    config: Config, run: Path, supernet: Path | None = None, *, with_retrain: bool = True, quiet: bool = False
+    config: Config,
+    run: Path,
+    supernet: Path | None = None,
+    *,
+    with_retrain: bool = True,
+    quiet: bool = False,
+    before: Callable[[Session], None] | None = None,
 ) -> Iterator[Session]:
     """Opens the components and the locked, frozen run folder, for as long as the context lasts.
 
@@ -242,6 +248,7 @@ def begun(
         supernet: run folder whose trained supernet this run uses; it keeps a copy.
         with_retrain: the best architecture is going to be retrained.
         quiet: say nothing of what was found in the data.
+        before: called when everything is open and nothing is written.
 
     Raises:
         RunError: the folder is another run's, or settings differ that something was made with.
@@ -265,10 +272,13 @@ def begun(
         session.check_limits()
     session.inspect(check=not bound and config.data.check, quiet=quiet)
     if not exists or content != completed(read_config(run)):
-        session.rehearse(
-            scores=done is None or not done.scored,
-            retrain=with_retrain and (done is None or not done.retrained),
-        )
+        with doing("Trying the settings on two images", quiet):
+            session.rehearse(
+                scores=done is None or not done.scored,
+                retrain=with_retrain and (done is None or not done.retrained),
+            )
+    if before is not None:
+        before(session)
     with RunFolder(run) as folder:
         if exists:
             done = done_of(run)  # another process may have gone on until the lock was free

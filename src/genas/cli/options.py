@@ -1,9 +1,12 @@
 """Options that several commands share, and what they mean for the configuration."""
 
+import functools
+import json
 import math
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from genas.errors import ConfigError
+from genas.presets import SCALES, Scale
 from genas.progress import doing
 
 DATA = "Data and space"
@@ -89,6 +93,24 @@ Budget = Annotated[
         help="racing: stop scoring an architecture once it can hardly be among the best that the search keeps; exact: "
         "score every architecture on all validation pictures. \\[default: racing]",
         rich_help_panel=METHOD,
+    ),
+]
+ScaleName = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        help="How much work: quick (a first result in minutes), standard, or paper (the published settings); single "
+        "settings win over it (docs/scales.md). \\[default: standard for folder: and parquet:, else paper; digits has "
+        "a preset of its own]",
+        rich_help_panel=METHOD,
+    ),
+]
+PlanOnly = Annotated[
+    bool,
+    typer.Option(
+        "--plan",
+        help="Only say what the command would need: phases with their time, memory, disk. Writes nothing.",
+        rich_help_panel=RUN,
     ),
 ]
 AsPublished = Annotated[
@@ -232,6 +254,18 @@ def either_or_both(text: str, first: str, second: str, option: str) -> list[str]
     return [text]
 
 
+def parse_scale(text: str | None) -> Scale | None:
+    """Reads the name of a scale; None where none is given.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    found = [scale for scale in SCALES if scale == text]
+    if text is not None and not found:
+        raise ConfigError(f"Invalid --scale {text!r}: expected {', '.join(SCALES[:-1])} or {SCALES[-1]}.")
+    return found[0] if found else None
+
+
 @contextmanager
 def loading(quiet: bool = False) -> Iterator[None]:
     """Around the imports of a command: torch takes seconds."""
@@ -274,7 +308,11 @@ def overrides(
 
 
 def run_and_settings(
-    run: Path | None, layers: list[dict[str, Any]], as_published: bool, supernet: Path | None = None
+    run: Path | None,
+    layers: list[dict[str, Any]],
+    as_published: bool,
+    supernet: Path | None = None,
+    scale: str | None = None,
 ) -> tuple[Path, Any]:
     """Run folder and configuration of a long command: a run's own where it exists, changed by what was given.
 
@@ -283,15 +321,41 @@ def run_and_settings(
         layers: nested mappings of settings, later ones winning.
         as_published: the published code's behaviour was asked for.
         supernet: run folder whose trained supernet is used; its settings are then those to begin with.
+        scale: the scale that was asked for.
+
+    Raises:
+        ConfigError: an unknown scale, or one where the supernet's settings hold.
     """
     from genas.config import build_config
     from genas.continuation import settings_from_supernet, settings_on
 
+    named = parse_scale(scale)
+    if named is not None and supernet is not None:
+        raise ConfigError("--scale is for a new supernet; with --supernet, change single settings with --set.")
     if supernet is not None:
         settings = settings_from_supernet(supernet, run, layers, as_published)
         return run or default_run(settings), settings
     folder = run or default_run(build_config(layers, as_published=as_published))
-    return folder, settings_on(folder, layers, as_published)
+    return folder, settings_on(folder, layers, as_published, named)
+
+
+def print_plan(plan: Any, as_json: bool) -> None:
+    """Prints a plan as a table or as JSON."""
+    if as_json:
+        print(json.dumps(plan.as_dict(), indent=2))
+    else:
+        from genas.cli.show_plan import print_run_plan
+
+        print_run_plan(plan)
+
+
+def plan_shown(quiet: bool) -> Callable[[Any], None] | None:
+    """What shows the plan of a long command before it begins: on a terminal only, since its timing costs seconds."""
+    if quiet or not sys.stderr.isatty():
+        return None
+    from genas.cli.show_plan import print_run_plan
+
+    return functools.partial(print_run_plan, on_error_stream=True)
 
 
 def default_run(config: Any) -> Path:

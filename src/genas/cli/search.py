@@ -18,6 +18,7 @@ def search(
     budget: options.Budget = None,
     max_macs: options.MaxMacs = None,
     max_params: options.MaxParams = None,
+    scale: options.ScaleName = None,
     as_published: options.AsPublished = False,
     retrain: Annotated[
         bool,
@@ -30,6 +31,7 @@ def search(
     baseline: options.Baseline = None,
     baseline_macs: options.BaselineMacs = None,
     run: options.Run = None,
+    plan: options.PlanOnly = False,
     supernet: options.Supernet = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
@@ -87,8 +89,21 @@ def search(
         "precision": precision,
     }
     layers = options.overrides(config, assignments, named)
-    folder, settings = options.run_and_settings(run, layers, as_published, supernet)
-    result = run_pipeline(settings, folder, with_retrain=retrain, quiet=quiet, profile=profile, supernet=supernet)
+    folder, settings = options.run_and_settings(run, layers, as_published, supernet, scale)
+    if plan:
+        from genas.planning import plan_run
+
+        options.print_plan(plan_run(settings, folder, supernet=supernet, with_retrain=retrain), as_json)
+        return
+    result = run_pipeline(
+        settings,
+        folder,
+        with_retrain=retrain,
+        quiet=quiet,
+        profile=profile,
+        supernet=supernet,
+        on_plan=options.plan_shown(quiet),
+    )
     if as_json:
         content = dataclasses.asdict(result)
         print(json.dumps({**content, "run": str(result.run), "report": str(result.report)}, indent=2))

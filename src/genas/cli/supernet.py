@@ -10,8 +10,10 @@ def supernet(
     data_root: options.DataRoot = None,
     space: options.SpaceName = None,
     proxy: options.ProxyText = None,
+    scale: options.ScaleName = None,
     as_published: options.AsPublished = False,
     run: options.Run = None,
+    plan: options.PlanOnly = False,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     seed: options.Seed = None,
@@ -36,6 +38,13 @@ def supernet(
         "device": device,
         "precision": precision,
     }
-    folder, settings = options.run_and_settings(run, options.overrides(config, assignments, named), as_published)
+    folder, settings = options.run_and_settings(
+        run, options.overrides(config, assignments, named), as_published, scale=scale
+    )
+    if plan:
+        from genas.planning import plan_run
+
+        options.print_plan(plan_run(settings, folder, with_retrain=False, with_search=False), as_json)
+        return
     checkpoint = train_supernet_of(settings, folder, quiet)
     print(json.dumps({"run": str(folder), "checkpoint": str(checkpoint)}, indent=2) if as_json else f"{checkpoint}")

@@ -127,6 +127,17 @@ class FileDataset(Dataset):
             DataError: files are missing or damaged, or labels or splits are unfit.
         """
 
+    def own_side(self) -> int:
+        """Side in pixels that the images get where none is asked for, from the headers of a sample of them.
+
+        Raises:
+            DataError: see `collect`.
+        """
+        images = self.collect().images
+        sample = sample_numbers(len(images), _SAMPLE)
+        sizes = [size_of(*images.stored(number)) for number in sample]
+        return _own_size(np.array(sizes, dtype=np.int64).reshape(-1, 2))
+
     def splits(self, seed: int) -> Splits:
         """Divides the training images into class-balanced halves by `seed`, where no validation split is given.
 

@@ -1,0 +1,133 @@
+"""Every preset in one place: what spaces, data sets, scales and the published code change of the models' defaults.
+
+The defaults of the settings models are the published ones, so that the scale ``paper`` changes nothing but what a data
+set's preset changed before. ``quick`` and ``standard`` have no publication behind them: what they cost stands in
+docs/scales.md.
+"""
+
+from typing import Any, Literal
+
+Scale = Literal["quick", "standard", "paper"]
+SCALES: tuple[Scale, ...] = ("quick", "standard", "paper")
+
+SPACE_PRESETS: dict[str, dict[str, Any]] = {
+    # methods.md 13.3
+    "nasbench201": {"supernet": {"nesterov": True, "weight_decay": 5e-4, "clip": None}},
+}
+
+DATA_PRESETS: dict[str, dict[str, Any]] = {
+    # The demonstration: small enough for two minutes on two cores; no publication behind it.
+    "digits": {
+        "supernet": {"epochs": 30, "batch_size": 32, "learning_rate": 0.05},
+        "proxy": {
+            "batchnorm": {"pictures": 256},
+            "evaluation": {"batch_size": 128},
+            "flatness": {"sigmas": [0.005, 0.015, 0.03]},
+        },
+        "search": {"generations": 5, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
+        "retrain": {"epochs": 12, "batch_size": 32, "learning_rate": 0.05},
+    },
+}
+
+SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
+    ("digits", "darts"): {"cells": 3, "channels": 4},
+    ("digits", "nasbench201"): {"cells_per_stage": 1, "channels": 4},
+    ("digits", "nasbench-macro"): {"channels": 4, "tail_channels": 64},
+}
+
+SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
+    "quick": {
+        "supernet": {"epochs": 12, "batch_size": 32, "learning_rate": 0.05},
+        "proxy": {"batchnorm": {"pictures": 128}, "evaluation": {"pictures": 256}},
+        "search": {"generations": 4, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
+        "retrain": {"epochs": 15, "batch_size": 32, "learning_rate": 0.05},
+    },
+    "standard": {
+        "supernet": {"epochs": 60, "batch_size": 64, "learning_rate": 0.05},
+        "proxy": {"batchnorm": {"pictures": 256}, "evaluation": {"pictures": 1024}},
+        "search": {"generations": 8, "population": 24, "parents": 8, "mutations": 12, "crossovers": 8},
+        "retrain": {"epochs": 100, "batch_size": 64, "learning_rate": 0.05},
+    },
+    # methods.md 4.2 to 4.4 and 2.1, in full, so that they win over a data set's preset too
+    "paper": {
+        "supernet": {"epochs": 250, "batch_size": 64, "learning_rate": 0.025},
+        "proxy": {
+            "batchnorm": {"pictures": 896},
+            "evaluation": {"pictures": None, "batch_size": 64},
+            "flatness": {"sigmas": [0.001, 0.003, 0.006]},
+        },
+        "search": {"generations": 20, "population": 50, "parents": 10, "mutations": 25, "crossovers": 25},
+        "retrain": {"epochs": 600, "batch_size": 96, "learning_rate": 0.025},
+    },
+}
+
+SCALE_SIZES: dict[tuple[Scale, str], dict[str, Any]] = {
+    ("quick", "darts"): {"cells": 5, "channels": 8},
+    ("quick", "nasbench201"): {"cells_per_stage": 1, "channels": 8},
+    ("quick", "nasbench-macro"): {"channels": 8, "tail_channels": 128},
+    ("standard", "darts"): {"cells": 8, "channels": 16},
+    ("standard", "nasbench201"): {"cells_per_stage": 2, "channels": 16},
+    ("standard", "nasbench-macro"): {"channels": 16, "tail_channels": 320},
+    ("paper", "darts"): {"cells": 8, "channels": 16},
+    ("paper", "nasbench201"): {"cells_per_stage": 5, "channels": 16},
+    ("paper", "nasbench-macro"): {"channels": 32, "tail_channels": 1280},
+}
+
+LARGEST_SIDES: dict[tuple[Scale, str], int] = {
+    ("quick", "darts"): 64,
+    ("quick", "nasbench201"): 32,
+    ("quick", "nasbench-macro"): 32,
+    ("standard", "darts"): 128,
+    ("standard", "nasbench201"): 48,
+    ("standard", "nasbench-macro"): 48,
+}
+"""Own images (folder:, parquet:) with a larger side are resized to this one."""
+
+STEM_SIDE = 64
+"""From this side on, the DARTS space takes its ``imagenet`` stem, which hands an eighth of the side to the cells, where
+the ``cifar`` stem hands on all of it."""
+
+# methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)
+AS_PUBLISHED: dict[str, Any] = {
+    "supernet": {"shifted_schedule": True, "unused_gradients": "zero"},  # T1, T6
+    "search": {"budget": "exact", "breeding": "as-published"},  # 4.4
+    "proxy": {
+        "flatness": {"noise": "nominal-increments", "common_noise": False, "alpha": 1.0, "draws": 1},  # G4, G5, G6
+        "angle": {"dil_shift": "scale"},  # G2
+        "batchnorm": {"averaging": "momentum", "common_images": False},  # G3, T7; 4.3
+        "evaluation": {"weighting": "batches", "batch_size": 64},  # G7
+    },
+}
+AS_PUBLISHED_SPACE: dict[str, dict[str, Any]] = {
+    "darts": {"space": {"mutation": "as-published"}},  # G1
+    "nasbench201": {"supernet": {"shifted_schedule": False}},  # 13.3: that code sets the rate of the epoch itself
+}
+
+
+def is_own(data: str) -> bool:
+    """Whether a data set is images of the user's."""
+    return data.startswith(("folder:", "parquet:"))
+
+
+def default_scale(data: str, as_published: bool) -> Scale | None:
+    """The scale where none is asked for: ``standard`` for own images; None leaves the data set's preset, if any."""
+    return "standard" if is_own(data) and not as_published else None
+
+
+def scale_settings(scale: Scale, data: str, space: str, side: int | None) -> dict[str, Any]:
+    """The settings of a scale.
+
+    Args:
+        scale: which.
+        data: the data set's name; image size and stem are chosen for own images alone.
+        space: the space's name.
+        side: of the images as they are; None where it is not known.
+    """
+    settings: dict[str, Any] = {**SCALE_PRESETS[scale], "space": {**SCALE_SIZES.get((scale, space), {})}}
+    largest = LARGEST_SIDES.get((scale, space))
+    if is_own(data) and side is not None and largest is not None:
+        size = min(side, largest)
+        settings["data"] = {"image_size": size}
+        if space == "darts" and size >= STEM_SIDE:
+            settings["space"]["stem"] = "imagenet"
+    return settings
