@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genas.config import Config, build_config, completed, merge
+from genas.config import Config, build_config, completed, merge, published_behaviour
 from genas.data import open_dataset
 from genas.data.collection import FileDataset
 from genas.data.location import same_kind
 from genas.data.record import locate_data
 from genas.errors import RunError
-from genas.presets import AS_PUBLISHED, AS_PUBLISHED_SPACE, Scale, default_scale, is_own, scale_settings
+from genas.presets import Scale, default_scale, is_own, scale_settings
 from genas.proxy import ProxySettings
 from genas.proxy.expression import sections_read
 from genas.retrain import RetrainSettings
@@ -107,9 +107,9 @@ def settings_on(
     name, root = locate_data(own["name"], own.get("root"), run, data.get("name"), data.get("root"))
     if isinstance(given.get("data", {}), Mapping):
         given = merge(given, {"data": {"name": name, "root": root}})
-    published = merge(AS_PUBLISHED, AS_PUBLISHED_SPACE.get(before["space"]["name"], {}))
+    published = published_behaviour(before["space"]["name"]) if as_published else {}
     scaled = {} if scale is None else scale_settings(scale, str(own["name"]), before["space"]["name"], None)
-    return build_config([before, scaled, published if as_published else {}, given])
+    return build_config([before, scaled, published, given])
 
 
 def fresh_settings(layers: list[dict[str, Any]], as_published: bool = False, scale: Scale | None = None) -> Config:
