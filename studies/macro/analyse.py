@@ -3,8 +3,8 @@
     python studies/macro/analyse.py studies/macro/seed-*.jsonl.gz --out studies/macro/tables.md
 
 Kendall's tau-b with the true accuracy, and partial tau given the supernet's loss and the MACs, with percentile
-intervals of 1,000 bootstrap samples of the architectures; what a measure shares with the number of layers that get
-noise and with the norm of that noise.
+intervals of 1,000 bootstrap samples of the architectures; and tau of each measure with what the path is made of: the
+layers that get noise, the norm of the noise, and in NAS-Bench-Macro the blocks that are no identity, by where they are.
 """
 
 import argparse
@@ -17,8 +17,10 @@ import numpy as np
 
 from genas.correlation.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
 from genas.proxy.flatness import flatness_terms
+from genas.space.nasbench_macro.encoding import FIRST, LAYERS
 
 SIZES = (0.1, 0.2, 0.4)
+PARTS = ("loss", "layers with noise", "norm of the noise", "blocks without shortcut", "blocks with shortcut")
 
 
 def flatness(losses: list[float], divide: float = 1.0) -> float:
@@ -47,6 +49,10 @@ def measures(rows: list[dict]) -> dict[str, np.ndarray]:
             "layers with noise": layers,
             "norm of the noise": row["perturbed"]["all"]["norm"],
         }
+        if len(row["genotype"]) == LAYERS:
+            used = [digit != "0" for digit in row["genotype"]]
+            values["blocks without shortcut"] = sum(used[place] for place in FIRST)
+            values["blocks with shortcut"] = sum(used) - values["blocks without shortcut"]
         for name, value in values.items():
             found.setdefault(name, []).append(value)
     return {name: np.array(values, dtype=float) for name, values in found.items()}
@@ -64,7 +70,8 @@ def table(name: str, rows: list[dict]) -> list[str]:
     columns = list(rows[0]["true"])
     lines = [f"## {name}: {count} architectures", ""]
     heads = [f"tau, {one}" for one in columns] + [f"given loss and MACs, {one}" for one in columns]
-    heads += ["given loss, MACs and layers", "tau with layers", "with the noise's norm", "with loss"]
+    parts = [part for part in PARTS if part in found]
+    heads += ["given loss, MACs and layers", *(f"tau with {part}" for part in parts)]
     lines += [f"| measure | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]
     for measure, values in found.items():
         cells = []
@@ -78,9 +85,9 @@ def table(name: str, rows: list[dict]) -> list[str]:
             matrices.append(kendall_matrix(given, weights))
             own = measure in ("loss", "MACs")
             cells.append("-" if own else said(partial_kendall(matrices[-1], 0, 1, (2, 3))))
-        own = measure in ("loss", "MACs", "layers with noise")
+        own = measure in ("loss", "MACs", "layers with noise")  # of themselves nothing is left
         cells.append("-" if own else said(partial_kendall(matrices[0], 0, 1, (2, 3, 4))))
-        for other in ("layers with noise", "norm of the noise", "loss"):
+        for other in parts:
             cells.append(f"{kendall(values, found[other], once(count))[0]:+.2f}")
         lines.append(f"| {measure} | {' | '.join(cells)} |")
     return [*lines, ""]
@@ -95,7 +102,8 @@ def main() -> None:
     for file in given.files:
         content = file.read_bytes()
         text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode()
-        lines += table(file.name.partition(".")[0], [json.loads(line) for line in text.splitlines()])
+        rows = {row["genotype"]: row for row in map(json.loads, text.splitlines())}
+        lines += table(file.name.partition(".")[0], list(rows.values()))
     print("\n".join(lines))
     if given.out:
         given.out.write_text("\n".join(lines))

@@ -71,7 +71,7 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
                     inside = name.startswith(tuple(f"{cell}." for cell in base.cell_names))
                     if settings.parameters == "convolutions" and name not in convolutions:
                         continue
-                    if settings.parameters == "cells" and not inside:
+                    if (settings.parameters == "cells" and not inside) or (settings.parameters == "shared" and inside):
                         continue
                     noise = unit_noise(parameter.detach().float(), seed, "flatness", draw, position, name).double()
                     if settings.scale == "filter":
@@ -108,6 +108,7 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
         {"parameters": "cells", "scale": "filter", "noise_seed": 2},
         {"parameters": "convolutions", "batchnorm": "recomputed", "draws": 2},
         {"scale": "filter", "draws": 3, "antithetic": True, "draw_pictures": "dealt"},
+        {"scale": "filter", "parameters": "shared", "antithetic": True},
         {"scale": "filter", "noise_per": "path"},
         {"scale": "filter", "noise_per": "path", "parameters": "cells"},
     ],
@@ -132,6 +133,7 @@ def test_every_option_equals_plain_loops_in_float64(scoring, options):
         {"antithetic": True},
         {"parameters": "convolutions"},
         {"parameters": "cells"},
+        {"parameters": "shared"},
         {"batchnorm": "recomputed"},
         {"noise_seed": 1},
     ],
@@ -296,6 +298,18 @@ def test_noise_per_path_is_as_much_for_paths_of_few_and_many_layers(macro_scorin
             found.append(float(sum(squares)))
     assert totals["path"] == pytest.approx([10, 10], rel=1e-5)
     assert totals["layer"][1] > 1.5 * totals["layer"][0]
+
+
+def test_noise_on_what_is_shared_is_the_same_for_every_architecture(macro_scoring):
+    proxy = Flatness(macro_scoring, FlatnessSettings(sigmas=SIGMAS, scale="filter", parameters="shared"))
+    found = []
+    for genotype in ("00000000", "22222222", "01210201"):
+        network = macro_scoring.extract(macro_scoring.space.parse(genotype))
+        found.append({name: factor for name, _, factor in proxy._moved(network, dict(network.named_parameters()))})
+    assert (
+        found[0].keys() == found[1].keys() == found[2].keys() == {"stem.0.weight", "tail.0.weight", "classifier.weight"}
+    )
+    assert all(torch.equal(factor, one[name]) for one in found for name, factor in found[0].items())
 
 
 def test_noise_per_path_is_not_shared_by_functions_of_other_numbers_of_layers(nas_scoring):

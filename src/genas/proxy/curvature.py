@@ -48,7 +48,7 @@ class CurvatureSettings(Settings):
     subset: int = Field(0, ge=0)
     """Which random pictures, and which probes: each number is a drawing of its own, to measure repeatedly."""
     parameters: Parameters = "all"
-    """What is moved: all that the path has, convolutions' weights, or the searched cells."""
+    """What is moved: all that the path has, convolutions' weights, the searched cells, or what lies outside of them."""
     form: Literal["plain", "scaled"] = "plain"
     """``scaled``: every weight in units of its own size; a scale that batch norm undoes has no say then."""
     radius: float | None = Field(None, gt=0)

@@ -70,7 +70,8 @@ class FlatnessSettings(Settings):
     ``scale=filter``: each of a path's L layers gets sigma sqrt(10 / L), so that the squared relative noises of every
     path add up to 10 sigma^2 (genas's own, studies/macro)."""
     parameters: Parameters = "all"
-    """What gets noise: all that the path has (published), convolutions' weights, or the searched cells."""
+    """What gets noise: all that the path has (published), convolutions' weights, the searched cells, or what lies
+    outside of them and every path shares."""
     batchnorm: Literal["kept", "recomputed"] = "kept"
     """``kept``: the statistics of the unperturbed path, as published. ``recomputed``: estimated anew under each noise,
     from the pictures of `BatchNormSettings`."""

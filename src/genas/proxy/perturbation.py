@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from genas.seeding import torch_rng
 from genas.space.base import Network
 
-Parameters = Literal["all", "convolutions", "cells"]
+Parameters = Literal["all", "convolutions", "cells", "shared"]
 
 
 def unit_noise(parameter: Tensor, seed: int, *name: str | int) -> Tensor:
@@ -30,14 +30,16 @@ def chosen(network: Network, parameters: Parameters) -> dict[str, nn.Parameter]:
     Args:
         network: of one architecture: only the active path has parameters.
         parameters: ``all``; ``convolutions``: the weights of convolutions, those of stem and shortcuts too; ``cells``:
-            whatever lies in the cells that the search decides on (`Network.cell_names`).
+            whatever lies in the cells that the search decides on (`Network.cell_names`); ``shared``: what lies outside
+            of them and every architecture has, so that all get the same noise.
     """
     everything = dict(network.named_parameters())
     if parameters == "all":
         return everything
-    if parameters == "cells":
+    if parameters in ("cells", "shared"):
         inside = tuple(f"{name}." for name in network.cell_names)
-        return {name: value for name, value in everything.items() if name.startswith(inside)}
+        searched = parameters == "cells"
+        return {name: value for name, value in everything.items() if name.startswith(inside) is searched}
     convolutions = {id(module.weight) for module in network.modules() if isinstance(module, nn.Conv2d)}
     return {name: value for name, value in everything.items() if id(value) in convolutions}
 
