@@ -113,7 +113,10 @@ def test_networks_of_every_space_stand_alone(tmp_path, name):
     pixels = torch.rand(2, 3, 32, 32)
     modeling = load_modeling(tmp_path / "out")
     copy, config = modeling.load(tmp_path / "out")
-    assert torch.equal(copy(modeling.normalise(pixels, config)), network((pixels - 0.4) / 0.3))
+    wanted = network((pixels - 0.4) / 0.3)
+    assert torch.equal(copy(modeling.normalise(pixels, config)), wanted)
+    traced = torch.fx.symbolic_trace(copy)
+    assert torch.equal(traced(modeling.normalise(pixels, config)), wanted)
 
 
 def test_the_code_is_taken_from_the_source_of_genas():
@@ -184,6 +187,17 @@ def test_the_card_has_a_header_that_hubs_read_and_licence_notes(exported):
     assert yaml.safe_load(model_card(config, "apache-2.0").split("---")[1])["license"] == "apache-2.0"
     foreign = model_card({**config, "training": {"data": "folder:mine"}})
     assert "its terms are not known to genas" in foreign
+
+
+def test_names_on_the_card_are_shown_and_not_obeyed(exported):
+    config = json.loads((exported.folder / "config.json").read_text())
+    wild = ["<script>x</script>", "a|b", "two\nlines", "\x1b[31m", "[link](http://x)", *config["class_names"][5:]]
+    text = model_card({**config, "class_names": wild, "training": {"data": "folder:<b>| \n# y"}})
+    for bad in ("<script>", "<b>", "\x1b", "\n# y", "[link]", "two\nlines"):
+        assert bad not in text.split("---", 2)[2]
+    row = next(line for line in text.splitlines() if line.startswith("| classes |"))
+    assert r"\<script\>x\</script\>, a\|b, two\\nlines" in row
+    yaml.safe_load(text.split("---")[1])
 
 
 def test_the_example_of_the_card_runs(exported, monkeypatch):

@@ -1,11 +1,13 @@
 """The model card of an exported network: a README with a header that hubs of models read."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from genas.display import visible
 from genas.loading import ModelFacts
 from genas.retrain.recipe import RetrainSettings
 
@@ -65,18 +67,20 @@ def model_card(config: Mapping[str, Any], licence: str = "other") -> str:
     channels, height, width = facts.image_shape
     return environment.get_template("model_card.md.j2").render(
         header=header.to_yaml().strip(),
-        title=title,
+        title=_literal(title),
         version=config["genas_version"],
-        space=", ".join(f"{key} {value}" if key != "name" else str(value) for key, value in facts.space.items()),
+        space=_literal(
+            ", ".join(f"{key} {value}" if key != "name" else str(value) for key, value in facts.space.items())
+        ),
         params=f"{config['params']:,}",
         macs=f"{config['macs']:,}",
         input=f"{channels} x {height} x {width}, pixel values in [0, 1] minus {_numbers(facts.mean)}, divided by "
         f"{_numbers(facts.std)}",
-        classes=f"{facts.classes}: {_listed(facts.class_names)}",
-        data=data,
+        classes=_literal(f"{facts.classes}: {_listed(facts.class_names)}"),
+        data=_literal(data),
         seed=training.get("seed"),
-        recipe=_recipe(training.get("recipe"), training.get("epochs")),
-        genotype=facts.genotype,
+        recipe=_literal(_recipe(training.get("recipe"), training.get("epochs"))),
+        genotype=visible(facts.genotype).replace("```", ""),
         figures=_figures(training, evaluation),
         remark=_remark(training, evaluation),
         standalone=config.get("network") is not None,
@@ -89,9 +93,14 @@ def model_card(config: Mapping[str, Any], licence: str = "other") -> str:
         code_licence=CODE_LICENCE,
         data_licence=SET_LICENCES.get(
             data.rpartition(":")[2],
-            f"The data set ({data}): its terms are not known to genas; see whether they allow what you plan.",
+            f"The data set ({_literal(data)}): its terms are not known to genas; see whether they allow what you plan.",
         ),
     )
+
+
+def _literal(text: str) -> str:
+    """`text` as a card shows it: names may hold any character, and none of them is Markdown, HTML or a new line."""
+    return re.sub(r"([\\`|<>*\[\]])", r"\\\1", visible(text, keep=""))
 
 
 def public_name(data: str) -> str:
@@ -123,7 +132,7 @@ def _remark(training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     if not evaluation:
         dry = f" Not a result but a dry run: {training['dry_run']}." if training.get("dry_run") else ""
         return f"Measured at the end of the training, on the test set of the data set above.{dry}"
-    text = f"Measured by `genas evaluate` on the test set of {evaluation['data']}"
+    text = f"Measured by `genas evaluate` on the test set of {_literal(str(evaluation['data']))}"
     text += ". The calibration error has 15 bins." if evaluation.get("bins") == 15 else "."
     if "mean_corruption_accuracy" in evaluation:
         text += " Corruptions and severities are genas's own: not to be compared with ImageNet-C or CIFAR-C."

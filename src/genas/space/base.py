@@ -103,12 +103,8 @@ class Network(nn.Module, ABC):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One name per output.
-
-        Raises:
-            ConfigError: the network was not loaded with its description.
-        """
-        return self._attached().class_names
+        """One name per output; none unless the network was loaded with its description (`genas.load`)."""
+        return () if self.preprocessing is None else self.preprocessing.class_names
 
     def preprocess(self, image: Image.Image) -> Tensor:
         """An image as the network wants it; ``network(network.preprocess(image)[None])`` gives its logits.
@@ -122,12 +118,9 @@ class Network(nn.Module, ABC):
         Raises:
             ConfigError: the network was not loaded with its description.
         """
-        return self._attached()(image)
-
-    def _attached(self) -> Preprocessing:
         if self.preprocessing is None:
             raise ConfigError("this network has no preprocessing: load it with genas.load, or give it one with attach.")
-        return self.preprocessing
+        return self.preprocessing(image)
 
     def __prepare_scriptable__(self) -> fx.GraphModule:
         """What `torch.jit.script` compiles: the traced forward pass of the present mode, under the same names.
