@@ -33,7 +33,7 @@ from genas.device import describe_machine
 from genas.errors import ConfigError, RunError
 from genas.proxy import ProxySettings
 from genas.rehearsal import rehearse_proxy
-from genas.report.ranking import build_ranking_page
+from genas.report.ranking import build_ranking_page, verdicts
 from genas.runs import RunFolder, environment, explain, flatten, write_csv, write_json
 from genas.session import Session, load_config
 from genas.settings import faults_of
@@ -135,6 +135,7 @@ def rank(
             "run_settings": _run_settings(config),
             "environment": environment(describe_machine(session.fabric.device)),
         }
+        content["verdicts"] = {column: verdicts(content, column) for column in content["columns"]["names"]}
         write_json(folder / "rank.json", content)
         build_ranking_page(folder)
     return content

@@ -11,29 +11,47 @@ from genas.terminal import literal, plain
 
 
 def print_ranking(content: Mapping[str, Any]) -> None:
-    """One table per column, one of cost and repeatability; everything else is on the page."""
-    from genas.report.ranking import facts, proxy_table, ranked, short, spread, value
+    """The verdict and a table per column, one of cost and repeatability; everything else is on the page."""
+    from genas.report.data import EvaluationTable
+    from genas.report.ranking import (
+        among_best,
+        facts,
+        proxy_table,
+        ranked,
+        short,
+        spread,
+        value,
+        verdicts,
+        without_dashes,
+    )
 
     console = Console(highlight=False)
     for name, text in facts(content):
         console.print(f"[bold]{name:<15}[/bold]", end="")
         console.print(plain(text), markup=False, soft_wrap=True)
-    share = f"{content['settings']['analysis']['best_share']:.0%}".replace("%", " %")
+    share = f"best {content['settings']['analysis']['best_share']:.0%}".replace("%", " %")
     for column in content["columns"]["names"]:
+        console.print()
+        console.print(" ".join(verdicts(content, column)), markup=False)
         entries = ranked(content, column)
         tries = [one for one in entries[0][1]["regret"] if one != "all"] or ["all"]
-        heads = ("tau", "interval", "rho", f"best {share}", f"regret@{tries[-1]}", "partial")
-        table = _table(column, heads)
-        for name, one in entries:
-            table.add_row(
-                literal(name),
+        rows = tuple(
+            (
+                name,
                 value(one["tau"]),
                 spread(one["tau"]),
                 value(one["rho"]),
-                value(one["tau_best_share"]),
+                among_best(content, one)[1],
                 short(one["regret"][tries[-1]]["value"]),
                 value(one["partial"].get("loss + macs")),
             )
+            for name, one in entries
+        )
+        heads = ("Proxy", "tau", "interval", "rho", share, f"regret@{tries[-1]}", "partial")
+        shown = without_dashes(EvaluationTable(column, heads, rows))
+        table = _table(column, shown.heads[1:])
+        for row in shown.rows:
+            table.add_row(*map(literal, row))
         console.print()
         console.print(table)
     console.print("Partial: tau given supernet loss and MACs. Best: tau among the best by truth.", style="dim")

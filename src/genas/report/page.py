@@ -9,6 +9,7 @@ from genas.display import visible
 from genas.report import figures
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import EvaluationData, ReportData
+from genas.report.glossary import explain
 from genas.space.text import short
 from genas.verdicts.parts import Spread
 
@@ -102,6 +103,9 @@ def render(report: ReportData) -> str:
             **values,
             report=report,
             baselines=_baselines(report),
+            glossary=explain(report.best[0].parts, report.config.get("proxy", {}).get("expression", ""))
+            if report.best
+            else [],
             best=report.best[0] if report.best else None,
             cells=[(graph.title, embedded(draw_cell(graph)), _alt(graph.title)) for graph in report.cells],
             config=json.dumps(report.config, indent=2),

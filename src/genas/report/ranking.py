@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from genas.runs import write_atomically
 
 Content = Mapping[str, Any]
 BASELINES = ("params", "macs")
+COVARIATES = ("loss", "macs")
+FEW = 100  # architectures under which the verdict says that they are few
+ENOUGH = 20  # best architectures from which a tau among them is shown
 DASH = "–"
 LONGEST = 60  # letters of a name in a file's name: a column and a proxy are in one
 
@@ -62,6 +65,7 @@ def build_ranking_page(folder: Path) -> Path:
         content=content,
         cards=cards(content),
         facts=facts(content),
+        verdicts=[(column, verdicts(content, column)) for column in content["columns"]["names"]],
         columns=[_part(content, column, drawn) for column in content["columns"]["names"]],
         proxies=proxy_table(content),
         pictures=pictures,
@@ -146,6 +150,64 @@ def facts(content: Content) -> list[tuple[str, str]]:
     return rows
 
 
+def verdicts(content: Content, column: str) -> list[str]:
+    """What the study says about a column of the table, in sentences.
+
+    Differences to MACs and to the loss are paired: both proxies on the same bootstrap samples.
+    """
+    entries = ranked(content, column)
+    name, best = entries[0]
+    tau = f"{value(best['tau'])} ({spread(best['tau'])})"
+    said = [f"{name} ranks {column} best: tau {tau} over {content['n']:,} architectures."]
+    for other, label in (("macs", "counting MACs, which costs nothing"), ("loss", "the supernet's validation loss")):
+        known = dict(entries).get(other)
+        if known is None:
+            continue
+        better = [(key, one["minus"][other]) for key, one in entries if _above(one["minus"].get(other))]
+        against = f"{label} (tau {value(known['tau'])})"
+        if better:
+            shown = ", ".join(f"{key} (+{value(gain)}, {spread(gain)})" for key, gain in better[:3])
+            more = f" and {len(better) - 3} more" if len(better) > 3 else ""
+            said.append(f"Better than {against} by more than the error: {shown}{more}.")
+        else:
+            said.append(f"No proxy is shown to rank better than {against}.")
+    adding = [key for key, one in entries if key not in COVARIATES and _above(one["partial"].get("loss + macs"))]
+    if all(one in dict(entries) for one in COVARIATES):
+        listed = f"{', '.join(adding[:5])}{f' and {len(adding) - 5} more' if len(adding) > 5 else ''}"
+        said.append(
+            f"Beside loss and MACs together, these say something more: {listed}."
+            if adding
+            else "Beside loss and MACs together, no proxy is shown to say anything more."
+        )
+    if content["n"] < FEW:
+        said.append(f"{content['n']:,} architectures are few: the intervals are wide; rank more with --architectures.")
+    return said
+
+
+def _above(figure: Content | None) -> bool:
+    """Whether a figure is above 0 by more than its error."""
+    return figure is not None and figure["low"] is not None and figure["low"] > 0
+
+
+def without_dashes(table: EvaluationTable) -> EvaluationTable:
+    """The table without columns that say nothing in any row."""
+    kept = [
+        place
+        for place in range(len(table.heads))
+        if place == 0 or any(row[place] not in (DASH, "") for row in table.rows)
+    ]
+    heads = tuple(table.heads[place] for place in kept)
+    return replace(table, heads=heads, rows=tuple(tuple(row[place] for place in kept) for row in table.rows))
+
+
+def among_best(content: Content, one: Content) -> tuple[str, str]:
+    """Tau among the best architectures by number and by share; a dash where they are all, or too few to tell."""
+    settings = content["settings"]["analysis"]
+    by_count = value(one["tau_best_count"]) if settings["best_count"] < content["n"] else DASH
+    by_share = value(one["tau_best_share"]) if one["best_share_count"] >= ENOUGH else DASH
+    return by_count, by_share
+
+
 def _drawn(content: Content) -> str:
     settings, scored = content["settings"], content["scored"]
     which = "all of the table" if settings["architectures"] is None else f"drawn uniformly, seed {settings['seed']}"
@@ -173,13 +235,12 @@ def agreement_table(content: Content, column: str) -> EvaluationTable:
             value(one["tau"]),
             spread(one["tau"]),
             value(one["rho"]),
-            value(one["tau_best_count"]),
-            value(one["tau_best_share"]),
+            *among_best(content, one),
             *(value(one["regret"][key]) for key in tries),
         )
         for name, one in entries
     )
-    return EvaluationTable(f"Agreement with {column}", heads, rows)
+    return without_dashes(EvaluationTable(f"Agreement with {column}", heads, rows))
 
 
 def partial_table(content: Content, column: str) -> EvaluationTable:
@@ -194,7 +255,7 @@ def partial_table(content: Content, column: str) -> EvaluationTable:
         for other in ("macs", "loss"):
             row += [value(minus.get(other)), spread(minus.get(other))]
         rows.append(tuple(row))
-    return EvaluationTable(f"Beside loss and MACs, {column}", heads, tuple(rows))
+    return without_dashes(EvaluationTable(f"Beside loss and MACs, {column}", heads, tuple(rows)))
 
 
 def proxy_table(content: Content) -> EvaluationTable:
@@ -206,9 +267,8 @@ def proxy_table(content: Content) -> EvaluationTable:
         band = spread(retest["tau"]) if retest and retest["random"] else DASH
         seconds = DASH if one["seconds"] is None else number(round(one["seconds"], 4))
         rows.append((name, said, band, seconds, str(one["failed"]) if one["failed"] else DASH))
-    return EvaluationTable(
-        "Cost and repeatability", ("Proxy", "retest tau", "interval", "s per arch.", "failed"), tuple(rows)
-    )
+    heads = ("Proxy", "retest tau", "interval", "s per arch.", "failed")
+    return without_dashes(EvaluationTable("Cost and repeatability", heads, tuple(rows)))
 
 
 def _part(content: Content, column: str, drawn: Mapping[str, Chart | str]) -> ColumnPart:

@@ -9,6 +9,7 @@ from typing import Any
 from genas.report.figures import BLUE, ORANGE, painted
 
 Paint = Callable[[Any], None]
+KINDS = ((False, BLUE, "proxy"), (True, ORANGE, "size alone (params, MACs)"))  # of bars
 POINTS = 2000  # at most so many in a scatter plot: every k-th of the draw
 
 
@@ -51,6 +52,8 @@ def bars(rows: Sequence[Bar], label: str) -> Chart:
         rows: in the order of drawing.
         label: of the axis.
     """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -60,6 +63,11 @@ def bars(rows: Sequence[Bar], label: str) -> Chart:
             if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [place, place], color="#1f2937", linewidth=1.4, solid_capstyle="butt")
         axes.axvline(0, color="#9aa3b0", linewidth=1)
+        kinds = {row.baseline for row in rows}
+        shown: list[Any] = [Patch(color=colour, alpha=0.8, label=name) for key, colour, name in KINDS if key in kinds]
+        if any(row.low is not None for row in rows):
+            shown.append(Line2D([], [], color="#1f2937", linewidth=1.4, label="interval"))
+        figure.legend(handles=shown, loc="outside upper left", ncols=3, fontsize=9, frameon=False)
         axes.set_yticks(range(len(rows)), [_short(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel(label)
@@ -67,7 +75,7 @@ def bars(rows: Sequence[Bar], label: str) -> Chart:
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
 
-    return Chart(paint, (4.9, 0.95 + 0.27 * len(rows)))
+    return Chart(paint, (4.9, 1.2 + 0.27 * len(rows)))
 
 
 def matrix(names: Sequence[str], values: Sequence[Sequence[float | None]]) -> Chart:

@@ -1,0 +1,34 @@
+"""Every proxy that comes with genas, and every term of its scores, is explained."""
+
+import pytest
+
+from genas.proxy import ProxySettings, open_proxy
+from genas.proxy.expression import KNOWN
+from genas.report.glossary import PROXIES, TERMS, explain
+
+
+def test_every_proxy_is_explained_and_nothing_else():
+    assert set(PROXIES) == set(KNOWN)
+
+
+@pytest.mark.parametrize("expression", [*KNOWN, "angle + 2*relative-flatness - 0.1*jacob-cov"])
+def test_every_term_of_a_score_is_explained(nas_scoring, expression):
+    if expression == "consensus":
+        pytest.skip("its parts are those of its members")
+    proxy = open_proxy(nas_scoring, ProxySettings(expression=expression))
+    score = proxy.score(nas_scoring.space.parse("333103"))
+    terms = getattr(score, "terms", {})
+    flat = {}
+    for name, value in terms.items():
+        flat |= value if isinstance(value, dict) and "contribution" in value else {name: value}
+    assert set(flat) <= set(TERMS)
+    told = explain(terms, expression)
+    names = ["angle", "relative-flatness", "jacob-cov"] if "+" in expression else [expression]
+    assert [name for name, text in told if PROXIES.get(name) == text] == [name for name in PROXIES if name in names]
+    assert {name.replace("_", " ") for name in flat if name != "normalised"} <= {name for name, _ in told}
+
+
+def test_what_is_not_known_is_left_out():
+    assert explain({"my_term": 3}, "module:Own") == []
+    assert [name for name, _ in explain({}, "angle+16*flatness")] == ["flatness", "angle"]
+    assert [name for name, _ in explain({}, "relative-flatness - 0.1*loss")] == ["relative-flatness", "loss"]
