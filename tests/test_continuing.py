@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from genas import landscapes, sweeps
-from genas.config import Config
+from genas.config import Config, build_config
+from genas.continuation import settings_on
 from genas.errors import RunError
 from genas.landscape import LandscapeSettings
 
@@ -52,3 +54,14 @@ def test_a_sweep(tmp_path):
     check()
     with pytest.raises(RunError, match="common_images"):
         check(common_images=False)
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "nasbench-macro"])
+def test_as_published_on_a_run_gives_what_it_gives_on_a_new_one(tmp_path, space):
+    named = [{"space": {"name": space}}]
+    new = settings_on(tmp_path / "run", named, as_published=True)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(build_config(named).model_dump(mode="json")))
+    assert settings_on(folder, named, as_published=True) == new
+    assert settings_on(folder, [], as_published=True) == new

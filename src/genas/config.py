@@ -161,6 +161,11 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def published_behaviour(space: str) -> dict[str, Any]:
+    """The settings of ``--as-published`` in a space."""
+    return merge(AS_PUBLISHED, AS_PUBLISHED_SPACE.get(space, {}))
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping of a configuration file.
 
@@ -245,7 +250,7 @@ def build_config(
         asked = given.get("data", {}).get("image_size")
         base = merge(base, scale_settings(scale, data, space, side if asked is None else asked))
     if as_published:
-        base = merge(merge(base, AS_PUBLISHED), AS_PUBLISHED_SPACE.get(space, {}))
+        base = merge(base, published_behaviour(space))
     try:
         return Config.model_validate(merge(base, given))
     except ValidationError as error:

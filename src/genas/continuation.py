@@ -20,18 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genas.config import Config, build_config, completed, merge
+from genas.config import Config, build_config, completed, merge, published_behaviour
 from genas.data import open_dataset
 from genas.data.collection import FileDataset
 from genas.data.location import same_kind
 from genas.data.record import locate_data
 from genas.errors import RunError
-from genas.presets import AS_PUBLISHED, AS_PUBLISHED_SPACE, Scale, default_scale, is_own, scale_settings
+from genas.presets import Scale, default_scale, is_own, scale_settings
 from genas.proxy import ProxySettings
 from genas.proxy.expression import sections_read
 from genas.retrain import RetrainSettings
 from genas.retrain.schedule import extendable
-from genas.runs import changes, flatten, read_config, write_config
+from genas.runs import changes, digest_of, flatten, read_config, write_config
 from genas.strategy import History
 
 FREE = ("supernet.checkpoint_seconds", "supernet.keep_every", "search.noise_of_best", "retrain.checkpoint_seconds")
@@ -107,9 +107,9 @@ def settings_on(
     name, root = locate_data(own["name"], own.get("root"), run, data.get("name"), data.get("root"))
     if isinstance(given.get("data", {}), Mapping):
         given = merge(given, {"data": {"name": name, "root": root}})
-    published = merge(AS_PUBLISHED, AS_PUBLISHED_SPACE.get(before["space"]["name"], {}))
+    published = published_behaviour(before["space"]["name"]) if as_published else {}
     scaled = {} if scale is None else scale_settings(scale, str(own["name"]), before["space"]["name"], None)
-    return build_config([before, scaled, published if as_published else {}, given])
+    return build_config([before, scaled, published, given])
 
 
 def fresh_settings(layers: list[dict[str, Any]], as_published: bool = False, scale: Scale | None = None) -> Config:
@@ -189,6 +189,8 @@ def reconcile(run: Path, now: Mapping[str, Any], done: Done) -> dict[str, Any]:
     before = completed(read_config(run))
     first, second = flatten(before), flatten(now)
     changed = _differing(first, second)
+    if first.get("data.split_file") and second.get("data.split_file"):
+        changed = [key for key in changed if key != "data.split_file"]  # its content is a part of the data's identity
     if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
         changed = [key for key in changed if key not in _PLACE]
         now = merge(now, {"data": {key: before["data"].get(key) for key in ("name", "root")}})
@@ -238,7 +240,8 @@ def is_begun(run: Path) -> bool:
 
 
 _FREE_OF_RETRAINING = ("origin", "recipe", "retrain.checkpoint_seconds", "baseline.choice", "baseline.equal_macs")
-_WEIGHTS = ("from_supernet", "from_checkpoint")
+WEIGHTS = ("from_supernet", "from_checkpoint")
+FIRST_WEIGHTS = "first_weights.json"
 
 
 def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,7 +259,7 @@ def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     """
     before = completed(read_config(run))
     first, second = flatten(before), flatten(now)
-    free = {*_FREE_OF_RETRAINING, *(key for key in _WEIGHTS if _same_path(first.get(key), second.get(key)))}
+    free = {*_FREE_OF_RETRAINING, *(key for key in WEIGHTS if _same_weights(run, first.get(key), second.get(key)))}
     kept = dict(now)
     if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
         free |= set(_PLACE)
@@ -277,8 +280,29 @@ def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _same_path(one: Any, other: Any) -> bool:
-    return bool(one and other) and os.path.abspath(str(one)) == os.path.abspath(str(other))
+def _same_weights(run: Path, before: Any, now: Any) -> bool:
+    """Whether two paths may lead to the same first weights; where they are needed, `check_first_weights` looks."""
+    if not (before and now):
+        return False
+    return (run / FIRST_WEIGHTS).is_file() or os.path.abspath(str(before)) == os.path.abspath(str(now))
+
+
+def check_first_weights(run: Path, file: Path) -> None:
+    """Makes sure that a run's further seeds begin with the weights that the first ones began with.
+
+    Raises:
+        RunError: the file has another content than the run recorded.
+    """
+    path = run / FIRST_WEIGHTS
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("digest") != digest_of(file):
+        raise RunError(f"{file} holds other weights than {run} was begun with; choose another folder with --run.")
+
+
+def weights_file(key: str, path: str) -> Path:
+    """The file of first weights that a setting of `WEIGHTS` names."""
+    if key == "from_supernet":
+        return Path(path) / "supernet" / "checkpoint.safetensors"
+    return Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
 
 
 @dataclass(frozen=True)

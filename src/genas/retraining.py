@@ -16,7 +16,15 @@ import torch
 from genas.baselines import compare_with_random
 from genas.code import check_code, code_of_run, record_code
 from genas.config import DataSettings, RetrainConfig, build_retrain_config, completed, merge
-from genas.continuation import has_training, is_begun, reconcile_retraining
+from genas.continuation import (
+    FIRST_WEIGHTS,
+    WEIGHTS,
+    check_first_weights,
+    has_training,
+    is_begun,
+    reconcile_retraining,
+    weights_file,
+)
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import identify
 from genas.data.inspection import inspect
@@ -32,7 +40,16 @@ from genas.retrain.network import sized, widest
 from genas.retrain.plan import Plan, plan_of
 from genas.retrain.recipe import is_published, read_recipe
 from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
-from genas.runs import RunFolder, environment, explain, keep_environment, read_config, write_config, write_json
+from genas.runs import (
+    RunFolder,
+    digest_of,
+    environment,
+    explain,
+    keep_environment,
+    read_config,
+    write_config,
+    write_json,
+)
 from genas.space import Architecture, Space, open_space
 from genas.space.named import check_recorded
 from genas.space.named import describe_given as describe_space_given
@@ -338,6 +355,8 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
         initial = supernet_weights(Path(config.from_supernet))
     elif config.from_checkpoint is not None:
         initial = checkpoint_weights(Path(config.from_checkpoint))
+    if initial is not None and any(seeds_begun):
+        check_first_weights(run, *_weights_files(config))
     root = Path(config.data.root) if config.data.root else None
     data = config.data
     dataset = open_dataset(data.name, root=root, image_size=data.image_size, resizing=data.resizing, **data.options)
@@ -345,7 +364,7 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     identity = identify(splits)
     record = run if any(seeds_begun) else _same_run(config)
     if record is not None:
-        check_data(record, identity)
+        check_data(record, identity, images_only=record != run)
     splits = inspect(dataset, splits, check=check and data.check, quiet=quiet)
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
@@ -359,6 +378,12 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     if not any(seeds_begun):
         rehearse_retraining(own, architecture, splits, parts, settings, fabric)
     return _Opened(own, architecture, splits, parts, settings, initial, identity)
+
+
+def _weights_files(config: RetrainConfig) -> list[Path]:
+    """The file of the first weights; none without."""
+    named = [(key, getattr(config, key)) for key in WEIGHTS]
+    return [weights_file(key, str(path)) for key, path in named if path is not None]
 
 
 def _places(config: RetrainConfig, run: Path) -> list[Path]:
@@ -489,6 +514,9 @@ def _begin(folder: RunFolder, config: RetrainConfig, opened: _Opened, fabric: Fa
     record_code(run, code_of_run(config))
     keep_environment(run, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))
     record_data(run, opened.splits, opened.identity, config.data.name, config.data.root, anew=anew)
+    for file in _weights_files(config):
+        if file.is_file() and (anew or not (run / FIRST_WEIGHTS).exists()):
+            write_json(run / FIRST_WEIGHTS, {"file": str(file), "digest": digest_of(file)})
     if len(config.seeds) > 1 and has_training(run):
         _give_folder(run, _seed_folder(run, config.seeds, config.seeds[0]))
 

@@ -1,5 +1,6 @@
 """What a configuration names, opened: data, space, device, the run folder, the finished supernet."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from genas.code import check_code, code_of_run, record_code
 from genas.config import Config, completed
 from genas.continuation import done_of, keep_settings, reconcile
 from genas.data import Dataset, Splits, open_dataset
-from genas.data.identity import identify
+from genas.data.identity import HALVES, identify
 from genas.data.inspection import inspect
 from genas.data.record import check_data, locate_data, record_data
 from genas.data.split import divided_by
@@ -31,7 +32,7 @@ from genas.rehearsal import (
 )
 from genas.retrain.data import parts_of
 from genas.retrain.network import sized
-from genas.runs import RunFolder, environment, keep_environment, read_config
+from genas.runs import RunFolder, digest_of, environment, keep_environment, read_config
 from genas.seeding import python_rng
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
 from genas.space.named import check_recorded
@@ -76,11 +77,12 @@ class Session:
         if self._splits is None:
             with doing(f"Reading the data {self.config.data.name}", self._quiet):
                 splits = self.dataset.splits(self.config.seed)
-            self.identity = identify(splits)
+            self.identity, halves = identify(splits), self.config.data.split_file
+            if halves is not None:
+                splits = divided_by(splits, Path(halves))
+                self.identity[HALVES] = digest_of(Path(halves))
             if self.run is not None:
                 check_data(self.run, self.identity)
-            if self.config.data.split_file is not None:
-                splits = divided_by(splits, Path(self.config.data.split_file))
             if self.config.data.limit is not None:
                 splits = _limited(splits, self.config.data.limit)
             self._splits = splits
@@ -204,6 +206,8 @@ def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
     content = config.model_dump(mode="json")
     content["device"] = fabric.device.type
     content["space"] = space.describe()
+    if config.data.split_file is not None:
+        content["data"]["split_file"] = os.path.abspath(config.data.split_file)
     return content
 
 

@@ -15,6 +15,7 @@ from commands import FAST, genas
 from PIL import Image
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.errors import GenasError
 
 SMALL = {
     **FAST,
@@ -143,14 +144,22 @@ def test_a_class_that_was_renamed_is_refused_everywhere_before_anything_is_compu
     assert not (copy / "exported").exists()
 
 
-def test_images_may_come_and_go_until_something_is_trained(tmp_path, capsys):
+def test_images_may_come_and_go_until_something_is_trained(tmp_path, capsys, monkeypatch):
     write_set(tmp_path / "photos")
     run = tmp_path / "run"
     command = ("search", "--data", f"folder:{tmp_path / 'photos'}", "--space", "nasbench201", "--run", run, "--quiet")
-    assert "fewer than one batch of 64" in refused(capsys, *command, *SETTINGS, "--set", "supernet.batch_size=64")
+
+    def fail(*arguments):
+        raise GenasError("the device's memory does not hold 12 images; set supernet.batch_size lower.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("genas.pipeline.train_supernet", fail)
+        assert "memory" in refused(capsys, *command, *SETTINGS, "--set", "supernet.batch_size=12", "--no-retrain")
     (tmp_path / "photos" / "a" / "0.png").unlink()
     (tmp_path / "photos" / "b").rename(tmp_path / "photos" / "y")
-    assert genas("search", "--run", run, "--quiet", "--set", "supernet.batch_size=8", "--seed", "3") == 0
+    assert (
+        genas("search", "--run", run, "--quiet", "--set", "supernet.batch_size=8", "--seed", "3", "--no-retrain") == 0
+    )
     record = json.loads((run / "data.json").read_text())
     assert record["classes"] == ["a", "c", "y"]
     config = yaml.safe_load((run / "config.yaml").read_text())
@@ -356,6 +365,39 @@ def test_more_seeds_and_epochs_of_a_retraining_end_like_one_that_was_asked_for_t
     assert "seeds (was (0, 4), now (4,))" in sentence or "seeds (was [0, 4], now [4])" in sentence
     assert "trains" in refused(capsys, "retrain", "222222", "--run", run)
     assert genas("retrain", "333333", "--run", run, "--quiet") == 0  # what is not given is the run's own
+
+
+def test_first_weights_may_lie_elsewhere_when_seeds_are_added(copy, tmp_path, capsys):
+    run, trained = copy / "runs" / "one", tmp_path / "trained"
+    place = ("--from-supernet", run, "--run", trained)
+    more = ("--set", "epochs=1", "--set", "best=none", "--quiet")
+    assert genas("retrain", run, *place, *more) == 0
+    (copy / "runs").rename(copy / "works")
+    moved = copy / "works" / "one"
+    assert genas("retrain", "--run", trained, "--quiet") == 0  # the first weights are in use already
+    assert "has no supernet" in refused(capsys, "retrain", "--run", trained, "--seeds", "0,1")
+    assert genas("retrain", "--run", trained, "--seeds", "0,1", "--from-supernet", moved, "--quiet") == 0
+    first, second = (json.loads((trained / f"seed-{seed}" / "initial_weights.json").read_text()) for seed in (0, 1))
+    assert first["entries"] == second["entries"]
+    tensors, facts = load_checkpoint(moved / "supernet" / "checkpoint.safetensors")
+    save_checkpoint(moved / "supernet" / "checkpoint.safetensors", {**tensors, "sums": tensors["sums"] + 1}, facts)
+    sentence = refused(capsys, "retrain", "--run", trained, "--seeds", "0,1,2", "--from-supernet", moved)
+    assert f"holds other weights than {trained} was begun with" in sentence
+
+
+def test_a_file_of_halves_is_known_by_its_content(copy, capsys, monkeypatch):
+    halves = copy / "halves.json"
+    order = list(range(30))
+    halves.write_text(json.dumps({"train": order[::2], "valid": order[1::2]}))
+    run = copy / "runs" / "divided"
+    monkeypatch.chdir(copy)
+    place = ("--data", "folder:photos", "--space", "nasbench201", "--run", run, "--quiet", "--no-retrain")
+    assert genas("search", *place, *SETTINGS, "--set", "data.split_file=halves.json") == 0
+    monkeypatch.chdir("/")
+    assert genas("score", run, "333333") == 0
+    assert genas("retrain", run, "--run", copy / "trained", "--quiet") == 0
+    halves.write_text(json.dumps({"train": order[1::2], "valid": order[::2]}))
+    assert "data.split_file divides the training images otherwise" in refused(capsys, "score", run, "333333")
 
 
 def test_an_old_run_without_identity_gets_one(copy, capsys):

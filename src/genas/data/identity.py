@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SAMPLED = 20_000  # files of a set whose content is looked at; of larger ones name and size count
 ENDS = 8192  # bytes of either end of a file that are looked at
 _MOST_NAMED = 3  # differences that a sentence names
+HALVES = "halves"  # of an identity: digest of the file that divides the training images, where there is one
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -106,18 +107,21 @@ def _digest(*columns: NDArray[Any]) -> str:
     return whole.hexdigest()
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], *, with_shape: bool = True) -> list[str]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], *, images_only: bool = False) -> list[str]:
     """What differs between two identities, one text each; nothing where the data are the same.
 
     Args:
         before: what was recorded: an identity, or the counts of a ``data.json`` from before identities were.
         now: an identity.
-        with_shape: the size of the images counts too.
+        images_only: classes and images count, but not their size nor how they are divided into splits.
     """
     found = _classes(before, now)
     if "splits" in before:
         found += _images(before, now)
-        found += [] if found else _splits(before["splits"], now["splits"])
+        if not found and not images_only:
+            found += _splits(before["splits"], now["splits"])
+            if before.get(HALVES, now.get(HALVES)) != now.get(HALVES):
+                found.append("the file of data.split_file divides the training images otherwise")
     else:
         counts = [(name, before[name], now["splits"].get(name, {"count": 0})["count"]) for name in ("train", "test")]
         found += [
@@ -125,7 +129,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], *, with_shape
             for name, was, is_now in counts
             if was != is_now
         ]
-    if with_shape and list(before["image_shape"]) != list(now["image_shape"]):
+    if not images_only and list(before["image_shape"]) != list(now["image_shape"]):
         shapes = [" x ".join(map(str, shape["image_shape"])) for shape in (now, before)]
         found.append(f"images are {shapes[0]}, they were {shapes[1]}")
     return found

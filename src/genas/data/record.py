@@ -32,13 +32,13 @@ def read_record(run: Path) -> dict[str, Any]:
     return content
 
 
-def check_data(run: Path, identity: Mapping[str, Any], *, with_shape: bool = True) -> None:
+def check_data(run: Path, identity: Mapping[str, Any], *, images_only: bool = False) -> None:
     """Makes sure that data are those that a run was begun with.
 
     Args:
         run: the run folder; nothing is compared where it has recorded nothing.
         identity: of the data, see `genas.data.identity.identify`.
-        with_shape: the size of the images counts too.
+        images_only: classes and images count, but not their size nor how they are divided into splits.
 
     Raises:
         DataError: they differ; what differs is named.
@@ -48,7 +48,7 @@ def check_data(run: Path, identity: Mapping[str, Any], *, with_shape: bool = Tru
     if not record:
         return
     try:
-        found = differences(record.get("identity") or record, identity, with_shape=with_shape)
+        found = differences(record.get("identity") or record, identity, images_only=images_only)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise RunError(f"{run / FILE} is damaged ({error!r}); restore it from a copy of the run.") from error
     if found:

@@ -44,7 +44,7 @@ class DataSource:
         size = image_size if image_size is not None else self.image_size
         splits = open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed, options=self.options)
         if self.run is not None:
-            check_data(self.run, identify(splits), with_shape=False)
+            check_data(self.run, identify(splits), images_only=True)
         return splits
 
 
