@@ -34,7 +34,13 @@ from genas.retrain.schedule import extendable
 from genas.runs import changes, digest_of, flatten, read_config, write_config
 from genas.strategy import History
 
-FREE = ("supernet.checkpoint_seconds", "supernet.keep_every", "search.noise_of_best", "retrain.checkpoint_seconds")
+FREE = (
+    "data.check",
+    "supernet.checkpoint_seconds",
+    "supernet.keep_every",
+    "search.noise_of_best",
+    "retrain.checkpoint_seconds",
+)
 _BASE = ("data", "space", "seed", "device", "precision")
 _PLACE = ("data.name", "data.root")
 
@@ -239,7 +245,14 @@ def is_begun(run: Path) -> bool:
     return any(has_training(folder) for folder in (run, *run.glob("seed-*")))
 
 
-_FREE_OF_RETRAINING = ("origin", "recipe", "retrain.checkpoint_seconds", "baseline.choice", "baseline.equal_macs")
+_FREE_OF_RETRAINING = (
+    "origin",
+    "data.check",
+    "recipe",
+    "retrain.checkpoint_seconds",
+    "baseline.choice",
+    "baseline.equal_macs",
+)
 WEIGHTS = ("from_supernet", "from_checkpoint")
 FIRST_WEIGHTS = "first_weights.json"
 

@@ -16,7 +16,7 @@ DEFAULT_ROOT = Path("data")
 _ROOTED: dict[str, Any] = {"cifar10": Cifar10, "cifar100": Cifar100, "imagenet16-120": ImageNet16_120}
 KNOWN = ("digits", *_ROOTED, "imagenet", "folder:PATH", "parquet:PATH", "package.module:Name")
 
-FIELDS = ("name", "root", "image_size", "resizing", "limit", "split_file")
+FIELDS = ("name", "root", "image_size", "resizing", "check", "limit", "split_file")
 """Settings of every data set; whatever else stands beside them is an option of a custom class."""
 
 
