@@ -133,6 +133,15 @@ class RetrainConfig(Settings):
         return self
 
 
+class ReportSettings(Settings):
+    """What is measured for the report page of a search."""
+
+    noise_curves: bool = True
+    """Loss under growing noise of the best, the median and the worst architecture."""
+    noise_share: float = Field(0.05, gt=0, le=1)
+    """Greatest cost of these curves, as a share of the passes of images that the search took (at least 16 images)."""
+
+
 class Config(Settings):
     """All settings of a run."""
 
@@ -148,6 +157,7 @@ class Config(Settings):
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
     baseline: BaselineSettings = Field(default_factory=BaselineSettings)
 
 

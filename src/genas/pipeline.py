@@ -20,12 +20,12 @@ from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
 from genas.data.named import describe_given as describe_data_given
 from genas.errors import ConfigError, GenasError, RunError
+from genas.noise_curves import write_noise_curves
 from genas.planning import RunPlan, plan_search, refuse_impossible
 from genas.presets import Scale
 from genas.profiling import Profile
-from genas.proxy import Proxy, Score, Scoring, checked_score, needs_training, open_proxy, parse_expression
+from genas.proxy import Proxy, Score, Scoring, checked_score, needs_training, open_proxy
 from genas.proxy.expression import name_given as proxy_given
-from genas.proxy.flatness import Flatness
 from genas.registry import blame
 from genas.report.build import build_report
 from genas.retrain import retrain
@@ -153,8 +153,8 @@ def run_pipeline(
             if config.search.noise_of_best:
                 other = scoring.reseeded(derive(config.seed, "verdicts.again"))
                 measure_noise(proxy, lambda: open_proxy(other, config.proxy), scoring, history, run, quiet)
-            if trained:
-                write_noise_curves(run, history, scoring, config)
+            if trained and config.report.noise_curves:
+                write_noise_curves(run, history, scoring, config, quiet)
         del network
         scoring.forget()
         test: dict[str, float] = {}
@@ -306,37 +306,6 @@ def write_best(run: Path, best: Record, evaluated: int) -> None:
             "evaluated": evaluated,
         },
     )
-
-
-def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Config) -> None:
-    """Loss under noise of the best, the median and the worst architecture, for the report (``noise_curves.json``)."""
-    path = run / "noise_curves.json"
-    ranked = [record for record in history if record.failed is None]
-    ranked.sort(key=lambda record: (-(record.score or 0.0), record.number))
-    chosen = {"best": history.best(1)[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-    wanted = [record.genotype for record in chosen.values()]
-    if path.exists() and [curve["genotype"] for curve in json.loads(path.read_text())] == wanted:
-        return
-    relative = "relative-flatness" in {part.name for part in parse_expression(config.proxy.expression)}
-    settings = config.proxy.relative_flatness if relative else config.proxy.flatness
-    top = settings.sigmas[-1]
-    sigmas = tuple(sorted({0.0, *settings.sigmas, top * 1.5, top * 2}))
-    dealt = settings.draw_pictures == "dealt"  # the spread shown is that of the noise alone: each on all pictures
-    changed = {"noise": "direct", "draws": 3 if dealt else max(3, settings.draws), "common_noise": True}
-    measure = Flatness(scoring, settings.model_copy(update={**changed, "draw_pictures": "all"}))
-    curves = []
-    for label, record in chosen.items():
-        rows = torch.tensor(measure.losses(scoring.space.parse(record.genotype), sigmas), dtype=torch.float64)
-        curves.append(
-            {
-                "label": label,
-                "genotype": record.genotype,
-                "sigmas": list(sigmas),
-                "losses": rows.mean(0).tolist(),
-                "spread": rows.std(0).tolist(),
-            }
-        )
-    write_json(path, curves)
 
 
 def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool = False) -> list[dict[str, Any]]:

@@ -110,6 +110,22 @@ def test_status_score_and_report(finished, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
+def test_noise_curves_can_be_left_out_and_made_later(finished, tmp_path, capsys):
+    run, curves = tmp_path / "run", "noise_curves.json"
+    shutil.copytree(finished, run)
+    measured = json.loads((run / curves).read_text())
+    (run / curves).unlink()
+    assert genas("search", "--run", run, "--set", "report.noise_curves=false", "--quiet") == 0
+    assert not (run / curves).exists()
+    assert genas("report", run, "--noise-curves", "--quiet") == 0
+    assert json.loads((run / curves).read_text()) == measured
+    assert "loss-under-noise" in " ".join(path.name for path in (run / "figures").iterdir())
+    free = ("--proxy", "macs", "--run", tmp_path / "free", "--no-retrain", "--quiet")
+    assert genas("search", "--space", "nasbench201", *SETTINGS, *free) == 0
+    assert not (tmp_path / "free" / curves).exists()
+    assert "a trained supernet" in refused(capsys, "report", tmp_path / "free", "--noise-curves")
+
+
 NEW = {"flatness": ("antithetic", "noise_seed", "scale", "parameters", "batchnorm"), "evaluation": ("subset",)}
 
 

@@ -143,6 +143,24 @@ class Scoring:
             self.evaluation,
         )
 
+    def limited(self, pictures: int) -> "Scoring":
+        """The same on at most that many validation images, always the same random ones of them."""
+        if pictures >= self.validation_count:
+            return self
+        evaluation = self.evaluation.model_copy(update={"pictures": pictures})
+        other = Scoring(
+            self.space,
+            self.supernet,
+            self.initial,
+            self.splits,
+            self.fabric,
+            self.seed,
+            self.batchnorm,
+            evaluation,
+        )
+        other._recalibrated = self._recalibrated  # the same images for batch norm
+        return other
+
     def extract(self, architecture: Architecture) -> Network:
         """The stand-alone network of `architecture` with copies of the supernet's weights, in evaluation mode."""
         network = self._stand_alone(architecture)

@@ -19,8 +19,8 @@ batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice, pairwise, product
 from typing import Literal, Self, TypeVar
 
 import torch
@@ -214,6 +214,12 @@ class Flatness(Proxy):
         """Validation loss at each sigma: [measurements][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
         return self._by_draw(architecture, sigmas, lambda network, share: self.scoring.evaluate(network, share).loss)
 
+    def losses_from(self, architecture: Architecture, sigmas: tuple[float, ...], first: int) -> Iterator[list[float]]:
+        """The rows of `losses` as they come, from a measurement on: a walk that can be stopped and continued."""
+        yield from self._draws(
+            architecture, sigmas, lambda network, share: self.scoring.evaluate(network, share).loss, first
+        )
+
     def _share(self, draw: int) -> slice | None:
         """The batches of the random walk that a draw is measured on, at least one; None for all pictures."""
         if self.settings.draw_pictures == "all":
@@ -228,6 +234,15 @@ class Flatness(Proxy):
         sigmas: tuple[float, ...],
         measure: Callable[[Network, slice | None], Measured],
     ) -> list[list[Measured]]:
+        return list(self._draws(architecture, sigmas, measure))
+
+    def _draws(
+        self,
+        architecture: Architecture,
+        sigmas: tuple[float, ...],
+        measure: Callable[[Network, slice | None], Measured],
+        first: int = 0,
+    ) -> Iterator[list[Measured]]:
         seed = self.scoring.seed
         if self.settings.noise_seed:
             seed = derive(seed, "flatness.noise", self.settings.noise_seed)
@@ -235,11 +250,8 @@ class Flatness(Proxy):
             seed = derive(seed, "flatness.own", architecture.genotype)
         signs = (1.0, -1.0) if self.settings.antithetic else (1.0,)
         try:
-            return [
-                self._one_draw(architecture, sigmas, seed, draw, sign, measure)
-                for draw in range(self.settings.draws)
-                for sign in signs
-            ]
+            for draw, sign in islice(product(range(self.settings.draws), signs), first, None):
+                yield self._one_draw(architecture, sigmas, seed, draw, sign, measure)
         except BaseException:
             self.scoring.forget()
             raise
