@@ -99,7 +99,7 @@ def draw_landscape(
     asked = settings if isinstance(settings, LandscapeSettings) else read_settings(settings or {})
     run = Path(run)
     folder = run / "landscape" / checked_name(name)
-    session = Session(_with_pictures(load_config(run, data, data_root), asked.pictures, device), run)
+    session = Session(_with_pictures(load_config(run, data, data_root), asked.pictures, device), run, quiet=quiet)
     grounds = _grounds(session, run, subjects, retrained, asked)
     with RunFolder(run):
         _check_identity(folder, session, grounds, asked)

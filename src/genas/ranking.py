@@ -97,7 +97,7 @@ def rank(
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
     chosen = read_variants(proxies, named, config.proxy)
     weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
-    session = Session(config, run)
+    session = Session(config, run, quiet=quiet)
     opened = open_table(table, session.space, columns, genotype_column)
     genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
     folder = run / "rank" / _study_name(name, weights)

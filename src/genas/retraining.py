@@ -27,7 +27,8 @@ from genas.continuation import (
 )
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import identify
-from genas.data.inspection import inspect
+from genas.data.inspection import check as check_images
+from genas.data.inspection import summarise as summarise_data
 from genas.data.named import describe_given as describe_data_given
 from genas.data.record import check_data, locate_data, record_data
 from genas.device import Fabric, describe_machine, open_fabric
@@ -365,7 +366,9 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     record = run if any(seeds_begun) else _same_run(config)
     if record is not None:
         check_data(record, identity, images_only=record != run)
-    splits = inspect(dataset, splits, check=check and data.check, quiet=quiet)
+    splits = summarise_data(dataset, splits, quiet=quiet)
+    if check and data.check:
+        splits = check_images(dataset, splits, quiet=quiet)
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
         settings = settings.model_copy(update={"channels": channels})

@@ -16,7 +16,7 @@ from genas.config import Config, completed
 from genas.continuation import done_of, keep_settings, reconcile
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import HALVES, identify
-from genas.data.inspection import inspect
+from genas.data.inspection import check, summarise
 from genas.data.record import check_data, locate_data, record_data
 from genas.data.split import divided_by
 from genas.device import Fabric, describe_machine, open_fabric
@@ -49,7 +49,7 @@ class Session:
     Args:
         config: the settings.
         run: the run folder that they belong to; the data must be those that it was begun with. None: any data.
-        quiet: do not say that the data are being read.
+        quiet: say neither that the data are being read nor what was found.
     """
 
     def __init__(self, config: Config, run: Path | None = None, *, quiet: bool = False) -> None:
@@ -69,7 +69,7 @@ class Session:
 
     @property
     def splits(self) -> Splits:
-        """The data, loaded at first use.
+        """The data, loaded at first use, when one line says what was found.
 
         Raises:
             DataError: they are missing or unfit, or not those that the run was begun with.
@@ -85,12 +85,17 @@ class Session:
                 check_data(self.run, self.identity)
             if self.config.data.limit is not None:
                 splits = _limited(splits, self.config.data.limit)
-            self._splits = splits
+            self._splits = summarise(self.dataset, splits, quiet=self._quiet)
         return self._splits
 
-    def inspect(self, *, check: bool, quiet: bool) -> None:
-        """Says what was found in the data; `check` looks at every image once, before a run begins."""
-        self._splits = inspect(self.dataset, self.splits, check=check, quiet=quiet)
+    def check_images(self) -> None:
+        """Looks at every image once, before a run begins.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        if self.config.data.check:
+            self._splits = check(self.dataset, self.splits, quiet=self._quiet)
 
     def cost(self, architecture: Architecture) -> Cost:
         """Parameters and MACs of the stand-alone network at the supernet's size."""
@@ -272,9 +277,10 @@ def begun(
         reconcile(run, content, done)
     if supernet is not None:
         check_adoption(supernet, run)
+    _ = session.splits
     if not bound:
         session.check_limits()
-    session.inspect(check=not bound and config.data.check, quiet=quiet)
+        session.check_images()
     if not exists or content != completed(read_config(run)):
         with doing("Trying the settings on two images", quiet):
             session.rehearse(

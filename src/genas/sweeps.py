@@ -80,7 +80,7 @@ def sweep_weights(
     run = Path(run)
     folder = run / "sweep" / checked_name(name or _name_of(expression))
     config = _config(load_config(run, data, data_root), run, template, settings, device)
-    session = Session(config, run)
+    session = Session(config, run, quiet=quiet)
     with RunFolder(run):
         scoring = session.scoring(run)
         rehearse_proxy(scoring, config.proxy)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from genas.data import Augmentation, Dataset, Normalisation, ResidentImages, Splits, StreamedImages, open_dataset
 from genas.data.copies import find_copies
-from genas.data.inspection import inspect
+from genas.data.inspection import check, summarise
 from genas.data.split import divided_by
 from genas.errors import ConfigError, DataError
 
@@ -44,7 +44,7 @@ def test_what_was_found_is_one_line_and_a_value(tmp_path, capsys):
     shutil.rmtree(root / "more")
     (root / "a" / "notes.txt").touch()
     dataset = open_dataset(f"folder:{root}", image_size=8)
-    splits = inspect(dataset, dataset.splits(0), check=False, quiet=False)
+    splits = summarise(dataset, dataset.splits(0), quiet=False)
     assert capsys.readouterr().err == (
         f"Data folder:{root}: 18 images in 2 classes, 20x12 to 40x24 pixels, used at 8x8; train 15 (half trains the "
         "supernet, half scores architectures); held out 3 (test, a fifth of every class); ignored 1 .txt.\n"
@@ -54,13 +54,13 @@ def test_what_was_found_is_one_line_and_a_value(tmp_path, capsys):
     assert value["sizes"] == {"smallest": [20, 12], "largest": [40, 24], "looked_at": None}
     assert value["splits"]["held out"] == {"images": 3, "use": "test, a fifth of every class"}
     assert value["ignored"] == {".txt": 1}
-    inspect(dataset, dataset.splits(0), check=True, quiet=True)
+    check(dataset, summarise(dataset, dataset.splits(0), quiet=True), quiet=True)
     assert capsys.readouterr().err == ""
 
 
 def test_every_data_set_has_a_line(capsys):
     dataset = open_dataset("digits")
-    inspect(dataset, dataset.splits(0), check=True, quiet=False)
+    check(dataset, summarise(dataset, dataset.splits(0), quiet=False), quiet=False)
     assert capsys.readouterr().err == (
         "Data digits: 1,797 images in 10 classes, 16x16 pixels; train 1,438 (half trains the supernet, half scores "
         "architectures); test 359 (test).\n"
@@ -70,7 +70,7 @@ def test_every_data_set_has_a_line(capsys):
 def test_names_that_do_not_print_reach_no_terminal(tmp_path, capsys):
     root = write(tmp_path / "set\x1b[31m\n", names=("a\x1b[0m", "b\nc", "[bold]"))
     dataset = open_dataset(f"folder:{root}")
-    splits = inspect(dataset, dataset.splits(0), check=True, quiet=False)
+    splits = check(dataset, summarise(dataset, dataset.splits(0), quiet=False), quiet=False)
     assert splits.class_names == ("[bold]", "a\\x1b[0m", "b\\nc")
     assert capsys.readouterr().err.strip().isprintable()
 
@@ -199,7 +199,7 @@ def test_copies_in_two_classes_or_splits_are_counted_and_named(tmp_path, capsys)
         f"2 images are in both the train and the test split, such as {tmp_path}/train/a/1.png and "
         f"{tmp_path}/test/a/other name.png.",
     ]
-    splits = inspect(dataset, dataset.splits(0), check=True, quiet=False)
+    splits = check(dataset, summarise(dataset, dataset.splits(0), quiet=False), quiet=False)
     assert capsys.readouterr().err.count("Note: ") == len(splits.summary.as_dict()["notes"]) == 3
 
 
@@ -352,7 +352,7 @@ def test_a_data_set_may_check_itself(capsys):
         def check(self, *, quiet=False):
             return ("Half of it is noise.",)
 
-    splits = inspect(Own(), Own().splits(0), check=True, quiet=False)
+    splits = check(Own(), summarise(Own(), Own().splits(0), quiet=False), quiet=False)
     assert splits.summary.notes == ("Half of it is noise.",)
     assert capsys.readouterr().err == (
         "Data own: 16 images in 2 classes, 8x8 pixels; train 12 (half trains the supernet, half scores architectures); "

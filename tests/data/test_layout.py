@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from genas.data import open_dataset
-from genas.data.files import HIDDEN, LINKS, OUTSIDE, Walk, above, suffixes
+from genas.data.files import HIDDEN, LINKS, NO_FILE, OUTSIDE, Walk, above, suffixes
 from genas.data.layout import folder_layout, parquet_layout
 from genas.errors import DataError
 
@@ -108,6 +108,16 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
     (tmp_path / "a" / "gone.png").symlink_to("nowhere.png")
     with pytest.raises(DataError, match="Cannot read .*gone.png"):
         found(tmp_path)
+
+
+def test_pipes_are_no_images(tmp_path):
+    """Opening one would wait for ever."""
+    classes(tmp_path)
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    (tmp_path / "b" / "link.png").symlink_to(tmp_path / "a" / "pipe.png")
+    (tmp_path / "b" / "null.png").symlink_to("/dev/null")
+    summary = found(tmp_path).summary
+    assert (summary.images, summary.ignored) == (6, {NO_FILE: 3})
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from genas.errors import DataError
 _NOT_READ = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"))
 _SYSTEM_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information"))
 HIDDEN = "hidden"
+NO_FILE = "devices or pipes"
 LINKS = "linked again"
 OUTSIDE = "outside class folders"
 
@@ -106,6 +107,8 @@ class Walk:
                 self.ignored[LINKS] += 1
             elif is_folder:
                 links = sorted(links + self._walk(path, found, seen, folders, linked=True))
+            elif key is not None and not os.path.isfile(path):
+                self.ignored[NO_FILE] += 1
             elif self._counts(os.path.basename(path)):
                 found.append(path)  # a link that leads nowhere too: decoding it names it
                 seen.update(() if key is None else (key,))
@@ -129,6 +132,8 @@ class Walk:
                     links.append(entry.path)
                 elif entry.is_dir():
                     waiting.append(entry.path)
+                elif not entry.is_file():
+                    self.ignored[NO_FILE] += 1
                 elif self._counts(entry.name):
                     file = (key[0] if key else 0, entry.inode())
                     if linked and file in seen:

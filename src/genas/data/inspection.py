@@ -8,30 +8,39 @@ from genas.data.base import Dataset, Splits
 from genas.data.summary import DataSummary, shown, summary_of
 
 
-def inspect(dataset: Dataset, splits: Splits, *, check: bool, quiet: bool) -> Splits:
-    """Says what was found in a data set, and looks at it more closely where a run is about to begin.
+def summarise(dataset: Dataset, splits: Splits, *, quiet: bool) -> Splits:
+    """Gives splits a summary where they have none, and writes it to standard error.
 
     Args:
         dataset: where the splits come from.
         splits: as `Dataset.splits` gave them.
-        check: look at every image once (`Dataset.check`), which may take minutes for large sets.
-        quiet: say nothing.
-
-    Returns:
-        The splits with a summary, to which the check's notes are added.
-
-    Raises:
-        DataError: the check found an image that cannot be read.
+        quiet: write nothing.
     """
     summary = summary_of(dataset.name, splits)
     if not quiet:
         tell(summary)
-    if check:
-        notes = dataset.check(quiet=quiet)
-        if not quiet:
-            _note(notes)
-        summary = replace(summary, notes=(*summary.notes, *notes))
     return replace(splits, summary=summary)
+
+
+def check(dataset: Dataset, splits: Splits, *, quiet: bool) -> Splits:
+    """Looks at every image once (`Dataset.check`), which may take minutes for large sets.
+
+    Args:
+        dataset: where the splits come from.
+        splits: as `summarise` gave them.
+        quiet: write nothing.
+
+    Returns:
+        The splits with what was found added to their summary as notes.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    notes = dataset.check(quiet=quiet)
+    if not quiet:
+        _note(notes)
+    summary = summary_of(dataset.name, splits)
+    return replace(splits, summary=replace(summary, notes=(*summary.notes, *notes)))
 
 
 def tell(summary: DataSummary) -> None:
