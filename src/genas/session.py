@@ -23,6 +23,7 @@ from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import RunError, SearchError
 from genas.progress import doing
 from genas.proxy import Scoring, needs_training, parse_expression
+from genas.proxy.expression import custom_classes
 from genas.rehearsal import (
     rehearse_retraining,
     rehearse_scores,
@@ -268,6 +269,7 @@ def begun(
     bound = done is not None and done.anything
     session = Session(config, run if bound else supernet, quiet=quiet)
     session.open_search()
+    custom_classes(config.proxy)
     code = code_of_run(config)
     for folder_of_code in (run, supernet):
         if folder_of_code is not None:

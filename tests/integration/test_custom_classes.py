@@ -214,6 +214,14 @@ class Unequal(Chain):
     def parse(self, text):
         return super().parse("1-1-1")
 
+class Unreadable(Half):
+    def splits(self, seed):
+        return {}[seed]
+
+class Dictionary(Half):
+    def splits(self, seed):
+        return {}
+
 class Asks(chain.Walk):
     def ask(self, history, rng, generation):
         return [self.space.sample(rng)]
@@ -233,6 +241,8 @@ class Asks(chain.Walk):
         (["--proxy", "bad:Nothing"], "the score is nan"),
         (["--proxy", "chain:Small", "--set", "proxy.options.factr=2"], "does not take these options"),
         (["--proxy", "loss", "--set", "proxy.options.factor=2"], "proxy.options are for custom classes"),
+        (["--data", "bad:Unreadable"], "The data set 'bad:Unreadable' cannot be loaded: KeyError: 0"),
+        (["--data", "bad:Dictionary"], "its splits gave a dict; expected genas.Splits"),
         (["--search", "bad:Asks"], "something else than a list of genas.Proposal"),
         (["--search", "chain:Walk", "--set", "search.options.cuont=2"], "does not take these options"),
         (["--search", "random", "--set", "search.options.count=2"], "search.options are for custom classes"),

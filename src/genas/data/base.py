@@ -4,9 +4,11 @@ A `Dataset` gives `Splits`: the *weights half* and the *validation half* of the 
 balanced over classes) and, apart, the test set, which the search never touches.
 """
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +17,9 @@ from torch import Tensor
 
 from genas.data.augment import Augmentation
 from genas.data.summary import DataSummary
-from genas.errors import DataError
+from genas.errors import DataError, GenasError
 from genas.processes import Share
-from genas.registry import Recorded
+from genas.registry import Recorded, blame, class_path
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,12 @@ class Dataset(Recorded, ABC):
 
     name: str = "custom"
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Lets every subclass's `splits` fail with a sentence, whatever it raises."""
+        super().__init_subclass__(**kwargs)
+        if "splits" in cls.__dict__:
+            cls.splits = _with_sentence(cls.__dict__["splits"])  # type: ignore[method-assign]
+
     def check(self, *, quiet: bool = False) -> tuple[str, ...]:
         """Looks at the whole data set once more before a run begins, and more closely than `splits` does.
 
@@ -220,3 +228,23 @@ class Dataset(Recorded, ABC):
         Raises:
             DataError: the data are missing, unreadable or unfit.
         """
+
+
+def _with_sentence(splits: Callable[..., Splits]) -> Callable[..., Splits]:
+    """A subclass's `splits` that raises GenasErrors and OSErrors only: a user's code may raise anything."""
+
+    @functools.wraps(splits)
+    def guarded(self: Dataset, seed: int) -> Splits:
+        called = repr(self.name if self.name != Dataset.name else class_path(type(self)))
+        try:
+            found = splits(self, seed)
+        except (GenasError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise DataError(f"The data set {called} cannot be loaded: {blame(error)}.") from error
+        if not isinstance(found, Splits):
+            kind = type(found).__name__
+            raise DataError(f"The data set {called} cannot be loaded: its splits gave a {kind}; expected genas.Splits.")
+        return found
+
+    return guarded

@@ -35,8 +35,8 @@ def sized(space: Space, settings: RetrainSettings) -> Space:
         if not options or space.name == "darts":
             raise
         raise ConfigError(
-            f"the recipe asks for {', '.join(options)}, which the space {space.name!r} does not have: recipes of CIFAR "
-            f"and ImageNet networks are for the space 'darts'. Name another with --recipe."
+            f"the recipe asks for {', '.join(options)}, which the space {space.describe()['name']!r} does not have: "
+            "recipes of CIFAR and ImageNet networks are for the space 'darts'. Name another with --recipe."
         ) from error
 
 

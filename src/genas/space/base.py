@@ -334,7 +334,7 @@ class Space(Recorded, ABC):
             dil_shift_as_scale: repeat the slip G2 of the published code (dilated convolutions' BN shift replaced by
                 a second copy of the scale).
         """
-        raise ConfigError(f"the space {self.name!r} does not define the angle; use another proxy.")
+        raise ConfigError(f"the space {_called(self)} does not define the angle; use another proxy.")
 
 
 def _with_sentence(parse: Callable[..., Architecture]) -> Callable[..., Architecture]:
