@@ -37,7 +37,7 @@ from genas.processes import agree, on_first
 from genas.rehearsal import rehearse_retraining
 from genas.retrain import RetrainSettings, retrain
 from genas.retrain.data import Parts, parts_of
-from genas.retrain.network import sized, widest
+from genas.retrain.network import check_pieces, sized, widest
 from genas.retrain.plan import Plan, plan_of
 from genas.retrain.recipe import is_published, read_recipe
 from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
@@ -378,6 +378,8 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
             network = own.network(splits.num_classes, architecture, splits.image_shape[0])
         take_over(initial, network, own, architecture)  # weights that do not fit show before a folder is made
     parts = parts_of(splits, settings, fabric.world_size)
+    if fabric.world_size == 1:
+        check_pieces(own, architecture, splits.num_classes, splits.image_shape, len(parts.train), settings)
     if not any(seeds_begun):
         rehearse_retraining(own, architecture, splits, parts, settings, fabric)
     return _Opened(own, architecture, splits, parts, settings, initial, identity)

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from genas.errors import ConfigError
 from genas.retrain.data import parts_of
-from genas.retrain.network import sized, widest, without_auxiliary
+from genas.retrain.network import check_pieces, sized, widest, without_auxiliary
 from genas.retrain.plan import activation_bytes, plan_of
 from genas.retrain.recipe import RetrainSettings, read_recipe, recipe_names, validated_settings
 from genas.space import architecture_cost, open_space
@@ -103,3 +104,18 @@ def test_the_auxiliary_heads_of_the_imagenet_recipes_are_the_published_ones(name
     assert head(settings) == without + (2 * 768 if name == "p-darts-imagenet" else 0)
     assert head(settings.model_copy(update={"auxiliary_bn": False})) == without
     assert head(settings.model_copy(update={"auxiliary_bn": True})) == without + 2 * 768
+
+
+def test_pieces_of_one_image_are_refused_where_batch_norm_needs_two():
+    def check(images, **changes):
+        settings = RetrainSettings(auxiliary_weight=0.4).model_copy(update=changes)
+        check_pieces(sized(DARTS, settings), ARCHITECTURE, 10, (3, 16, 16), images, settings)
+
+    with pytest.raises(ConfigError, match="a batch of 33 images in 20 pieces has pieces of one image"):
+        check(330, batch_size=33, accumulate=20)
+    with pytest.raises(ConfigError, match="a batch of 5 images in 4 pieces"):  # the short last one
+        check(37, batch_size=8, accumulate=4)
+    check(37, batch_size=8, accumulate=4, limit_batches=2)  # which a dry run does not reach
+    check(33, batch_size=8, accumulate=4)  # a last batch of one image is left out
+    check(37, batch_size=8, accumulate=1)
+    check(37, batch_size=8, accumulate=4, auxiliary_weight=0.0)  # maps of several pixels give enough of one image

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import torch
+
 from genas.errors import ConfigError
+from genas.processes import Share
 from genas.retrain.recipe import RetrainSettings
 from genas.space.base import Architecture, Space
 from genas.space.cost import architecture_cost
@@ -38,6 +41,46 @@ def sized(space: Space, settings: RetrainSettings) -> Space:
             f"the recipe asks for {', '.join(options)}, which the space {space.describe()['name']!r} does not have: "
             "recipes of CIFAR and ImageNet networks are for the space 'darts'. Name another with --recipe."
         ) from error
+
+
+def check_pieces(
+    space: Space,
+    architecture: Architecture,
+    classes: int,
+    image_shape: tuple[int, int, int],
+    images: int,
+    settings: RetrainSettings,
+) -> None:
+    """Refuses a batch that is computed in pieces of which one is a single image, where batch norm needs two.
+
+    A map of several pixels gives batch norm enough of a single image; the 1x1 map of an auxiliary head does not.
+
+    Args:
+        space: the space at the size of the network.
+        architecture: one of it.
+        classes: outputs.
+        image_shape: channels, height, width of the images.
+        images: number of training images: the last batch of an epoch may be short.
+        settings: the recipe.
+
+    Raises:
+        ConfigError: such a piece comes up.
+    """
+    short = images % settings.batch_size
+    batches = [settings.batch_size] if settings.limit_batches is not None or short < 2 else [settings.batch_size, short]
+    share = Share(pieces=settings.accumulate)
+    single = [batch for batch in batches if batch > 1 and any(len(piece) == 1 for piece in share.parts(batch))]
+    if not single:
+        return
+    with torch.device("meta"):
+        network = space.network(classes, architecture, image_shape[0]).train()
+        try:
+            network.forward_with_auxiliary(torch.zeros(1, *image_shape))
+        except ValueError as error:
+            raise ConfigError(
+                f"a batch of {single[0]} images in {settings.accumulate} pieces has pieces of one image, which batch "
+                "norm of this network cannot take statistics of; set accumulate lower or batch_size higher."
+            ) from error
 
 
 def without_auxiliary(space: Space) -> Space:
