@@ -224,6 +224,14 @@ def test_classes_may_be_named_like_splits(tmp_path):
     assert found(tmp_path / "three").class_names == ("rest", "test")
 
 
+def test_accents_stored_in_two_ways_are_one_class(tmp_path):
+    classes(tmp_path / "train", names=("caf\u00e9", "bar"))
+    classes(tmp_path / "test", 1, names=("cafe\u0301", "bar"))
+    splits = found(tmp_path)
+    assert splits.class_names == ("bar", "caf\u00e9")
+    assert splits.test.labels.tolist() == [0, 1]
+
+
 def test_what_lies_beside_the_splits_is_said(tmp_path):
     classes(tmp_path / "train")
     classes(tmp_path / "val")

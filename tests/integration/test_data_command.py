@@ -43,6 +43,9 @@ def test_a_search_says_and_records_what_it_found(photos, tmp_path, capsys):
     record = json.loads((run / "data.json").read_text())
     assert record["classes"] == ["[bold]b\\x1b[31m", "a"]
     assert record["found"]["notes"] == [note]
+    page = (run / "report.html").read_text()
+    assert note in page
+    assert "ignored 1 hidden" in page
     assert genas("search", "--run", run, "--no-retrain") == 0  # continuing says the line, and does not look again
     again = capsys.readouterr().err.splitlines()
     assert line in again

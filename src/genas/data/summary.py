@@ -67,6 +67,7 @@ class DataSummary:
     def as_dict(self) -> dict[str, Any]:
         """The value as JSON can hold it."""
         return {
+            "line": self.line(),
             "images": self.images,
             "sizes": None
             if self.smallest is None or self.largest is None

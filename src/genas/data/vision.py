@@ -5,6 +5,7 @@ a fixed fifth is held out. Sets that fit are decoded once and stay in memory; la
 """
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -281,11 +282,13 @@ def _files(walk: Walk, root: Path, names: Sequence[str | None]) -> tuple[list[st
 
 
 def _split_files(walk: Walk, split: Path, train: Path, names: Sequence[str]) -> tuple[list[str], list[int]]:
-    here = folders_in(split)
-    unknown = [name for name in here if name not in names]
+    # Systems store accents in two ways; the same letters are the same class.
+    here = {unicodedata.normalize("NFC", name): name for name in folders_in(split)}
+    known = [unicodedata.normalize("NFC", name) for name in names]
+    unknown = [name for name in here if name not in known]
     if unknown:
         raise DataError(f"The class {shown(unknown[0])} is in {split} but not in {train}: both need the same classes.")
-    paths, labels = _files(walk, split, [name if name in here else None for name in names])
+    paths, labels = _files(walk, split, [here.get(name) for name in known])
     if not paths:
         raise DataError(f"No images in {split}: fill it, or remove it to have a fifth of the rest held out.")
     return paths, labels

@@ -184,6 +184,7 @@ def _summary(run: Path, config: dict[str, Any], data: dict[str, Any], found: _Fo
     return (
         ("Data set", f"{config['data']['name']}: {len(data.get('classes', []))} classes, pictures {shape}"),
         ("Pictures", pictures),
+        *_found_in_data(data),
         ("Space", f"{config['space']['name']} ({options})"),
         ("Supernet", _supernet(run, config)),
         ("Proxy", str(config["proxy"]["expression"])),
@@ -197,6 +198,17 @@ def _summary(run: Path, config: dict[str, Any], data: dict[str, Any], found: _Fo
         ("Seed", str(config["seed"])),
         ("Device", f"{config['device']}, precision {config['precision']}"),
     )
+
+
+def _found_in_data(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was found in the data when the run began, and what there is to say of it."""
+    found = data.get("found")
+    if not isinstance(found, dict):
+        return []  # a run from before this was recorded
+    return [
+        ("Found", str(found.get("line", ""))),
+        *(("Note on the data", str(note)) for note in found.get("notes", [])),
+    ]
 
 
 def _curve(title: str, path: Path) -> TrainingCurve | None:
