@@ -60,6 +60,11 @@ class DataSettings(Settings):
     ``cifar100-split.txt`` of GeNAS: JSON with lists ``train`` and ``valid`` of places in the training set as it is
     stored, from 0. None divides every class evenly, by the seed; the published halves are fixed lists (4.1)."""
 
+    @field_validator("split_file")
+    @classmethod
+    def _from_anywhere(cls, path: str | None) -> str | None:
+        return None if path is None else str(Path(path).expanduser().absolute())  # a run continues from any folder
+
     @property
     def options(self) -> dict[str, Any]:
         """The options of a custom class."""

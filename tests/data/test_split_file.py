@@ -43,6 +43,16 @@ def test_a_session_divides_by_the_file_whatever_its_seed(tmp_path):
         assert torch.equal(splits.validation.labels, splits.train.labels[1000:1400])
 
 
+def test_a_file_is_found_again_from_another_folder(tmp_path, monkeypatch):
+    write(tmp_path, {"train": [0, 1], "valid": [2, 3]})
+    monkeypatch.chdir(tmp_path)
+    settings = Config.model_validate({"data": {"split_file": "split.txt"}})
+    monkeypatch.chdir("/")
+    again = Config.model_validate(settings.model_dump(mode="json"))
+    assert again == settings
+    assert again.data.split_file == str(tmp_path / "split.txt")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
