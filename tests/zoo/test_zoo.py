@@ -175,7 +175,7 @@ def test_table_and_details_of_the_command():
     ("arguments", "message"),
     [
         (["zoo", "genas_fsb_c100"], "Did you mean 'genas_fbs_c100'?"),
-        (["zoo", "--max-macs", "lots"], "--max-macs is 'lots'"),
+        (["zoo", "--max-macs", "lots"], "Invalid --max-macs 'lots'"),
         (["zoo", "rlnas_c10", "--max-macs", "1M"], "rlnas_c10: the limit of 1 M MACs is too small"),
     ],
 )
