@@ -288,7 +288,8 @@ def check_scores(run: Path, code: Mapping[str, str]) -> None:
     if different and scored:
         raise RunError(
             f"the code of the {' and the '.join(different)} has changed since the scores in {file} were computed, and "
-            "scores of two versions are not mixed; restore the code, or search in another run folder with --run."
+            "scores of two versions are not mixed; restore the code, or search again with the same supernet by: "
+            f"genas search --supernet {run} ... --run OTHER"
         )
 
 

@@ -79,6 +79,9 @@ def test_what_was_given_is_what_every_later_command_meets(beside, tmp_path, caps
     assert genas("retrain", "r", "--run", "other", "--epochs", 1, "--set", "space.width=4", "--quiet") == 0
     assert width("other") == 4
     genotype = "1-3-5"
+    for text in ("1-x-5", "1-3", ""):  # the space's own parse raises ValueError and AssertionError
+        assert genas("score", "r", text) == 2
+        assert f"is no genotype of the space '{beside}:Chain'" in " ".join(capsys.readouterr().err.split())
     assert genas("score", "r", genotype, "--json") == 0
     assert genas("score", "r", genotype, "--proxy", "loss") == 0  # the run's proxy.options are not its
     small = ["--points", 3, "--pictures", 32, "--directions", 1, "--noise", "none"]
@@ -251,6 +254,7 @@ class Asks(chain.Walk):
         (["--space", "bad:Unequal"], "not equal to the one it came from"),
         (["--space", "chain:Chain", "--set", "retrain.channels=12"], "has no channels for final networks"),
         (["--space", "chain:Chain", "--set", "space.width=-3"], "cannot be used"),
+        (["--space", "chain:Chain", "--set", "proxy.zero_cost.cells=5"], "has no cells for final networks"),
         (["--set", "supernet.batch_size=5000"], "fewer than one batch of 5000"),
         (["--set", "retrain.batch_size=5000"], "fewer than one batch of 5000"),
         (["--set", "data.step=3"], "unknown key 'data.step'"),
@@ -279,7 +283,8 @@ def test_a_proxy_that_needs_more_images_passes_and_moves_no_number(tmp_path, mon
 
 
 def test_scores_of_code_that_has_changed_are_never_taken_over(beside, tmp_path, monkeypatch, capsys):
-    own = ["--space", f"{beside}:Chain", "--proxy", f"{beside}:Small", *fast(), "--no-retrain", "--quiet"]
+    own = ["--space", f"{beside}:Chain", "--proxy", f"{beside}:Small", "--search", f"{beside}:Walk", *fast()]
+    own += ["--no-retrain", "--quiet"]
     assert genas("search", *own, "--run", "r") == 0
     module = tmp_path / f"{beside}.py"
     text = module.read_text()
@@ -318,6 +323,9 @@ def test_scores_of_code_that_has_changed_are_never_taken_over(beside, tmp_path, 
         assert f"the code of the proxy {beside}:Small has changed" in said or f"code.proxy {beside}:Small was" in said
     assert genas("score", "r", "1-3-5", "--json") == 0  # the supernet is the same; nothing stored is used
     assert json.loads(capsys.readouterr().out)[0]["score"] == 9
+    edited("taken, self.count)", "taken, self.count + 1)")
+    assert genas("search", *own, "--run", "r") == 2
+    assert f"the code of the search {beside}:Walk has changed" in " ".join(capsys.readouterr().err.split())
     edited("maps = layer[f", "maps = 2 * layer[f")  # of the space's network
     for command in (["search", "--run", "r", "--quiet"], ["score", "r", "1-3-5"], ["supernet", "--run", "r"]):
         assert genas(*command) == 2
