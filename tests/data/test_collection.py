@@ -323,6 +323,8 @@ def test_splits_that_do_not_fit_together_are_refused_when_they_are_made():
     small = ResidentImages(torch.zeros(4, 3, 4, 4, dtype=torch.uint8), torch.zeros(4), whole.normalisation)
     floats = own_splits().train
     floats.labels = floats.labels.float()
+    stretched = own_splits().train
+    stretched.resizing = "stretch"
     for changes, message in (
         ({"test": whole.with_labels(torch.full((12,), -1))}, "A label of Splits.test is -1: expected 0 to 1"),
         ({"test": whole.with_labels(torch.full((12,), 2))}, "A label of Splits.test is 2"),
@@ -330,6 +332,7 @@ def test_splits_that_do_not_fit_together_are_refused_when_they_are_made():
         ({"validation": whole.subset([])}, "Splits.validation holds no images"),
         ({"test": whole.subset([])}, "give it some, or None"),
         ({"test": small}, "The images of Splits.test are .3, 4, 4."),
+        ({"train": stretched}, "Splits.train.resizing is 'stretch': expected one of fit, crop"),
         ({"weights": None}, "Splits.weights is of the type NoneType: expected LabelledImages"),
         ({"test": 3}, "Splits.test is of the type int: expected LabelledImages or None"),
         ({"normalisation": None}, "Splits.normalisation is of the type NoneType"),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genas.data.augment import Augmentation
+from genas.data.pictures import RESIZINGS
 from genas.data.summary import DataSummary
 from genas.errors import DataError, GenasError
 from genas.processes import Share
@@ -189,6 +190,8 @@ def _check_part(name: str, part: LabelledImages, splits: Splits) -> None:
     shape, own = getattr(part, "image_shape", None), splits.weights.image_shape
     if shape is None or tuple(shape) != tuple(own):
         raise DataError(f"The images of Splits.{name} are {shape}, those of Splits.weights {own}: expected one shape.")
+    if part.resizing not in RESIZINGS:
+        raise DataError(f"Splits.{name}.resizing is {part.resizing!r}: expected one of {', '.join(RESIZINGS)}.")
 
 
 class Dataset(Recorded, ABC):
