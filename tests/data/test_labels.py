@@ -123,6 +123,27 @@ def test_validation_and_test_files_are_used_as_such(tmp_path):
     assert "my-val.parquet 4 (scores architectures); my-test.parquet 6 (test); ignored 1 .parquet of no split" in line
 
 
+def test_files_without_rows_are_refused(tmp_path):
+    write(tmp_path / "train.parquet", ["red", "blue"] * 4, [0, 1] * 4, ("red", "blue"))
+    write(tmp_path / "test.parquet", [], [], ("red", "blue"))
+    with pytest.raises(DataError, match="test.parquet holds no rows"):
+        open_dataset(f"parquet:{tmp_path}").splits(0)
+
+
+def test_a_damaged_row_of_a_streamed_set_is_found_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr("genas.data.collection.RESIDENT_BYTES", 0)
+    write(tmp_path / "train.parquet", ["red", "blue"] * 40, [0, 1] * 40, ("red", "blue"))
+    whole = png((9, 9, 9))
+    with monkeypatch.context() as patch:
+        cut = {"bytes": whole["bytes"][:-20], "path": None}
+        patch.setitem(globals(), "png", lambda colour: cut if colour == COLOURS["green"] else whole)
+        write(tmp_path / "test.parquet", ["red"] * 20 + ["green"] + ["blue"] * 40, [0, 1] * 30 + [0], ("red", "blue"))
+    dataset = open_dataset(f"parquet:{tmp_path}")
+    dataset.splits(0)
+    with pytest.raises(DataError, match="picture 20 of test.parquet"):
+        dataset.check(quiet=True)
+
+
 def test_a_home_that_cannot_be_written_does_not_matter(tmp_path, monkeypatch):
     import datasets
 

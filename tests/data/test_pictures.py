@@ -2,13 +2,14 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from genas.data.pictures import BACKGROUND, MAX_PIXELS, check_image, decode, size_of, to_rgb
+from genas.data.pictures import BACKGROUND, MAX_PIXELS, at_size, check_image, decode, size_of, to_rgb
 from genas.errors import DataError
 
 ORIENTATION = 0x0112
@@ -147,3 +148,12 @@ def test_the_first_frame_counts_and_no_ink_is_white():
     frames = [Image.new("L", (4, 4), level) for level in (10, 200)]
     assert grey(decode(stored(frames[0], "GIF", save_all=True, append_images=frames[1:]), "x")).max() == 10
     assert np.asarray(decode(stored(Image.new("CMYK", (2, 2)), "JPEG"), "x")).min() > 250
+
+
+@pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1)])
+@pytest.mark.parametrize("resizing", ["fit", "crop", "crop-aliased"])
+def test_a_strip_is_not_enlarged_whole(size, resizing):
+    """One side of 256 would make the other 25 million pixels long: 20 GB."""
+    start = time.monotonic()
+    assert at_size(Image.new("RGB", size, (1, 2, 3)), 224, 224, resizing).shape == (3, 224, 224)
+    assert time.monotonic() - start < 2

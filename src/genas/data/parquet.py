@@ -169,6 +169,9 @@ class ParquetData(FileDataset):
         splits = {split: files for split, files in splits.items() if files}
         picture, label = _columns(_features(layout.train[0]), layout.train[0])
         columns = {split: [_labels(file, picture, label) for file in files] for split, files in splits.items()}
+        for split, found in columns.items():
+            if not any(len(column.values) for column in found):
+                raise DataError(f"{_called(splits[split], self.root)} holds no rows: fill it or remove it.")
         others = [column for split, found in columns.items() if split != "train" for column in found]
         classes = classes_of(columns["train"], others)
         names = class_names(classes.names)

@@ -36,6 +36,7 @@ BACKGROUND = (255, 255, 255)
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 exchange width and height
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _JPEG_END = b"\xff\xd9"
+_STRIP = 64  # images this many times as long as wide are cut to that before they are resized
 _JPEG_TAIL = 4096  # bytes at the end of a JPEG file that are searched for its end marker
 
 # Pillow warns from half of `MAX_PIXELS` on; such images are read, and nobody can act on the warning.
@@ -241,6 +242,7 @@ def at_size(picture: Image.Image, height: int, width: int, resizing: str = "fit"
         [3, height, width] uint8.
     """
     if resizing != "fit":
+        picture = _centre_of_strip(picture)
         side, (across, down) = shorter_side(height, width, resizing), picture.size
         short, long = sorted(picture.size)
         if short != side:
@@ -254,6 +256,16 @@ def at_size(picture: Image.Image, height: int, width: int, resizing: str = "fit"
         # Crops to the shape first: the same result as resizing first, without a huge picture for a long strip.
         picture = ImageOps.fit(picture, (width, height), method=Image.Resampling.BILINEAR)
     return np.asarray(picture).transpose(2, 0, 1)
+
+
+def _centre_of_strip(picture: Image.Image) -> Image.Image:
+    """The middle of a very long image, whose shorter side alone could not be resized without filling the memory."""
+    across, down = picture.size
+    longest = _STRIP * min(across, down)
+    if max(across, down) <= longest:
+        return picture
+    left, top = max(0, (across - longest) // 2), max(0, (down - longest) // 2)
+    return picture.crop((left, top, left + min(across, longest), top + min(down, longest)))
 
 
 def _aliased(picture: Image.Image, width: int, height: int) -> Image.Image:
