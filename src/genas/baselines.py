@@ -15,6 +15,7 @@ import torch
 
 from genas.data import Splits
 from genas.device import Fabric
+from genas.errors import ConfigError
 from genas.processes import on_first
 from genas.progress import duration
 from genas.retrain import RetrainSettings, retrain
@@ -36,6 +37,31 @@ from genas.space import Architecture, Space, architecture_cost
 from genas.terminal import warn
 from genas.verdicts.comparison import compare, sentence
 from genas.verdicts.read import BASELINE, BASELINE_PLAN, read_derived
+
+
+def check_baselines(settings: BaselineSettings, splits: Splits, with_retrain: bool = True) -> None:
+    """Refuses baselines that were asked for and cannot be had, before anything is trained.
+
+    Args:
+        settings: how many baselines.
+        splits: the data.
+        with_retrain: whether the best architecture is trained.
+
+    Raises:
+        ConfigError: it is not trained, or there is no test set to compare on.
+    """
+    if not settings.count:
+        return
+    if not with_retrain:
+        raise ConfigError(
+            f"Invalid --baseline {settings.choice} beside --no-retrain: random architectures are compared with the "
+            "retrained best one; leave one of the two out, or give --baseline none."
+        )
+    if splits.test is None:
+        raise ConfigError(
+            f"Invalid --baseline {settings.choice}: expected data with a test set, on which random architectures are "
+            "compared with the best one; add one, or give --baseline none."
+        )
 
 
 def compare_with_random(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from genas.baselines import compare_with_random
+from genas.baselines import check_baselines, compare_with_random
 from genas.checkpoint import load_checkpoint
 from genas.code import code_of_scores, differing
 from genas.config import Config
@@ -125,6 +125,7 @@ def run_pipeline(
     """
 
     def plan(session: Session) -> None:
+        check_baselines(config.baseline, session.splits, with_retrain)
         if on_plan is not None:
             found = plan_search(config, session, run, with_retrain=with_retrain, with_supernet=supernet is None)
             on_plan(found)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from genas.baselines import compare_with_random
+from genas.baselines import check_baselines, compare_with_random
 from genas.code import check_code, code_of_run, record_code
 from genas.config import DataSettings, RetrainConfig, build_retrain_config, completed, merge
 from genas.continuation import (
@@ -341,6 +341,13 @@ def _seed_folder(run: Path, seeds: Sequence[int], seed: int) -> Path:
     return run if len(seeds) == 1 else run / f"seed-{seed}"
 
 
+def _first_weights(config: RetrainConfig) -> InitialWeights | None:
+    """The weights that a training begins with; None for random ones."""
+    if config.from_supernet is not None:
+        return supernet_weights(Path(config.from_supernet))
+    return None if config.from_checkpoint is None else checkpoint_weights(Path(config.from_checkpoint))
+
+
 def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quiet: bool) -> _Opened:
     check_code(run, code_of_run(config))
     base = open_space(config.space.name, **config.space.options)
@@ -348,14 +355,9 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     architecture = base.parse(config.genotype)
     settings = config.retrain
     sized(base, settings)  # faults of size show before the data are read
-    initial = None
     seeds_begun = [has_training(folder) for folder in _places(config, run)]
-    if all(seeds_begun):
-        pass  # the first weights are in use already
-    elif config.from_supernet is not None:
-        initial = supernet_weights(Path(config.from_supernet))
-    elif config.from_checkpoint is not None:
-        initial = checkpoint_weights(Path(config.from_checkpoint))
+    # once all have begun the first weights are in use already, unless random architectures begin with them
+    initial = None if all(seeds_begun) and config.baseline.choice == "none" else _first_weights(config)
     if initial is not None and any(seeds_begun):
         check_first_weights(run, *_weights_files(config))
     root = Path(config.data.root) if config.data.root else None
@@ -369,6 +371,7 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     splits = summarise_data(dataset, splits, quiet=quiet)
     if check and data.check:
         splits = check_images(dataset, splits, quiet=quiet)
+    check_baselines(config.baseline, splits)
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
         settings = settings.model_copy(update={"channels": channels})

@@ -101,3 +101,13 @@ def test_random_ones_can_be_added_to_a_finished_run(run, tmp_path, capsys):
     assert len(result["architectures"]) == 3
     before = json.loads((run / "baseline.json").read_text())["architectures"]
     assert result["architectures"][:2] == before  # the first two are kept
+
+
+def test_baselines_that_cannot_be_compared_are_refused_before_anything(run, tmp_path, capsys):
+    target = tmp_path / "target"
+    capsys.readouterr()
+    assert genas(*COMMAND, "--no-retrain", "--run", target, "--quiet") == 2
+    assert "Invalid --baseline random:2 beside --no-retrain" in " ".join(capsys.readouterr().err.split())
+    assert genas(*COMMAND[:-1], "random:x", "--run", target, "--quiet") == 2
+    assert "expected auto, none or random:N" in " ".join(capsys.readouterr().err.split())
+    assert not target.exists()

@@ -98,12 +98,12 @@ def read_left_out(run: Path, best: str) -> str | None:
 
 def read_scores(history: History) -> Scores:
     """The numbers that the checks on scores look at."""
-    rows = [
+    rows = (
         (score, params, macs, generation)
         for generation, score, params, macs, whole, shared in history.columns()
         if whole and not shared and score is not None
-    ]
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), 4)
+    )
+    table = np.fromiter(rows, dtype=np.dtype((np.float64, 4)))  # a history may hold millions
     score, params, macs, generation = table.T
     return Scores(score, params, macs, generation, len(history), history.failure_count())
 
