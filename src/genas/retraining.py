@@ -30,7 +30,7 @@ from genas.data.identity import identify
 from genas.data.inspection import check as check_images
 from genas.data.inspection import summarise as summarise_data
 from genas.data.named import describe_given as describe_data_given
-from genas.data.record import check_data, locate_data, record_data
+from genas.data.record import check_data, check_place, locate_data, record_data
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import ConfigError, RunError
 from genas.processes import agree, on_first
@@ -363,9 +363,11 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     root = Path(config.data.root) if config.data.root else None
     data = config.data
     dataset = open_dataset(data.name, root=root, image_size=data.image_size, resizing=data.resizing, **data.options)
+    record = run if any(seeds_begun) else _same_run(config)
+    if record is not None:
+        check_place(data.name, data.root, record)
     splits = dataset.splits(0)
     identity = identify(splits)
-    record = run if any(seeds_begun) else _same_run(config)
     if record is not None:
         check_data(record, identity, images_only=record != run)
     splits = summarise_data(dataset, splits, quiet=quiet)

@@ -17,7 +17,7 @@ from genas.continuation import done_of, keep_settings, reconcile
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import HALVES, identify
 from genas.data.inspection import check, summarise
-from genas.data.record import check_data, locate_data, record_data
+from genas.data.record import check_data, check_place, locate_data, record_data
 from genas.data.split import divided_by
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import RunError, SearchError
@@ -76,6 +76,8 @@ class Session:
             DataError: they are missing or unfit, or not those that the run was begun with.
         """
         if self._splits is None:
+            if self.run is not None:
+                check_place(self.config.data.name, self.config.data.root, self.run)
             with doing(f"Reading the data {self.config.data.name}", self._quiet):
                 splits = self.dataset.splits(self.config.seed)
             self.identity, halves = identify(splits), self.config.data.split_file

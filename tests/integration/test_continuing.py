@@ -108,7 +108,10 @@ def test_moved_data_are_the_same_data_and_other_data_are_not(copy, capsys):
     record = json.loads((run / "data.json").read_text())
     record["location"] = dict.fromkeys(record["location"], "/nowhere")
     (run / "data.json").write_text(json.dumps(record))
-    assert "folder" in refused(capsys, "score", run, "333333")
+    for command in (("score", run, "333333"), ("evaluate", run), ("retrain", run, "--run", copy / "trained")):
+        sentence = refused(capsys, *command)
+        assert f"the data of {run} are not at" in sentence
+        assert "name the place with --data folder:PATH" in sentence
     assert genas("score", run, "333333", "--data", f"folder:{moved}") == 0
     assert genas("search", "--run", run, "--data", f"folder:{moved}", "--quiet") == 0
     assert genas("score", run, "333333") == 0  # where they are is recorded

@@ -7,7 +7,7 @@ from typing import Any
 
 from genas.data.base import Splits
 from genas.data.identity import differences, listed
-from genas.data.location import describe_location, find_data, same_kind
+from genas.data.location import data_path, describe_location, find_data, same_kind
 from genas.errors import ConfigError, DataError, RunError
 from genas.runs import write_json
 
@@ -30,6 +30,20 @@ def read_record(run: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunError(f"{path} is damaged: expected a JSON object; restore it from a copy of the run.")
     return content
+
+
+def check_place(name: str, root: str | None, run: Path) -> None:
+    """Says where a run's data were looked for, before they are opened.
+
+    Raises:
+        DataError: they are not there.
+    """
+    path = data_path(name, root)
+    if path is not None and not path.exists():
+        raise DataError(
+            f"the data of {run} are not at {path.absolute()}: where they lie elsewhere now, name the place with "
+            f"{'--data ' + name.partition(':')[0] + ':PATH' if ':' in name else '--data-root'}."
+        )
 
 
 def check_data(run: Path, identity: Mapping[str, Any], *, images_only: bool = False) -> None:
@@ -72,7 +86,8 @@ def record_data(
         anew: nothing was made with the recorded data yet, so others may take their place.
     """
     before = read_record(run)
-    content = {"identity": identity, **(describe_data(splits) if anew or not before else before)}
+    content = {**(describe_data(splits) if anew or not before else before)}
+    content.setdefault("identity", identity)
     location = describe_location(name, root, run)
     if location is not None and content.get("location", {}).get("absolute") != location["absolute"]:
         content["location"] = location

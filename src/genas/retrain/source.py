@@ -8,7 +8,7 @@ from typing import Any
 from genas.data import Splits
 from genas.data.identity import identify
 from genas.data.named import FIELDS
-from genas.data.record import check_data, locate_data
+from genas.data.record import check_data, check_place, locate_data
 from genas.errors import ConfigError
 from genas.loading import ModelFacts
 from genas.retrain.unseen import open_splits
@@ -41,6 +41,8 @@ class DataSource:
         Raises:
             DataError: the data are missing or unfit, or no longer those of the run.
         """
+        if self.run is not None:
+            check_place(self.name, None if self.root is None else str(self.root), self.run)
         size = image_size if image_size is not None else self.image_size
         splits = open_splits(self.name, facts, root=self.root, image_size=size, seed=self.seed, options=self.options)
         if self.run is not None:
