@@ -7,11 +7,14 @@ import pytest
 import torch
 from commands import genas as command
 from PIL import Image
+from rich.cells import cell_len
 
 import genas
+from genas.cli.show_predictions import print_predictions
 from genas.data.pictures import RESIZINGS
 from genas.data.vision import ImageFolderData
 from genas.errors import CheckpointError, ConfigError, DataError
+from genas.prediction import Prediction, Predictions
 from genas.space import open_space
 
 QUICK = {"with_latency": False, "with_flatness": False}
@@ -144,3 +147,21 @@ def test_bad_input_is_one_sentence(networks, tmp_path, capsys):
         genas.predict(tmp_path / "model.onnx", tmp_path / "a.png")
     with pytest.raises(DataError, match="No images were given"):
         genas.predict(networks["fit"], [])
+
+
+def test_the_table_fits_the_terminal_and_cuts_nothing(capsys, monkeypatch):
+    """Names too long for their column, of wide characters, and with codes that act on a terminal."""
+    monkeypatch.setenv("COLUMNS", "60")
+    images = ("short.jpg", "very/" * 14 + "long.jpg", "猫.png", "esc\x1b[31m.jpg")
+    classes = (("tabby cat", 0.9), ("Übung", 0.05))
+    found = Predictions("w", ("a",), tuple(Prediction(image, classes) for image in images), ())
+    print_predictions(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert images[1] in lines
+    assert r"esc\x1b[31m.jpg" in "".join(lines)
+    others = [line for line in lines if line != images[1]]
+    assert {cell_len(line) for line in others} == {cell_len(lines[0])}
+    assert cell_len(lines[0]) <= 60
+    assert len(others) == 1 + 2 * len(images)
+    print_predictions(Predictions("w", ("a",), (), ()))
+    assert not capsys.readouterr().out.strip()
