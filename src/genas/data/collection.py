@@ -181,7 +181,8 @@ class FileDataset(Dataset):
         parts = _parts(found)
         images = found.images
         sample = sample_numbers(len(images), _SAMPLE)
-        sizes = np.array([size_of(*images.stored(number)) for number in sample], dtype=np.int64).reshape(-1, 2)
+        looks = [(size_of(*file), highest_level(*file)) for file in map(images.stored, sample)]
+        sizes = np.array([size for size, _ in looks], dtype=np.int64).reshape(-1, 2)
         side = self.image_size or _own_size(sizes)
         if self._always_stream or len(images) * 3 * side * side > RESIDENT_BYTES:
             notes = _fit_sizes(sizes, images, sample)
@@ -191,7 +192,7 @@ class FileDataset(Dataset):
             sets, normalisation, sizes, own = _load(found, parts, side, self._normalisation, self.resizing or "fit")
             notes = _fit_sizes(sizes, images, range(len(images))) + own
             looked_at = None
-        notes += _dark(images, sample)
+        notes += _dark([level for _, level in looks if level is not None])
         summary = _summary(self.name, found, parts, (3, side, side), sizes, looked_at, notes)
         return _Loaded(found, parts, sets, normalisation, summary)
 
@@ -261,9 +262,8 @@ def _uniform(pixels: Tensor, images: ImageFiles) -> tuple[str, ...]:
     )
 
 
-def _dark(images: ImageFiles, sample: Sequence[int]) -> tuple[str, ...]:
-    """A note on 16-bit images whose levels fill a small part of the 16 bits, such as 12-bit scans."""
-    levels = [level for number in sample if (level := highest_level(*images.stored(number))) is not None]
+def _dark(levels: Sequence[int]) -> tuple[str, ...]:
+    """A note on 16-bit images whose highest levels fill a small part of the 16 bits, such as 12-bit scans."""
     if not levels or max(levels) > _DARK:
         return ()
     return (

@@ -106,12 +106,15 @@ class ParquetPictures:
         return self._fingerprints
 
     def _row(self, number: int, row: int) -> Any:
+        """The image of one row; a walk in the stored order reads whole blocks, one in random order single rows."""
         block = (number, row // _BLOCK)
-        if getattr(self._blocks, "at", None) != block:
-            first = block[1] * _BLOCK
-            self._blocks.rows = self.tables[number][first : first + _BLOCK][self.column]
-            self._blocks.at = block
-        return self._blocks.rows[row % _BLOCK]
+        if getattr(self._blocks, "at", None) == block:
+            return self._blocks.rows[row % _BLOCK]
+        if row % _BLOCK:
+            return self.tables[number][row][self.column]
+        self._blocks.rows = self.tables[number][row : row + _BLOCK][self.column]
+        self._blocks.at = block
+        return self._blocks.rows[0]
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
