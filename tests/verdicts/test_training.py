@@ -34,6 +34,7 @@ def test_a_supernet_that_knows_nothing_is_told_what_to_do():
     verdict = supernet_not_trained(found, 5)
     assert verdict.code == "supernet-not-trained"
     assert "supernet.epochs=20" in verdict.sentence
+    assert "is not shown to be better than chance" in verdict.sentence
     assert f"chance {found.chance_loss:.4f}" in verdict.sentence
     assert found.chance_loss == pytest.approx(np.log(10), abs=0.02)
 
@@ -43,6 +44,7 @@ def test_a_gain_that_is_sure_and_a_trace_is_not_enough():
     found = chance(0.01, images=20_000, noise=0.02)
     assert found.loss_errors > 3
     assert found.accuracy > 0.15
+    assert "has learnt next to nothing" in supernet_not_trained(found, 5).sentence
     assert not found.trained
 
 

@@ -130,8 +130,13 @@ class Scoring:
         self._memory: dict[Hashable, Score] = {}
         self._untrained = Untrained(space, initial, splits.num_classes, splits.image_shape[0], seed)
 
-    def reseeded(self, seed: int) -> "Scoring":
-        """The same with another seed: other images for batch norm, other noise, another part of the validation half."""
+    def reseeded(self, seed: int, evaluation: EvaluationSettings | None = None) -> "Scoring":
+        """The same with another seed: other images for batch norm, other noise, another part of the validation half.
+
+        Args:
+            seed: the other seed.
+            evaluation: which images scores are computed on; None for the same settings.
+        """
         return Scoring(
             self.space,
             self.supernet,
@@ -140,7 +145,7 @@ class Scoring:
             self.fabric,
             seed,
             self.batchnorm,
-            self.evaluation,
+            evaluation or self.evaluation,
         )
 
     def limited(self, pictures: int) -> "Scoring":

@@ -44,7 +44,10 @@ def check_supernet(scoring: Scoring, run: Path) -> Chance:
     known = read_derived(run / CHECK)
     if known is not None:
         return Chance(**known)
-    size = scoring.evaluation.batch_size
+    # as many images as there are up to a bound, however few a score looks at: few images show nothing
+    whole = scoring.evaluation.model_copy(update={"pictures": None, "subset": 0})
+    scoring = scoring.reseeded(scoring.seed, whole)
+    size = whole.batch_size
     part = slice(0, max(1, -(-min(IMAGES, scoring.validation_count) // size)))
     labels = torch.cat([labels.cpu() for _, labels in scoring.validation_batches(part)])
     losses, right = [], []

@@ -105,9 +105,11 @@ def supernet_not_trained(found: Chance, epochs: int) -> Verdict | None:
     """
     if found.trained:
         return None
+    lucky = found.loss_errors <= LUCK and found.accuracy_errors <= LUCK
+    what = "is not shown to be better than chance" if lucky else "has learnt next to nothing"
     return Verdict(
         "supernet-not-trained",
-        f"The supernet has learnt next to nothing after {epochs} epochs: over {found.paths} random paths its loss on "
+        f"The supernet {what} after {epochs} epochs: over {found.paths} random paths its loss on "
         f"{found.images:,} validation images is {found.loss:.4f} (chance {found.chance_loss:.4f}), its accuracy "
         f"{100 * found.accuracy:.1f} % (chance {100 * found.chance_accuracy:.1f} %), and {found.above} of "
         f"{found.paths} paths are better than chance at all. Scores from it mean nothing: train longer (--set "
