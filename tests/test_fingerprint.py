@@ -39,12 +39,14 @@ HELPERS = "def twice(x):\n    return 2 * x\n\ndef other(x):\n    return x\n\ndef
 @pytest.fixture
 def digest(tmp_path, monkeypatch):
     """The fingerprints of Proxy and Space of a module with this text."""
+    (tmp_path / "library").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "library")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def read(text=MODULE, helpers=HELPERS):
         (tmp_path / "fp_module.py").write_text(text)
-        (tmp_path / "fp_helpers.py").write_text(helpers)
+        (tmp_path / "library" / "fp_helpers.py").write_text(helpers)
         for name in ("fp_module", "fp_helpers"):
             sys.modules.pop(name, None)
         importlib.invalidate_caches()

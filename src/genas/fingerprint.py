@@ -1,8 +1,8 @@
 """What tells one version of a custom class from another: its declared ``version``, or a digest of its source.
 
-The digest covers the class, what it mentions of its own module, and what it takes from modules beside it: base classes,
-functions, constants, to any depth. Comments, docstrings and formatting do not count, nor does anything in the file
-that the class has nothing to do with, so that editing a proxy leaves a space in the same file alone.
+The digest covers the class, what it mentions of its own module, and what it takes from other modules of the user's:
+base classes, functions, constants, to any depth. Installed packages do not count, nor do comments, docstrings, layout
+and whatever of a file the class has nothing to do with: editing a proxy leaves a space in the same file alone.
 """
 
 import ast
@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,6 @@ class _Top:
     """The top level of a module: the statements that bind each name."""
 
     def __init__(self, file: Path, package: str) -> None:
-        self.folder = file.parent
         self.package = package
         self.bindings: dict[str, list[ast.stmt]] = {}
         for statement in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -57,7 +57,6 @@ class _Reader:
     def __init__(self) -> None:
         self._tops: dict[str, _Top | None] = {}
         self._seen: set[tuple[str, str]] = set()
-        self._root: Path | None = None
 
     def pieces(self, kind: type) -> list[str]:
         """The statements that the class depends on, as normalised text, in a fixed order."""
@@ -65,7 +64,6 @@ class _Reader:
         top = self._top(module)
         if top is None or name not in top.bindings:
             return [_normalised(ast.parse(textwrap.dedent(inspect.getsource(kind))))]
-        self._root = top.folder
         return list(self._follow(module, name))
 
     def _follow(self, module: str, name: str) -> Iterator[str]:
@@ -106,26 +104,23 @@ class _Reader:
                 yield from self._follow(imported[ast.unparse(node.value)], node.attr)
 
     def _top(self, module: str) -> _Top | None:
-        """The module's top level; None where it is no file beside that of the class."""
+        """The module's top level; None where it is no file of the user's."""
         if module not in self._tops:
             self._tops[module] = None
             loaded = sys.modules.get(module)
             file = getattr(loaded, "__file__", None)
-            if file and file.endswith(".py") and Path(file).is_file() and self._own(Path(file)):
+            if file and file.endswith(".py") and Path(file).is_file() and _is_own(Path(file)):
                 package = (getattr(loaded, "__package__", None) or module.rpartition(".")[0]) or module
                 self._tops[module] = _Top(Path(file), package)
         return self._tops[module]
 
-    def _own(self, file: Path) -> bool:
-        """Whether the file is the user's: the first one is, and so are those below or beside its folder's package."""
-        if file.is_relative_to(Path(__file__).parent):
-            return False  # genas itself, whose version the run folder records
-        if self._root is None:
-            return True
-        root = self._root
-        while (root / "__init__.py").is_file():
-            root = root.parent
-        return file.is_relative_to(root) and "site-packages" not in file.relative_to(root).parts
+
+def _is_own(file: Path) -> bool:
+    """Whether a file is the user's: not of genas (a run records its version), of Python, or of an installed package."""
+    resolved = file.resolve()
+    installed = {"site-packages", "dist-packages"} & set(resolved.parts)
+    places = (Path(__file__).resolve().parent, Path(sysconfig.get_paths()["stdlib"]).resolve())
+    return not installed and not any(resolved.is_relative_to(place) for place in places)
 
 
 def _target(statement: ast.ImportFrom, top: _Top) -> str:

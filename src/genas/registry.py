@@ -242,7 +242,7 @@ def name_and_options(thing: Any, kind: type, word: str, *, objects: bool) -> tup
         warnings.warn(
             f"{word}: {found.__qualname__} is defined in the script or notebook itself, so that only it can continue "
             "the run; move the class to a module to use the other commands of genas on it.",
-            stacklevel=3,
+            stacklevel=4,
         )
     if load_class(name, kind) is not found:
         raise ConfigError(
