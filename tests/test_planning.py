@@ -130,3 +130,28 @@ def test_what_cannot_fit_is_refused_and_what_takes_long_comes_with_advice(tmp_pa
     assert any("--scale quick" in one for one in advice)
     monkeypatch.setattr(planning, "_memory", lambda fabric: (1, 2))
     assert any("supernet.batch_size=2" in one for one in plan_run(settings(tmp_path / "more"), tmp_path / "run").advice)
+
+
+def test_a_run_that_does_not_fit_on_the_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    few = [text for key, value in FEW.items() for text in ("--set", f"{key}={value}")]
+    monkeypatch.setattr(planning, "_disk", lambda run: 1000)
+    assert genas("search", "--run", tmp_path / "run", *few, "--quiet") == 2
+    assert "of disk, and 1 kB are free there: choose another folder" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_plan_of_a_retraining_counts_seeds_and_baselines(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(planning, "BUDGET", 0.05)
+    run = tmp_path / "run"
+    small = ("--cells", "1", "--channels", "4", "--batch-size", "64", "--epochs", "3", "--set", "tail_epochs=0")
+    command = ("retrain", "333333", "--data", "digits", *small, "--run", run, "--plan", "--json", "--quiet")
+    capsys.readouterr()
+    assert genas(*command, "--seeds", "0,1", "--baseline", "random:4") == 0
+    plan = json.loads(capsys.readouterr().out)
+    trained, alike = plan["phases"]
+    assert trained["work"].startswith("2 times 3 epochs of 22 batches of 64")
+    assert alike["seconds"] == pytest.approx(2 * trained["seconds"])
+    assert not run.exists()
+    assert genas(*command, "--limit-batches", "2", "--baseline", "none") == 0
+    (dry,) = json.loads(capsys.readouterr().out)["phases"]
+    assert dry["work"].endswith("epochs of 2 batches of 64")

@@ -21,7 +21,7 @@ from genas.data import Dataset
 from genas.data.named import describe_given as describe_data_given
 from genas.errors import ConfigError, GenasError, RunError
 from genas.noise_curves import write_noise_curves
-from genas.planning import RunPlan, plan_search, refuse_impossible
+from genas.planning import RunPlan, check_disk, plan_search, refuse_impossible
 from genas.presets import Scale
 from genas.profiling import Profile
 from genas.proxy import Proxy, Score, Scoring, checked_score, needs_training, open_proxy
@@ -126,6 +126,8 @@ def run_pipeline(
 
     def plan(session: Session) -> None:
         check_baselines(config.baseline, session.splits, with_retrain)
+        if supernet is None:
+            check_disk(config, session, run)
         if on_plan is not None:
             found = plan_search(config, session, run, with_retrain=with_retrain, with_supernet=supernet is None)
             on_plan(found)

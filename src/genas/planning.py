@@ -26,7 +26,7 @@ from genas.errors import GenasError, RunError
 from genas.presets import STEM_SIDE, is_own
 from genas.progress import doing, duration
 from genas.proxy import Scoring, needs_training, open_proxy
-from genas.retrain.baseline import decide
+from genas.retrain.baseline import BaselineSettings, decide
 from genas.retrain.data import parts_of
 from genas.retrain.network import sized
 from genas.retrain.plan import plan_of
@@ -41,7 +41,8 @@ from genas.supernet import initialise
 RACED = 0.5  # share of the images that a race looks at (studies/racing)
 BUDGET = 4.0  # seconds that the timing of one kind of step may take
 PATHS = 3  # random paths of the supernet that are timed
-WORKSPACE = 1.4  # peak over what autograd keeps: gradients of activations, convolution workspace (measured)
+WORKSPACE = 2.4  # peak over what autograd keeps: gradients, workspace, memory kept by the allocator (measured on CPUs)
+LATER = 250 * 2**20  # bytes of what a run loads later: figures, TensorBoard, evaluation in large batches (measured)
 LONG = 3600.0  # seconds from which on a shorter way is proposed
 
 
@@ -166,7 +167,7 @@ def plan_search(
     plan = RunPlan(
         data=summary.line() if summary is not None else config.data.name,
         phases=tuple(phases),
-        memory_bytes=start + max(memory),
+        memory_bytes=start + LATER + max(memory),
         memory_free=None if free is None else free + start,
         memory_total=total,
         disk_bytes=disk + 4 * 2**20,  # history, tables, report
@@ -175,17 +176,92 @@ def plan_search(
     return RunPlan(**{**vars(plan), "advice": tuple(_advice(plan, config, session))})
 
 
+def plan_trainings(
+    space: Space,
+    architecture: Architecture,
+    splits: Splits,
+    settings: RetrainSettings,
+    fabric: Fabric,
+    run: Path,
+    seeds: int,
+    baseline: BaselineSettings,
+) -> RunPlan:
+    """What ``genas retrain`` needs for a run that does not exist yet.
+
+    Args:
+        space: at the size of the network.
+        architecture: what is trained.
+        splits: the data.
+        settings: the recipe.
+        fabric: device, precision and processes.
+        run: the run folder.
+        seeds: trainings of it.
+        baseline: the comparison with random architectures.
+    """
+    with doing("Timing a few steps to plan the run"), torch.random.fork_rng():
+        free, total = _memory(fabric)
+        start = _resident()
+        phase, memory, disk = plan_retrain(space, architecture, splits, settings, fabric)
+    one = phase.seconds or 0.0
+    phases = [phase if seeds == 1 else Phase("retrain", f"{seeds} times {phase.work}", seeds * one, phase.step)]
+    count = decide(baseline, one, seeds * one)[0]
+    if count:
+        phases.append(Phase("baselines", f"{count} random architectures trained alike", count * one, one))
+    plan = RunPlan(
+        data=splits.summary.line() if splits.summary is not None else "",
+        phases=tuple(phases),
+        memory_bytes=start + LATER + memory,
+        memory_free=None if free is None else free + start,
+        memory_total=total,
+        disk_bytes=(seeds + count) * disk + 2**20,
+        disk_free=_disk(run),
+    )
+    advice = []
+    if plan.seconds > LONG and not settings.dry:
+        advice.append("--limit-batches 2 tries everything with one epoch of two batches")
+        fewer = max(1, int(settings.epochs * LONG / plan.seconds))
+        advice.append(f"--epochs {fewer} takes about an hour")
+    if plan.memory_free is not None and plan.memory_bytes > plan.memory_free:
+        advice.append(f"memory does not suffice: --set retrain.accumulate={2 * settings.accumulate} needs about half")
+    return RunPlan(**{**vars(plan), "advice": tuple(advice)})
+
+
+def check_disk(config: Config, session: Session, run: Path) -> None:
+    """Refuses a new run whose weights do not fit on the disk; costs no timing.
+
+    Raises:
+        RunError: more is going to be written than is free.
+    """
+    if not needs_training(config.proxy) or (run / "supernet").exists():
+        return
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        network = session.space.network(session.splits.num_classes, image_channels=session.splits.image_shape[0])
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    _refuse_disk(_supernet_files(config, weights), _disk(run), run)
+
+
+def _supernet_files(config: Config, weights: int) -> int:
+    """Bytes on disk: the first weights, the checkpoint (with momentum, twice while it is replaced), kept ones."""
+    settings = config.supernet
+    files = 2 + (settings.epochs // settings.keep_every if settings.keep_every else 0)
+    return weights + 2 * weights * files
+
+
+def _refuse_disk(needed: int, free: int, run: Path) -> None:
+    if needed > free:
+        raise RunError(
+            f"{run} will need about {size(needed)} of disk, and {size(free)} are free there: choose another folder "
+            "with --run, or keep fewer weights (--set supernet.keep_every=0)."
+        )
+
+
 def refuse_impossible(plan: RunPlan, run: Path) -> None:
     """Refuses a run that cannot fit.
 
     Raises:
         RunError: more disk than is free, or far more memory than the machine has.
     """
-    if plan.disk_bytes > plan.disk_free:
-        raise RunError(
-            f"{run} will need about {size(plan.disk_bytes)} of disk, and {size(plan.disk_free)} are free there: choose "
-            "another folder with --run, or keep fewer weights (--set supernet.keep_every=0)."
-        )
+    _refuse_disk(plan.disk_bytes, plan.disk_free, run)
     if plan.memory_total is not None and plan.memory_bytes > 1.5 * plan.memory_total:
         raise RunError(
             f"the run will need about {size(plan.memory_bytes)} of memory, and there are {size(plan.memory_total)}: "
@@ -219,7 +295,6 @@ def _supernet(config: Config, session: Session, done: int) -> tuple[Phase, int, 
     steps = -(-len(images) // settings.batch_size)
     left = max(settings.epochs - done, 0)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
-    files = 2 + (settings.epochs // settings.keep_every if settings.keep_every else 0)
     return (
         Phase(
             "supernet",
@@ -228,7 +303,7 @@ def _supernet(config: Config, session: Session, done: int) -> tuple[Phase, int, 
             seconds,
         ),
         int(3 * weights + WORKSPACE * each * batch / 4),
-        weights + 2 * weights * files,
+        _supernet_files(config, weights),
     )
 
 

@@ -4,7 +4,9 @@ import hashlib
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,10 @@ from genas.correlation import (
     open_table,
     read_variants,
 )
+from genas.correlation.scoring import Job
 from genas.device import describe_machine
 from genas.errors import ConfigError, RunError
+from genas.progress import doing, duration, write
 from genas.proxy import ProxySettings
 from genas.rehearsal import rehearse_proxy
 from genas.report.ranking import build_ranking_page, verdicts
@@ -41,6 +45,8 @@ from genas.space.cost import Cost
 from genas.supernet import initial_weights, initialise, load_weights
 
 FORMAT = "genas-rank-1"
+FEW_IMAGES = 1000  # proposed where all images take long
+LONG = 600.0  # seconds from which on fewer images are proposed
 PROXIES = "loss,accuracy,angle,flatness,ranks(loss,macs)"
 
 
@@ -62,6 +68,7 @@ def rank(
     device: str | None = None,
     quiet: bool = False,
     command: str | None = None,
+    plan: bool = False,
 ) -> dict[str, Any]:
     """Scores architectures of a benchmark with a run's supernet and compares the ranking with the table's.
 
@@ -82,9 +89,10 @@ def rank(
         device: ``cpu`` or ``cuda``; None for the run's.
         quiet: no progress.
         command: what the page shows as the command; None for this process's.
+        plan: only say how long it will take; nothing is written.
 
     Returns:
-        What ``rank.json`` holds.
+        What ``rank.json`` holds; a plan as `RankPlan.as_dict` gives it.
 
     Raises:
         GenasError: a run, table or setting that does not fit, one sentence each.
@@ -106,6 +114,18 @@ def rank(
         if variant.kind == "proxy":
             scorer.check(variant)
             rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
+    whole = _images(config, session)
+    if plan or not (quiet or whole <= FEW_IMAGES or (folder / "scores.sqlite").exists()):
+
+        def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
+            fewer = _config(config, [*proxy_settings, {"proxy": {"evaluation": {"pictures": count}}}], device)
+            return open_scorer(run, fewer, weights, session), read_variants(proxies, named, fewer.proxy)
+
+        with doing("Timing the first architecture", quiet):
+            expected = expect(limited, genotypes, asked, whole)
+        if plan:
+            return expected.as_dict()
+        write(expected.sentence())
     with RunFolder(folder), Scores(folder / "scores.sqlite") as scores:
         facts = {
             "weights": _digest(weights),
@@ -139,6 +159,87 @@ def rank(
         write_json(folder / "rank.json", content)
         build_ranking_page(folder)
     return content
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """How long a study will take.
+
+    Args:
+        architectures: to score, repetitions counted in.
+        images: per score.
+        fixed: seconds of an architecture that do not depend on the images.
+        each: seconds of an architecture and image.
+        workers: processes.
+    """
+
+    architectures: int
+    images: int
+    fixed: float
+    each: float
+    workers: int
+
+    def seconds(self, images: int | None = None) -> float:
+        """Of the whole study, on another number of images perhaps."""
+        count = self.images if images is None else images
+        return self.architectures * (self.fixed + count * self.each) / self.workers
+
+    @property
+    def advice(self) -> str:
+        """What to give for a shorter study; empty where it is short."""
+        if self.seconds() < LONG or self.images <= FEW_IMAGES:
+            return ""
+        shorter = duration(self.seconds(FEW_IMAGES))
+        return f"--set proxy.evaluation.pictures={FEW_IMAGES} scores on {FEW_IMAGES:,} images, in about {shorter}"
+
+    def sentence(self) -> str:
+        """The plan in words."""
+        spent = duration(self.seconds())
+        text = f"Scoring {self.architectures:,} architectures on {self.images:,} images takes about {spent}"
+        return f"{text}; for less: {self.advice}." if self.advice else f"{text}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "seconds": self.seconds(), "advice": self.advice}
+
+
+def expect(
+    limited: Callable[[int], tuple[Scorer, Sequence[Variant]]],
+    genotypes: Sequence[str],
+    asked: StudySettings,
+    whole: int,
+) -> RankPlan:
+    """Times the first architecture on few images and on some more, and draws that out.
+
+    Args:
+        limited: opens scorer and variants that look at so many images.
+        genotypes: what will be scored.
+        asked: settings of the study.
+        whole: images per score.
+    """
+
+    def timed(count: int) -> float:
+        scorer, variants = limited(count)
+        jobs = [Job(variant, 0) for variant in variants if variant.kind == "proxy"]
+        scorer.score(genotypes[0], jobs)  # opens what is shared, first use of kernels
+        scorer, variants = limited(count)
+        for variant in variants:
+            if variant.kind == "proxy":
+                scorer.check(variant)
+        begun = time.perf_counter()
+        scorer.score(genotypes[0], jobs)
+        return time.perf_counter() - begun
+
+    few, more = (min(count, whole) for count in (16, 80))
+    first, second = timed(few), timed(more)
+    each = max(second - first, 0.0) / max(more - few, 1)
+    repeated = len(genotypes[: asked.repeat_architectures]) * (asked.repeats - 1)
+    return RankPlan(len(genotypes) + repeated, whole, max(first - few * each, 0.0), each, asked.workers)
+
+
+def _images(config: Config, session: Session) -> int:
+    whole = len(session.splits.validation)
+    return whole if config.proxy.evaluation.pictures is None else min(whole, config.proxy.evaluation.pictures)
 
 
 def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:

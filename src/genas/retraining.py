@@ -33,6 +33,7 @@ from genas.data.named import describe_given as describe_data_given
 from genas.data.record import check_data, check_place, locate_data, record_data
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import ConfigError, RunError
+from genas.planning import RunPlan, plan_trainings, refuse_impossible
 from genas.processes import agree, on_first
 from genas.rehearsal import rehearse_retraining
 from genas.retrain import RetrainSettings, retrain
@@ -417,6 +418,34 @@ def _same_run(config: RetrainConfig) -> Path | None:
     return origin if same else None
 
 
+def plan_retraining(config: RetrainConfig, run: Path) -> RunPlan:
+    """What a retraining needs; nothing is written.
+
+    Args:
+        config: all settings, from `configure`.
+        run: the run folder, which need not exist.
+
+    Raises:
+        GenasError: settings, data or weights that do not fit.
+    """
+    fabric = open_fabric(config.device, config.precision)
+    config = _reconciled(config, run, fabric)
+    return _timed(_open(config, run, fabric, check=False, quiet=True), config, run, fabric)
+
+
+def _timed(opened: _Opened, config: RetrainConfig, run: Path, fabric: Fabric) -> RunPlan:
+    return plan_trainings(
+        opened.space,
+        opened.architecture,
+        opened.splits,
+        opened.settings,
+        fabric,
+        run,
+        len(config.seeds),
+        config.baseline,
+    )
+
+
 def retrain_run(
     config: RetrainConfig,
     run: Path,
@@ -424,6 +453,7 @@ def retrain_run(
     quiet: bool = False,
     on_plan: Callable[[Plan, RetrainSettings], None] | None = None,
     on_match: Callable[[Match], None] | None = None,
+    on_time: Callable[[RunPlan], None] | None = None,
 ) -> Retrained:
     """Trains, or continues; one network per seed.
 
@@ -433,6 +463,7 @@ def retrain_run(
         quiet: no progress.
         on_plan: told what is going to be needed, before training.
         on_match: told what of the initial weights was taken.
+        on_time: told how long it will take, before a run begins; None spares the timing of it. In one process only.
 
     Returns:
         Accuracies by seed, and their mean and spread.
@@ -445,6 +476,10 @@ def retrain_run(
     fresh = first and not (run / "config.yaml").exists()
     config = agree(fabric, lambda: _reconciled(config, run, fabric))
     opened = agree(fabric, lambda: _open(config, run, fabric, check=fresh, quiet=quiet or not first))
+    if on_time is not None and fresh and fabric.world_size == 1:
+        expected = _timed(opened, config, run, fabric)
+        on_time(expected)
+        refuse_impossible(expected, run)
     folder = RunFolder(run)
     try:
         on_first(fabric, lambda: _begin(folder, config, opened, fabric))

@@ -19,7 +19,7 @@ from scipy import stats
 
 from genas.correlation import scoring
 from genas.proxy import Proxy
-from genas.ranking import open_scorer, weights_file
+from genas.ranking import RankPlan, open_scorer, weights_file
 from genas.session import load_config
 from genas.space import open_space
 
@@ -228,3 +228,22 @@ def test_the_help_needs_no_torch():
     code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--architectures" in found.stdout
+
+
+def test_the_plan_times_the_first_architecture_and_proposes_fewer_images(run, table, capsys, monkeypatch):
+    capsys.readouterr()
+    before = sorted(path for path in run.rglob("*"))
+    assert genas("rank", run, "--table", table, "--architectures", "12", "--repeats", "3", "--plan", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["architectures"] == 36
+    assert plan["seconds"] == pytest.approx(36 * (plan["fixed"] + plan["images"] * plan["each"]))
+    assert sorted(path for path in run.rglob("*")) == before
+    long = RankPlan(100, 25_000, fixed=0.0, each=0.01, workers=2)
+    assert long.seconds() == 12_500
+    assert "--set proxy.evaluation.pictures=1000" in long.sentence()
+    assert "8 min 20 s" in long.sentence()
+    assert RankPlan(100, 25_000, fixed=0.0, each=1e-4, workers=2).advice == ""
+    monkeypatch.setattr("genas.ranking.FEW_IMAGES", 10)
+    monkeypatch.setattr("genas.ranking.LONG", 0.0)
+    assert genas("rank", run, "--table", table, "--architectures", "10", "--name", "told") == 0
+    assert "Scoring 10 architectures on " in capsys.readouterr().err

@@ -123,6 +123,7 @@ def rank(
     data: options.RunData = None,
     data_root: options.RunDataRoot = None,
     device: options.Device = None,
+    plan: options.PlanOnly = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -139,7 +140,7 @@ def rank(
     genas rank runs/c10 --table nasbench201.csv.gz --variants flatness.yaml --repeats 3 --workers 2 --name flatness
     """
     with options.loading(quiet or as_json):
-        from genas.cli.show_rank import print_ranking
+        from genas.cli.show_rank import print_rank_plan, print_ranking
         from genas.config import parse_assignment
         from genas.ranking import PROXIES, read_settings
         from genas.ranking import rank as compare
@@ -170,8 +171,11 @@ def rank(
         data_root=data_root,
         device=device,
         quiet=quiet or as_json,
+        plan=plan,
     )
-    if as_json:
+    if plan and not as_json:
+        print_rank_plan(content)
+    elif as_json:
         print(json.dumps(content, indent=2))
     else:
         print_ranking(content)

@@ -96,6 +96,7 @@ def retrain(
             rich_help_panel=options.RUN,
         ),
     ] = None,
+    plan: options.PlanOnly = False,
     device: options.Device = None,
     precision: options.Precision = None,
     as_json: options.Json = False,
@@ -149,12 +150,18 @@ def retrain(
     folder = run or default_run(settings)
     if run is None and what is not None:  # of the usual folder, what is not given is as the run was begun
         settings = configure(what, space=space, recipe=recipe, from_supernet=supernet, overrides=given, run=folder)
+    if plan:
+        from genas.retraining import plan_retraining
+
+        options.print_plan(plan_retraining(settings, folder), as_json)
+        return
     result = retrain_run(
         settings,
         folder,
         quiet=quiet,
         on_plan=None if quiet else show_retrain.print_plan,
         on_match=None if quiet else show_retrain.print_match,
+        on_time=options.plan_shown(quiet),
     )
     if not options.is_first_process():
         return

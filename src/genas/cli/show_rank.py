@@ -7,7 +7,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from genas.progress import duration
 from genas.terminal import literal, plain
+
+
+def print_rank_plan(content: Mapping[str, Any]) -> None:
+    """How long a study will take, and what to give for less."""
+    console = Console(highlight=False, soft_wrap=True)
+    each = duration(content["seconds"] * content["workers"] / content["architectures"])
+    console.print(f"[bold]Plan[/bold]      about {duration(content['seconds'])}, from the first architecture")
+    console.print(f"scores    {content['architectures']:,} architectures on {content['images']:,} images, {each} each")
+    if content["advice"]:
+        console.print(f"for less: {literal(content['advice'])}")
 
 
 def print_ranking(content: Mapping[str, Any]) -> None:
