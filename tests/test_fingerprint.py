@@ -105,5 +105,12 @@ def test_a_declared_version_decides(digest):
     assert digest(MODULE.replace('"""Scores."""', 'version = "1"').replace("LIMIT = 3", "LIMIT = 4"))[0] == first
 
 
+def test_an_inherited_version_does_not_decide(digest):
+    versioned = MODULE.replace("class Base:\n", "class Base:\n    version = 3\n")
+    first = digest(versioned)[0]
+    assert first.startswith("source ")
+    assert digest(versioned.replace("* self.scale()", "/ self.scale()"))[0] != first
+
+
 def test_a_class_without_source_is_unknown():
     assert fingerprint(type("Made", (), {"__module__": "nowhere"})) == "unknown"

@@ -19,8 +19,11 @@ LENGTH = 12  # bytes of a digest
 
 
 def fingerprint(kind: type) -> str:
-    """``version ...`` where the class declares one, ``source ...`` where its source can be read, else ``unknown``."""
-    version = getattr(kind, "version", None)
+    """``version ...`` where the class declares one, ``source ...`` where its source can be read, else ``unknown``.
+
+    A version is that of the very class: one that is inherited says nothing of what the subclass adds.
+    """
+    version = vars(kind).get("version")
     if isinstance(version, str | int) and not isinstance(version, bool):
         return f"version {version}"
     digest = source_digest(kind)
