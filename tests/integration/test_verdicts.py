@@ -48,6 +48,18 @@ def test_an_arbitrary_choice_from_an_untrained_supernet_is_told_everywhere(run, 
     assert shown.err == ""
 
 
+def test_a_part_without_a_say_is_told(run, tmp_path, capsys):
+    capsys.readouterr()
+    sizes = ("--set", "search.generations=1", "--set", "search.population=10")
+    command = ("--proxy", "macs + 1e-6*loss", "--no-retrain", "--run", tmp_path / "sum", *sizes, "--json", "--quiet")
+    assert genas("search", "--supernet", run, *command) == 0
+    found = {one["code"]: one["sentence"] for one in json.loads(capsys.readouterr().out)["warnings"]}
+    assert "loss has" in found["part-without-say"]
+    page = (tmp_path / "sum" / "report.html").read_text()
+    assert "share of the spread" in page
+    assert "What the score and its terms mean" in page
+
+
 def test_a_run_without_the_measurements_of_verdicts_has_a_report(run):
     for name in ("supernet/check.json", "score_noise.json"):
         (run / name).unlink(missing_ok=True)

@@ -155,11 +155,13 @@ def right_answers(
     classes = int(facts["identity"]["classes"])
     network = kept.network(classes, architecture, test.image_shape[0])
     network.load_state_dict(tensors)
-    network = network.to(fabric.device).eval()
+    fabric.precision.convert_module(network.to(fabric.device))
+    network.eval()
+    dtype = next((parameter.dtype for parameter in network.parameters()), torch.float32)
     right = []
     for images, labels in test.batches(256, fabric.device):
         with fabric.autocast():
-            logits = network(images)
+            logits = network(images.to(dtype))
         right.append((logits.argmax(1) == labels).cpu())
     return torch.cat(right)
 
