@@ -190,17 +190,21 @@ def test_copies_in_two_classes_or_splits_are_counted_and_named(tmp_path, capsys)
     shutil.copy(tmp_path / "train/a/1.png", tmp_path / "test/a/other name.png")
     shutil.copy(tmp_path / "train/a/2.png", tmp_path / "test/a/second.png")
     shutil.copy(tmp_path / "val/b/3.png", tmp_path / "test/b/third.png")
-    shutil.copy(tmp_path / "val/b/4.png", tmp_path / "val/b/twin.png")  # within a class and split: no contradiction
+    shutil.copy(tmp_path / "val/b/4.png", tmp_path / "val/b/twin.png")  # within a class and split: no harm
+    shutil.copy(tmp_path / "train/b/4.png", tmp_path / "train/b/twin.png")  # but the halves may share it
     dataset = open_dataset(f"folder:{tmp_path}")
-    assert sorted(dataset.check()) == [
-        f"1 image is in both the validation and the test split, such as {tmp_path}/val/b/3.png and "
-        f"{tmp_path}/test/b/third.png.",
-        f"1 image is in more than one class, such as {tmp_path}/train/a/0.png and {tmp_path}/train/b/copy.png.",
-        f"2 images are in both the train and the test split, such as {tmp_path}/train/a/1.png and "
-        f"{tmp_path}/test/a/other name.png.",
-    ]
+    assert sorted(dataset.check()) == sorted(
+        [
+            f"1 image is in both the validation and the test split, such as {tmp_path}/val/b/3.png and "
+            f"{tmp_path}/test/b/third.png.",
+            f"1 image is in the train split more than once, such as {tmp_path}/train/b/4.png and {tmp_path}/train/b/twin.png.",
+            f"1 image is in more than one class, such as {tmp_path}/train/a/0.png and {tmp_path}/train/b/copy.png.",
+            f"2 images are in both the train and the test split, such as {tmp_path}/train/a/1.png and "
+            f"{tmp_path}/test/a/other name.png.",
+        ]
+    )
     splits = check(dataset, summarise(dataset, dataset.splits(0), quiet=False), quiet=False)
-    assert capsys.readouterr().err.count("Note: ") == len(splits.summary.as_dict()["notes"]) == 3
+    assert capsys.readouterr().err.count("Note: ") == len(splits.summary.as_dict()["notes"]) == 4
 
 
 def test_only_contents_of_equal_size_are_read_and_large_sets_are_left_alone(monkeypatch):

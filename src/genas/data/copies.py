@@ -1,4 +1,4 @@
-"""Images that a data set holds more than once where that does harm: in two classes, or in two splits.
+"""Images that a data set holds more than once where that does harm: in two classes, in two splits, or twice in train.
 
 Only images of the same size in bytes are compared, by a digest of their bytes.
 """
@@ -36,7 +36,7 @@ class Contents(Protocol):
 def find_copies(
     images: Contents, labels: Sequence[int], parts: Mapping[str, Sequence[int]], *, quiet: bool = True
 ) -> tuple[str, ...]:
-    """Warnings about images that lie in two classes or in two splits.
+    """Warnings about images that lie in two classes, in two splits, or twice in the train split.
 
     Args:
         images: the images.
@@ -45,7 +45,7 @@ def find_copies(
         quiet: no progress; there is none for sets that take a moment.
 
     Returns:
-        One sentence for each pair of splits and one for the classes, with a count and the first pair.
+        One sentence for each kind of harm and pair of splits, with a count and the first pair.
     """
     split_of = {int(number): name for name, numbers in parts.items() for number in numbers}
     order = np.array(sorted(split_of), dtype=np.int64)
@@ -98,6 +98,9 @@ def _conflicts(
     other = next((number for number in members if labels[number] != labels[first]), None)
     if other is not None:
         found.append(("more than one class", (first, other)))
+    again = [number for number in members if split_of[number] == "train" and labels[number] == labels[first]]
+    if len(again) > 1:  # supernet and scores would share it
+        found.append(("the train split more than once", (again[0], again[1])))
     by_split: dict[str, int] = {}
     for number in members:
         by_split.setdefault(split_of[number], number)

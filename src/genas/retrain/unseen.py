@@ -8,6 +8,7 @@ Classes are matched by name, not by place. A set with some of the classes only (
 those; the folders of ImageNet-V2, which are numbered, are matched by number.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -274,7 +275,8 @@ def _fitted(
 
 
 def _plain(text: str) -> str:
-    return "".join(character for character in text.casefold() if character not in " -_")
+    composed = unicodedata.normalize("NFC", text)  # systems store accents in two ways
+    return "".join(character for character in composed.casefold() if character not in " -_")
 
 
 def _column(values: Sequence[float], device: torch.device) -> Tensor:
