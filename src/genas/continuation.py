@@ -400,7 +400,7 @@ def keep_settings(run: Path, now: Mapping[str, Any], done: Done) -> None:
 
 def _clear_unbound(run: Path, done: Done) -> None:
     """Removes what other settings would not make alike; nothing that is bound was made with it."""
-    if not done.trained:
+    if not done.trained and not (run / "supernet" / "origin.json").exists():
         shutil.rmtree(run / "supernet", ignore_errors=True)  # first weights of another seed or space
     if not done.scored:
         shutil.rmtree(run / "race", ignore_errors=True)  # what single images gave under another proxy

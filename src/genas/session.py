@@ -1,6 +1,5 @@
 """What a configuration names, opened: data, space, device, the run folder, the finished supernet."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,7 +38,7 @@ from genas.space import Architecture, Cost, Network, Space, architecture_cost, o
 from genas.space.named import check_recorded
 from genas.strategy import Search, SearchSettings, open_search
 from genas.supernet import initial_weights, initialise, load_weights
-from genas.supernet.adoption import adopt_supernet, check_adoption
+from genas.supernet.adoption import adopt_supernet, check_adoption, unfinished_adoption
 
 LIMIT_DRAWS = 200  # random architectures that must hold one within the limits before a run begins
 
@@ -214,8 +213,6 @@ def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
     content = config.model_dump(mode="json")
     content["device"] = fabric.device.type
     content["space"] = space.describe()
-    if config.data.split_file is not None:
-        content["data"]["split_file"] = os.path.abspath(config.data.split_file)
     return content
 
 
@@ -267,6 +264,7 @@ def begun(
         DataError: the data are not those of the run.
     """
     exists = (run / "config.yaml").exists()
+    supernet = supernet or unfinished_adoption(run)
     done = done_of(run) if exists else None
     bound = done is not None and done.anything
     session = Session(config, run if bound else supernet, quiet=quiet)
@@ -299,9 +297,9 @@ def begun(
             keep_settings(run, content, done)
         else:
             folder.freeze(content)
+        if supernet is not None:
+            adopt_supernet(supernet, run)
         record_code(run, code)
         keep_environment(run, environment(describe_machine(session.fabric.device)))
         record_data(run, session.splits, session.identity, config.data.name, config.data.root, anew=not bound)
-        if supernet is not None:
-            adopt_supernet(supernet, run)
         yield session

@@ -248,6 +248,12 @@ def test_another_search_with_the_same_supernet(copy, capsys):
         3,
     )
     best = json.loads((again / "best.json").read_text())
+    weights = taken.read_bytes()
+    for path in (taken, again / "history.sqlite"):
+        path.unlink()  # as a kill leaves the folder
+    assert genas("search", "--run", again, "--no-retrain", "--quiet") == 0
+    assert taken.read_bytes() == weights
+    assert json.loads((again / "best.json").read_text()) == best
     capsys.readouterr()
     assert genas("score", run, best["genotype"], "--proxy", "loss", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["score"] == pytest.approx(best["score"], rel=1e-12)

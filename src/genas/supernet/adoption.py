@@ -68,6 +68,13 @@ def adopt_supernet(source: Path, run: Path) -> None:
             _link(source / "supernet" / name, folder / name)
 
 
+def unfinished_adoption(run: Path) -> Path | None:
+    """The run whose supernet `run` was to get when its process was killed; None where nothing is missing."""
+    origin = read_origin(run)
+    missing = "run" in origin and not (run / "supernet" / "checkpoint.safetensors").exists()
+    return Path(origin["run"]) if missing else None
+
+
 def read_origin(run: Path) -> dict[str, Any]:
     """Where the supernet of a run came from: ``run`` and ``digest``; empty where the run trained its own."""
     path = run / "supernet" / ORIGIN
