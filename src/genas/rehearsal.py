@@ -27,6 +27,7 @@ from genas.retrain.recipe import RetrainSettings
 from genas.seeding import derive, python_rng
 from genas.space.base import Architecture, Network, Space
 from genas.space.cost import architecture_cost
+from genas.space.named import check_recorded
 from genas.strategy import History, Proposal, Search
 from genas.supernet import SupernetSettings, initialise
 from genas.supernet.train import training_images
@@ -228,6 +229,7 @@ def rehearse_retraining(
     """
 
     def step() -> None:
+        check_recorded(space)
         network = space.network(splits.num_classes, architecture, splits.image_shape[0])
         fabric.precision.convert_module(network.to(fabric.device))
         seed = derive(0, "rehearsal.retrain")

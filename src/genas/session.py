@@ -31,7 +31,7 @@ from genas.rehearsal import (
     rehearse_supernet,
 )
 from genas.retrain.data import parts_of
-from genas.retrain.network import sized
+from genas.retrain.network import check_sizes, sized
 from genas.runs import RunFolder, digest_of, environment, keep_environment, read_config
 from genas.seeding import python_rng
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
@@ -57,7 +57,9 @@ class Session:
         self.space: Space = open_space(config.space.name, **config.space.options)
         check_recorded(self.space)
         parse_expression(config.proxy.expression)  # faults show before anything is loaded
-        self.space.final(config.proxy.zero_cost.cells, config.proxy.zero_cost.channels)
+        untrained = config.proxy.zero_cost
+        self.space.final(untrained.cells, untrained.channels)
+        check_sizes(self.space, untrained.cells, untrained.channels)
         self.fabric: Fabric = open_fabric(config.device, config.precision)
         data = config.data
         root = Path(data.root) if data.root else None

@@ -213,6 +213,16 @@ class NotFinal(Chain):
     def final(self, cells=None, channels=None, **options):
         return NotFinal(width=-1)
 
+class SameFinal(Chain):
+    def final(self, cells=None, channels=None, **options):
+        return self
+
+class MovedFinal(Chain):
+    def final(self, cells=None, channels=None, **options):
+        made = MovedFinal(4)
+        made.width = 6
+        return made
+
 class Unequal(Chain):
     def parse(self, text):
         return super().parse("1-1-1")
@@ -251,6 +261,9 @@ class Asks(chain.Walk):
         (["--search", "random", "--set", "search.options.count=2"], "search.options are for custom classes"),
         (["--space", "bad:Untrainable"], "gives logits of shape [2, 11]; expected [2, 10]"),
         (["--space", "bad:NotFinal"], "cannot be retrained with this recipe"),
+        (["--space", "bad:SameFinal", "--set", "retrain.channels=12"], "are the same whatever it is"),
+        (["--space", "bad:SameFinal", "--set", "proxy.zero_cost.cells=12"], "are the same whatever it is"),
+        (["--space", "bad:MovedFinal"], "its width is 4, not 6"),
         (["--space", "bad:Unequal"], "not equal to the one it came from"),
         (["--space", "chain:Chain", "--set", "retrain.channels=12"], "has no channels for final networks"),
         (["--space", "chain:Chain", "--set", "space.width=-3"], "cannot be used"),

@@ -33,6 +33,7 @@ def sized(space: Space, settings: RetrainSettings) -> Space:
     if settings.pool_bn is not None:
         options["pool_bn"] = settings.pool_bn
     try:
+        check_sizes(space, settings.cells, settings.channels)
         return space.final(cells=settings.cells, channels=settings.channels, **options)
     except ConfigError as error:
         if not options or space.name == "darts":
@@ -81,6 +82,28 @@ def check_pieces(
                 f"a batch of {single[0]} images in {settings.accumulate} pieces has pieces of one image, which batch "
                 "norm of this network cannot take statistics of; set accumulate lower or batch_size higher."
             ) from error
+
+
+def check_sizes(space: Space, cells: int | None, channels: int | None) -> None:
+    """Refuses a size that a custom `Space.final` takes and does nothing with.
+
+    Raises:
+        ConfigError: the network is the same with another size.
+    """
+    if ":" not in (name := space.describe()["name"]):
+        return
+    for key, value in (("cells", cells), ("channels", channels)):
+        if value is None:
+            continue
+        try:
+            made = [space.final(**{key: size}).describe() for size in (value, 2 * value)]
+        except ConfigError:
+            continue  # the space looks at it
+        if made[0] == made[1]:
+            raise ConfigError(
+                f"{key} is {value}, but the networks of the space {name!r} are the same whatever it is; leave that "
+                "setting out, or let Space.final make another space."
+            )
 
 
 def without_auxiliary(space: Space) -> Space:
