@@ -10,6 +10,7 @@ from PIL import Image
 from genas.data import open_dataset
 from genas.data.files import HIDDEN, LINKS, NO_FILE, OUTSIDE, Walk, above, suffixes
 from genas.data.layout import folder_layout, parquet_layout
+from genas.data.vision import undivided
 from genas.errors import DataError
 
 PNG = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8))
@@ -243,6 +244,17 @@ def test_what_lies_beside_the_splits_is_said(tmp_path):
         "The folder extra beside the splits is not used.",
         "The folder test beside the splits is not used.",
     )
+
+
+def test_a_folder_for_evaluation_is_used_whole(tmp_path):
+    classes(tmp_path / "whole")
+    (tmp_path / "whole" / "a" / "notes.txt").touch()
+    images, labels, names, ignored = undivided(tmp_path / "whole")
+    assert (len(images), labels.tolist(), names, ignored) == (6, [0] * 3 + [1] * 3, ("a", "b"), {".txt": 1})
+    classes(tmp_path / "split" / "Train")
+    classes(tmp_path / "split" / "val")
+    with pytest.raises(DataError, match=r"holds splits.* such as folder:.*/split/val"):
+        undivided(tmp_path / "split")
 
 
 def test_layout_of_a_folder_without_splits_is_the_folder(tmp_path):

@@ -214,28 +214,35 @@ class ImageNet(ImageFolderData):
         self.name = "imagenet"
 
 
-def undivided(root: Path) -> tuple[FolderPictures, Tensor, tuple[str, ...]]:
+def undivided(root: Path) -> tuple[FolderPictures, Tensor, tuple[str, ...], Counter[str]]:
     """All pictures of a folder, for evaluation: nothing is held out.
 
     Args:
         root: with one folder per class, or with pictures that lie loose in it.
 
     Returns:
-        The pictures; labels [N] int64; class names in label order, none for loose pictures (all labels are 0).
+        The pictures; labels [N] int64; class names in label order, none for loose pictures (all labels are 0); how many
+        files were left out, by suffix or reason.
 
     Raises:
-        DataError: the folder is missing or holds no pictures.
+        DataError: the folder is missing, holds no pictures, or holds splits.
     """
     root = root.expanduser()
     if not root.is_dir():
         raise DataError(f"There is no folder {root.absolute()}: give the path of a folder with one folder per class.")
     folders = folders_in(root)
-    walk = Walk(_known(root, FolderLayout(root)))
+    layout = folder_layout(root) if "train" in map(str.lower, folders) else FolderLayout(root)
+    if layout.train != root:
+        raise DataError(
+            f"{root} holds splits, and all images of a folder are used here: give one of the splits, such as "
+            f"folder:{layout.test or layout.train}."
+        )
+    walk = Walk(_known(root, layout))
     paths, labels = _files(walk, root, folders or ("",))
     if not paths:
         others = f" (only {listed(walk.ignored)})" if walk.ignored else ""
         raise DataError(f"No images in {root.absolute()}{others}: put the images of each class into its own folder.")
-    return FolderPictures(paths), torch.tensor(labels, dtype=torch.int64), class_names(folders)
+    return FolderPictures(paths), torch.tensor(labels, dtype=torch.int64), class_names(folders), walk.ignored
 
 
 def class_names(folders: Sequence[str]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from genas.data.named import takes_size
 from genas.data.pictures import RESIDENT_BYTES, load_all, sample_numbers
 from genas.data.preprocessing import with_channels
 from genas.data.streaming import StreamedImages
+from genas.data.summary import listed
 from genas.data.vision import undivided
 from genas.errors import ConfigError, DataError
 from genas.loading import ModelFacts
@@ -196,7 +197,7 @@ def shifted_set(name: str, facts: ModelFacts, like: Unseen, *, image_size: int |
         return _fitted(name, splits.test, splits.normalisation, splits.class_names, facts, image_size)
     if not path:
         raise ConfigError(f"{name!r} names no path; write folder:PATH.")
-    pictures, labels, names = undivided(Path(path))
+    pictures, labels, names, ignored = undivided(Path(path))
     size = image_size or facts.image_shape[1]
     plain = Normalisation((0.0,) * 3, (1.0,) * 3, "none")
     images: LabelledImages
@@ -206,7 +207,8 @@ def shifted_set(name: str, facts: ModelFacts, like: Unseen, *, image_size: int |
         images = ResidentImages(
             load_all(pictures.__getitem__, len(pictures), size, like.images.resizing), labels, plain
         )
-    return _fitted(name, images, plain, names, facts, image_size)
+    fitted = _fitted(name, images, plain, names, facts, image_size)
+    return replace(fitted, notes=(*fitted.notes, f"ignored {listed(ignored)}")) if ignored else fitted
 
 
 def match_classes(theirs: Sequence[str], ours: Sequence[str], name: str) -> ClassMatch:
