@@ -36,7 +36,7 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
     if (run / "history.sqlite").exists():
         with History(run / "history.sqlite", readonly=True) as history:
             best, evaluated, failed = history.best_functions(count), len(history), history.failure_count()
-    skipped = (run / "history.sqlite").exists() and not (run / "supernet" / "checkpoint.safetensors").exists()
+    skipped = supernet_skipped(run)
     if supernet < config["supernet"]["epochs"] and not skipped:
         phase = "supernet"
     elif not (run / "best.json").exists():
@@ -90,6 +90,12 @@ def _retrain_status(run: Path, config: dict[str, Any]) -> dict[str, Any]:
             for seed, folder in folders.items()
         },
     }
+
+
+def supernet_skipped(run: Path) -> bool:
+    """Whether a search has scored architectures without a supernet that has trained: no proxy of it needs one."""
+    trained = any((run / "supernet" / name).exists() for name in ("checkpoint.safetensors", "metrics.csv"))
+    return (run / "history.sqlite").exists() and not trained
 
 
 def holder(run: Path) -> str | None:

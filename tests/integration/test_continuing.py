@@ -14,6 +14,7 @@ import yaml
 from commands import FAST, genas
 from PIL import Image
 
+import genas as package
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import GenasError
 
@@ -66,6 +67,11 @@ def refused(capsys, *arguments, code=2):
     out = capsys.readouterr()
     assert "Traceback" not in out.err
     return " ".join(out.err.split())
+
+
+def sqlite_rows(run):
+    with closing(sqlite3.connect(run / "history.sqlite")) as db:
+        return db.execute("SELECT genotype, score FROM architectures ORDER BY id").fetchall()
 
 
 def content_of(run):
@@ -289,6 +295,21 @@ def test_training_free_proxies_train_no_supernet(tmp_path, capsys, proxy):
     assert genas("score", run, best["genotype"], "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["score"] == score  # and changes no score
     assert genas("score", run, best["genotype"], "--proxy", "flatness") == 0
+
+
+def test_python_goes_on_with_a_run_and_searches_again_with_its_supernet(copy):
+    run, again = copy / "runs" / "one", copy / "again"
+    more = {"search": {"generations": 2}}
+    result = package.search(run=run, settings=more, with_retrain=False, quiet=True)
+    assert len(sqlite_rows(run)) == 8
+    assert result.genotype == json.loads((run / "best.json").read_text())["genotype"]
+    package.search(proxy="macs", run=again, supernet=run, settings=more, with_retrain=False, quiet=True)
+    assert len(sqlite_rows(again)) == 8
+    config = yaml.safe_load((again / "config.yaml").read_text())
+    assert config["supernet"] == yaml.safe_load((run / "config.yaml").read_text())["supernet"]
+    assert f"trained by {run}" in (again / "report.html").read_text()
+    with pytest.raises(GenasError, match="proxy.expression .was 'flatness', now 'loss'. cannot change"):
+        package.search(proxy="loss", run=run, quiet=True)
 
 
 def test_a_supernet_that_cannot_be_taken(copy, capsys):

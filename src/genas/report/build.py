@@ -15,6 +15,7 @@ from genas.report.evaluation import collect_evaluation
 from genas.report.page import charts, render
 from genas.runs import check_writable, read_config, read_rows, write_atomically
 from genas.space.text import short
+from genas.status import supernet_skipped
 from genas.strategy.history import History, Record
 from genas.verdicts.parts import Spread
 from genas.verdicts.read import read_baseline, read_left_out, read_spreads, read_verdicts
@@ -166,7 +167,7 @@ def _candidate(rank: int, record: Record, equal: int) -> Candidate:
 def _supernet(run: Path, config: dict[str, Any]) -> str:
     """How the supernet was trained, and by which run."""
     folder = run / "supernet"
-    if (run / "history.sqlite").exists() and not (folder / "checkpoint.safetensors").exists():
+    if supernet_skipped(run):
         return "not trained: no part of the proxy needs it"
     said = f"{config['supernet']['epochs']} epochs, {config['supernet']['labels']} labels"
     origin = _json(folder / "origin.json") or {}
