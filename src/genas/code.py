@@ -69,13 +69,18 @@ def check_code(run: Path, code: Mapping[str, str]) -> None:
         )
 
 
-def record_code(run: Path, code: Mapping[str, str]) -> None:
+def record_code(run: Path, code: Mapping[str, str], *, anew: bool) -> None:
     """Takes the code down that a run is begun with; what is known already stays.
+
+    Args:
+        run: the run folder, locked.
+        code: what `code_of_run` gave.
+        anew: nothing was made with the code that is known.
 
     Raises:
         RunError: the file cannot be written.
     """
     file = run / FILE
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not anew else {}
     if code.keys() - before.keys():
         write_json(file, {**code, **before})

@@ -350,7 +350,7 @@ def _first_weights(config: RetrainConfig) -> InitialWeights | None:
 
 
 def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quiet: bool) -> _Opened:
-    check_code(run, code_of_run(config))
+    _check_code(config, run)
     base = open_space(config.space.name, **config.space.options)
     check_recorded(base)
     architecture = base.parse(config.genotype)
@@ -395,6 +395,20 @@ def _weights_files(config: RetrainConfig) -> list[Path]:
     """The file of the first weights; none without."""
     named = [(key, getattr(config, key)) for key in WEIGHTS]
     return [weights_file(key, str(path)) for key, path in named if path is not None]
+
+
+def _check_code(config: RetrainConfig, run: Path) -> None:
+    """Compares the code of custom classes with that of this run, of the search whose best it trains, and of a supernet.
+
+    Raises:
+        RunError: it is another, so that another network would be trained than the one that was meant.
+    """
+    code = code_of_run(config)
+    if is_begun(run):
+        check_code(run, code)
+    for origin in (config.origin, config.from_supernet):
+        if origin is not None and os.path.isfile(os.path.join(origin, "config.yaml")):
+            check_code(Path(origin), code)
 
 
 def _places(config: RetrainConfig, run: Path) -> list[Path]:
@@ -556,7 +570,7 @@ def _begin(folder: RunFolder, config: RetrainConfig, opened: _Opened, fabric: Fa
         kept = content if anew else reconcile_retraining(run, content)
         if kept != completed(read_config(run)):
             write_config(run, kept)
-    record_code(run, code_of_run(config))
+    record_code(run, code_of_run(config), anew=anew)
     keep_environment(run, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))
     record_data(run, opened.splits, opened.identity, config.data.name, config.data.root, anew=anew)
     for file in _weights_files(config):

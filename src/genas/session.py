@@ -273,9 +273,9 @@ def begun(
     session.open_search()
     custom_classes(config.proxy)
     code = code_of_run(config)
-    for folder_of_code in (run, supernet):
-        if folder_of_code is not None:
-            check_code(folder_of_code, code)
+    for made in (run if bound else None, supernet):
+        if made is not None:
+            check_code(made, code)
     content = frozen(config, session.fabric, session.space)
     if done is not None:
         reconcile(run, content, done)
@@ -301,7 +301,7 @@ def begun(
             folder.freeze(content)
         if supernet is not None:
             adopt_supernet(supernet, run)
-        record_code(run, code)
+        record_code(run, code, anew=not bound)
         keep_environment(run, environment(describe_machine(session.fabric.device)))
         record_data(run, session.splits, session.identity, config.data.name, config.data.root, anew=not bound)
         yield session

@@ -339,8 +339,10 @@ def test_scores_of_code_that_has_changed_are_never_taken_over(beside, tmp_path, 
     edited("taken, self.count)", "taken, self.count + 1)")
     assert genas("search", *own, "--run", "r") == 2
     assert f"the code of the search {beside}:Walk has changed" in " ".join(capsys.readouterr().err.split())
+    retrain = ["retrain", "r", "--run", "again", "--quiet"]  # it would train another network than the one that won
     edited("maps = layer[f", "maps = 2 * layer[f")  # of the space's network
-    for command in (["search", "--run", "r", "--quiet"], ["score", "r", "1-3-5"], ["supernet", "--run", "r"]):
+    for command in (["search", "--run", "r", "--quiet"], ["score", "r", "1-3-5"], ["supernet", "--run", "r"], retrain):
         assert genas(*command) == 2
         assert f"the code of the space {beside}:Chain has changed" in " ".join(capsys.readouterr().err.split())
     assert (tmp_path / "r/best.json").read_bytes() == before
+    assert not (tmp_path / "again").exists()
