@@ -46,8 +46,8 @@ def test_what_was_found_is_one_line_and_a_value(tmp_path, capsys):
     dataset = open_dataset(f"folder:{root}", image_size=8)
     splits = summarise(dataset, dataset.splits(0), quiet=False)
     assert capsys.readouterr().err == (
-        f"Data folder:{root}: 18 images in 2 classes, 20x12 to 40x24 pixels, used at 8x8; train 15 (half trains the "
-        "supernet, half scores architectures); held out 3 (test, a fifth of every class); ignored 1 .txt.\n"
+        f"Data folder:{root}: 18 images in 2 classes, 20x12 to 40x24 pixels, used at 8x8; train 15 (half each for "
+        "supernet and scores, all for the final network); held out 3 (test, a fifth of every class); ignored 1 .txt.\n"
     )
     value = json.loads(json.dumps(splits.summary.as_dict()))
     assert value["images"] == 18
@@ -62,8 +62,8 @@ def test_every_data_set_has_a_line(capsys):
     dataset = open_dataset("digits")
     check(dataset, summarise(dataset, dataset.splits(0), quiet=False), quiet=False)
     assert capsys.readouterr().err == (
-        "Data digits: 1,797 images in 10 classes, 16x16 pixels; train 1,438 (half trains the supernet, half scores "
-        "architectures); test 359 (test).\n"
+        "Data digits: 1,797 images in 10 classes, 16x16 pixels; train 1,438 (half each for supernet and "
+        "scores, all for the final network); test 359 (test).\n"
     )
 
 
@@ -362,6 +362,6 @@ def test_a_data_set_may_check_itself(capsys):
     splits = check(Own(), summarise(Own(), Own().splits(0), quiet=False), quiet=False)
     assert splits.summary.notes == ("Half of it is noise.",)
     assert capsys.readouterr().err == (
-        "Data own: 16 images in 2 classes, 8x8 pixels; train 12 (half trains the supernet, half scores architectures); "
+        "Data own: 16 images in 2 classes, 8x8 pixels; train 12 (half each for supernet and scores, all for the final network); "
         "test 4 (test).\nNote: Half of it is noise.\n"
     )

@@ -157,7 +157,10 @@ def test_validation_beside_test_scores_and_test_tests(tmp_path, name):
     classes(tmp_path / "test", 3)
     splits = found(tmp_path)
     assert sizes(splits) == (10, 2, 10, 6)
-    assert f"train 10 (trains the supernet); {name} 2 (scores architectures); test 6 (test)" in splits.summary.line()
+    assert (
+        f"train 10 (trains the supernet and the final network); {name} 2 (scores architectures); test 6 (test)"
+        in splits.summary.line()
+    )
     images = [set(part.indices.tolist()) for part in (splits.weights, splits.validation, splits.test)]
     assert not images[0] & images[1]
     assert not images[2] & (images[0] | images[1])
@@ -176,7 +179,7 @@ def test_without_a_test_split_a_fifth_is_held_out_and_said_so(tmp_path):
     line = found(tmp_path).summary.line()
     assert "20 images in 2 classes, 12x12 pixels" in line
     assert (
-        "train 16 (half trains the supernet, half scores architectures); held out 4 (test, a fifth of every class)"
+        "train 16 (half each for supernet and scores, all for the final network); held out 4 (test, a fifth of every class)"
         in line
     )
 

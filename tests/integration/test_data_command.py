@@ -31,8 +31,8 @@ def test_a_search_says_and_records_what_it_found(photos, tmp_path, capsys):
     assert genas("search", "--data", f"folder:{photos}", "--run", run, *SMALL) == 0
     out = capsys.readouterr()
     line = (
-        f"Data folder:{photos}: 25 images in 2 classes, 12x12 pixels; Train 16 (half trains the supernet, half scores "
-        "architectures); test 9 (test); ignored 1 hidden."
+        f"Data folder:{photos}: 25 images in 2 classes, 12x12 pixels; Train 16 (half each for supernet and "
+        "scores, all for the final network); test 9 (test); ignored 1 hidden."
     )
     note = (
         f"1 image is in both the train and the test split, such as {photos}/Train/a/0.png and {photos}/test/a/copy.png."

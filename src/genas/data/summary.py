@@ -9,8 +9,8 @@ from genas.display import visible
 if TYPE_CHECKING:
     from genas.data.base import Splits
 
-BOTH_HALVES = "half trains the supernet, half scores architectures"
-SUPERNET = "trains the supernet"
+BOTH_HALVES = "half each for supernet and scores, all for the final network"
+SUPERNET = "trains the supernet and the final network"
 SCORES = "scores architectures"
 TEST = "test"
 _MOST_NAMED = 5
