@@ -193,6 +193,18 @@ def test_more_generations_end_like_a_search_that_was_asked_for_them(home, copy):
     assert (run / "superseded").exists() == changed
 
 
+def test_a_strategy_may_refuse_more_generations(copy, capsys, monkeypatch):
+    monkeypatch.chdir(copy)
+    monkeypatch.syspath_prepend(copy)
+    (copy / "own_annealing.py").write_text(
+        "from genas.strategy import RandomSearch\n\n\nclass Annealing(RandomSearch):\n    extendable = False\n"
+    )
+    again = ("--run", "again", "--quiet", "--no-retrain")
+    assert genas("search", "--supernet", "runs/one", "--search", "own_annealing:Annealing", *again) == 0
+    sentence = refused(capsys, "search", *again, "--set", "search.generations=2")
+    assert "search.generations (was 1, now 2) cannot change" in sentence
+
+
 def test_a_better_architecture_replaces_the_retraining_and_loses_nothing(copy):
     run = copy / "runs" / "one"
     result = json.loads((run / "retrain" / "result.json").read_text())

@@ -89,8 +89,9 @@ def record_data(
     content = {**(describe_data(splits) if anew or not before else before)}
     content.setdefault("identity", identity)
     location = describe_location(name, root, run)
-    if location is not None and content.get("location", {}).get("absolute") != location["absolute"]:
-        content["location"] = location
+    if location is not None:
+        same = content.get("location", {}).get("absolute") == location["absolute"]
+        content["location"] = {**location, "given": content["location"]["given"]} if same else location
     if content != before:
         write_json(run / FILE, content)
 

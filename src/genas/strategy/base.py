@@ -83,6 +83,10 @@ class Search(ABC):
         allowed: whether an architecture is within the limits.
     """
 
+    extendable: bool = True
+    """Whether a finished search may go on for more generations: the proposals of a generation do not depend on how many
+    there will be. A class that says no is refused more of them."""
+
     def __init__(
         self, space: Space, settings: SearchSettings, allowed: Callable[[Architecture], bool] | None = None
     ) -> None:
