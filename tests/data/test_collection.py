@@ -226,6 +226,9 @@ def test_only_contents_of_equal_size_are_read_and_large_sets_are_left_alone(monk
     )
     assert set(files.read) == {1, 2, 4}
     files.read.clear()
+    mixed = Files([b"a", b"b", b"b", b"a"])  # held-out images lie among the others
+    (note,) = find_copies(mixed, [0] * 4, {"train": [0, 2], "test": [1, 3]})
+    assert note == "2 images are in both the train and the test split, such as file 0 and file 3."
     monkeypatch.setattr("genas.data.copies.MOST_BYTES", 5)
     (note,) = find_copies(files, [0] * 5, parts)
     assert "were not compared" in note

@@ -19,6 +19,7 @@ from genas.progress import Bar
 #: More bytes than this are not read for the comparison.
 MOST_BYTES = 4 * 2**30
 _MOMENT = 2**28  # bytes
+_ORDER = ("train", "validation", "test")
 
 
 class Contents(Protocol):
@@ -41,7 +42,7 @@ def find_copies(
     Args:
         images: the images.
         labels: of all images.
-        parts: numbers of the images of each split.
+        parts: numbers of the images of each split: ``train``, ``validation``, ``test``.
         quiet: no progress; there is none for sets that take a moment.
 
     Returns:
@@ -104,7 +105,7 @@ def _conflicts(
     by_split: dict[str, int] = {}
     for number in members:
         by_split.setdefault(split_of[number], number)
-    names = list(by_split)
+    names = sorted(by_split, key=_ORDER.index)  # one sentence for a pair of splits, whichever image comes first
     for place, name in enumerate(names):
         for later in names[place + 1 :]:
             found.append((f"both the {name} and the {later} split", (by_split[name], by_split[later])))
