@@ -82,7 +82,7 @@ class Result:
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
     """Trains or continues the supernet of a run; returns the checkpoint's path."""
     with begun(config, run, with_retrain=False, quiet=quiet) as session:
-        train_supernet(
+        network = train_supernet(
             run / "supernet",
             session.space,
             session.splits,
@@ -91,6 +91,7 @@ def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
             config.seed,
             quiet,
         )
+        check_trained(session.scoring_of(network, run), run, config, quiet)
     return run / "supernet" / "checkpoint.safetensors"
 
 

@@ -48,6 +48,14 @@ def test_an_arbitrary_choice_from_an_untrained_supernet_is_told_everywhere(run, 
     assert shown.err == ""
 
 
+def test_training_the_supernet_alone_tells_that_it_learnt_nothing(run, capsys):
+    capsys.readouterr()
+    assert genas("supernet", "--run", run, "--json") == 0
+    shown = capsys.readouterr()
+    assert "supernet-not-trained" in {one["code"] for one in json.loads(shown.out)["warnings"]}
+    assert "after 1 epoch:" in shown.err
+
+
 def test_a_part_without_a_say_is_told(run, tmp_path, capsys):
     capsys.readouterr()
     sizes = ("--set", "search.generations=1", "--set", "search.population=10")

@@ -1,5 +1,6 @@
 """``genas supernet``."""
 
+import dataclasses
 import json
 
 from genas.cli import options
@@ -47,4 +48,11 @@ def supernet(
         options.print_plan(plan_run(settings, folder, with_retrain=False, with_search=False), as_json)
         return
     checkpoint = train_supernet_of(settings, folder, quiet)
-    print(json.dumps({"run": str(folder), "checkpoint": str(checkpoint)}, indent=2) if as_json else f"{checkpoint}")
+    if not as_json:
+        print(checkpoint)
+        return
+    from genas.runs import read_config
+    from genas.verdicts.read import read_verdicts
+
+    warnings = [dataclasses.asdict(one) for one in read_verdicts(folder, read_config(folder))]
+    print(json.dumps({"run": str(folder), "checkpoint": str(checkpoint), "warnings": warnings}, indent=2))

@@ -109,9 +109,9 @@ def supernet_not_trained(found: Chance, epochs: int) -> Verdict | None:
     what = "is not shown to be better than chance" if lucky else "has learnt next to nothing"
     return Verdict(
         "supernet-not-trained",
-        f"The supernet {what} after {epochs} epochs: over {found.paths} random paths its loss on "
-        f"{found.images:,} validation images is {found.loss:.4f} (chance {found.chance_loss:.4f}), its accuracy "
-        f"{100 * found.accuracy:.1f} % (chance {100 * found.chance_accuracy:.1f} %), and {found.above} of "
+        f"The supernet {what} after {epochs} epoch{'s' if epochs != 1 else ''}: over {found.paths} random paths its "
+        f"loss on {found.images:,} validation images is {found.loss:.4f} (chance {found.chance_loss:.4f}), its "
+        f"accuracy {100 * found.accuracy:.1f} % (chance {100 * found.chance_accuracy:.1f} %), and {found.above} of "
         f"{found.paths} paths are better than chance at all. Scores from it mean nothing: train longer (--set "
         f"supernet.epochs={4 * epochs}), at a higher learning rate, or on more images.",
     )
