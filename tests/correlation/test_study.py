@@ -197,9 +197,9 @@ def test_a_proxy_that_inherits_its_statistics_has_scores_of_its_own(opened, nas_
 
 
 def test_seconds_are_those_of_a_proxy_alone_also_after_one_that_looks_at_neighbours(opened, monkeypatch):
-    def slow(self, network):
+    def slow(self, *arguments):
         time.sleep(0.05)
-        return recalibrate(self, network)
+        return recalibrate(self, *arguments)
 
     recalibrate = Scoring.recalibrate
     variants = [one for one in read_variants("neighbour-flatness,accuracy", {}, BASE) if one.kind == "proxy"]

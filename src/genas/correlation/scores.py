@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from genas.code import differing
 from genas.correlation.variants import Variant
 from genas.database import open_database, writing
 from genas.errors import RunError
@@ -97,15 +98,23 @@ class Scores:
             raise self._other(f"they differ in {', '.join(changed)}")
         for variant in variants:
             row = self._db.execute("SELECT content FROM variants WHERE name = ?", (variant.name,)).fetchone()
-            if row is not None and (differing := _differences(json.loads(row[0]), variant)):
-                raise self._other(f"{variant.name} had other settings ({', '.join(differing)})")
+            if row is None:
+                continue
+            before = json.loads(row[0])
+            if other_code := differing(before.pop("code", {}), variant.describe()["code"]):
+                raise RunError(
+                    f"the code of the {' and the '.join(other_code)} has changed since the scores in {self.path} were "
+                    "computed; restore it, or give another name with --name."
+                )
+            if other := _differences(before, variant):
+                raise self._other(f"{variant.name} had other settings ({', '.join(other)})")
         with self._db:
             self._db.execute("BEGIN")
             for key, value in facts.items():
                 self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (key, json.dumps(value)))
             for variant in variants:
                 row_content = json.dumps(variant.describe())
-                self._db.execute("INSERT OR IGNORE INTO variants VALUES (?, ?)", (variant.name, row_content))
+                self._db.execute("INSERT OR REPLACE INTO variants VALUES (?, ?)", (variant.name, row_content))
 
     def _other(self, reason: str) -> RunError:
         return RunError(
@@ -181,7 +190,7 @@ class Scores:
 
 def _differences(before: dict[str, Any], variant: Variant) -> list[str]:
     now = variant.describe()
-    before.setdefault("code", now["code"])  # a study from before: nothing is known of it
+    del now["code"]  # compared apart
     if before["settings"] is not None and now["settings"] is not None:
         # a setting that was not known then had what is its default now; what the proxy does not read has no say
         then = ProxySettings.model_validate(before["settings"])
