@@ -10,7 +10,7 @@ import pytest
 import genas
 from genas.errors import ConfigError
 from genas.evaluation import read_settings, summarise
-from genas.report.evaluation import collect_evaluation, describe
+from genas.report.evaluation import build_evaluation_page, collect_evaluation, describe
 from genas.report.page import evaluation_charts
 from genas.space import open_space
 
@@ -136,3 +136,15 @@ def test_a_summary_has_what_all_networks_have():
     one = {"clean": {"top1": 0.5, "per_class": []}, "corruptions": {"relative_drop": None}}
     two = {"clean": {"top1": 0.7, "top5": 0.9}}
     assert summarise([one, two]) == {"clean.top1": {"mean": pytest.approx(0.6), "std": pytest.approx(0.02**0.5)}}
+
+
+def test_class_names_with_html_and_escape_codes_stay_names(trained_folder, tmp_path):
+    settings = {"with_latency": False, "with_flatness": False}
+    genas.evaluate(trained_folder, "digits", settings=settings, quiet=True, out=tmp_path)
+    text = (tmp_path / "evaluation.json").read_text()
+    hostile = "<b onclick='x'>[/x]\\u001b[31m"
+    (tmp_path / "evaluation.json").write_text(text.replace('"3"', f'"{hostile}"'))
+    page = build_evaluation_page(tmp_path).read_text()
+    assert "<b onclick" not in page
+    assert "\x1b" not in page
+    assert "&lt;b onclick=&#39;x&#39;&gt;[/x]\\x1b[31m" in page
