@@ -73,7 +73,7 @@ def test_a_run_keeps_what_it_was_begun_with(tmp_path):
     kept = settings_on(run, [own])
     assert kept.model_dump(exclude={"data"}) == config.model_dump(exclude={"data"})
     assert kept.data.image_size is None
-    assert settings_on(run, [own], scale="quick").supernet.epochs == 30
+    assert settings_on(run, [own], scale="quick").supernet.epochs == 40
 
 
 def settings(tmp_path, **more):

@@ -38,7 +38,7 @@ SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
 SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
     "quick": {
         # on 1,000 photographs a rate of 0.05 or 12 epochs leave the supernet at chance (docs/scales.md)
-        "supernet": {"epochs": 30, "batch_size": 32, "learning_rate": 0.01},
+        "supernet": {"epochs": 40, "batch_size": 16, "learning_rate": 0.01},
         "proxy": {"batchnorm": {"pictures": 128}, "evaluation": {"pictures": 256}},
         "search": {"generations": 4, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
         "retrain": {"epochs": 15, "batch_size": 32, "learning_rate": 0.05},
