@@ -10,7 +10,10 @@ from commands import FAST, genas
 
 from genas import load
 from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.config import build_config
 from genas.report.page import count
+from genas.session import Session
+from genas.space.nasbench201.encoding import NasBench201Architecture
 
 SETTINGS = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
 
@@ -71,6 +74,15 @@ def test_every_size_is_named(tmp_path, capsys):
         assert f'<span class="soft">Parameters, {label}</span><b>{count(number["params"])}</b>' in page
     assert genas("status", finished) == 0
     assert "(sizes: path in the supernet)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rule", "fits"), [("skip", True), ("run", False)])
+def test_a_limit_counts_by_the_rule_of_the_space(rule, fits):
+    """A convolution that no signal reaches fits into the frame's MACs, unless it is counted as the benchmark does."""
+    options = {"name": "nasbench201", "cells_per_stage": 1, "channels": 4}
+    bare = Session(build_config([{"space": options}])).cost(NasBench201Architecture((0,) * 6)).macs
+    session = Session(build_config([{"space": {**options, "unreached": rule}, "search": {"max_macs": bare}}]))
+    assert session.within_limits(session.space.parse("040430")) is fits
 
 
 def test_the_same_command_again_changes_nothing(finished, capsys):
