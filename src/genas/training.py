@@ -241,7 +241,8 @@ class Trainer:
                 for buffer, kept in zip(self.raw.buffers(), self._kept, strict=True):
                     buffer.copy_(kept)
             del self.rows[self.epoch :]
-            self.save()
+            if self.epoch or self.step:  # before the first step there is nothing that the seed does not give again
+                self.save()
             raise Interrupted(
                 "Interrupted inside a step; the state before it is saved. Give the same command to continue."
             ) from None
