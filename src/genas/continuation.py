@@ -31,7 +31,7 @@ from genas.proxy import ProxySettings
 from genas.proxy.expression import sections_read
 from genas.retrain import RetrainSettings
 from genas.retrain.schedule import extendable
-from genas.runs import changes, digest_of, flatten, read_config, write_config
+from genas.runs import change_of, changed_keys, digest_of, flatten, read_config, write_config
 from genas.strategy import History, SearchSettings
 from genas.strategy.named import custom_class
 
@@ -160,17 +160,16 @@ def settings_from_supernet(
     if run is not None and (run / "config.yaml").exists():
         return settings_on(run, layers, as_published)
     config = settings_on(source, layers, as_published)
-    before, now = completed(read_config(source)), config.model_dump(mode="json")
-    fixed = ("supernet", *_BASE)
+    first, second = flatten(completed(read_config(source))), flatten(config.model_dump(mode="json"))
     found = [
-        change
-        for change in changes({key: before[key] for key in fixed}, {key: now[key] for key in fixed})
-        if not change.startswith(_PLACE)
+        key
+        for key in _differing(first, second)
+        if key.partition(".")[0] in ("supernet", *_BASE) and key not in (*FREE, *_PLACE)
     ]
     if found:
         raise RunError(
-            f"the supernet of {source} was trained with other settings: {', '.join(found)}; leave them out, or train "
-            "another supernet."
+            f"the supernet of {source} was trained with other settings: {_named(found, first, second)}; leave them "
+            "out, or train another supernet."
         )
     return config
 
@@ -196,8 +195,6 @@ def reconcile(run: Path, now: Mapping[str, Any], done: Done) -> dict[str, Any]:
     before = completed(read_config(run))
     first, second = flatten(before), flatten(now)
     changed = _differing(first, second)
-    if first.get("data.split_file") and second.get("data.split_file"):
-        changed = [key for key in changed if key != "data.split_file"]  # its content is a part of the data's identity
     if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
         changed = [key for key in changed if key not in _PLACE]
         now = merge(now, {"data": {key: before["data"].get(key) for key in ("name", "root")}})
@@ -215,12 +212,13 @@ def reconcile(run: Path, now: Mapping[str, Any], done: Done) -> dict[str, Any]:
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    keys = sorted(first.keys() | second.keys())
-    return [key for key in keys if first.get(key, "absent") != second.get(key, "absent")]
+    """Settings with other values; of a file of halves the content counts, as a part of the data's identity."""
+    halves = first.get("data.split_file") and second.get("data.split_file")
+    return [key for key in changed_keys(first, second) if not (halves and key == "data.split_file")]
 
 
 def _named(keys: list[str], first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} (was {first.get(key, 'absent')!r}, now {second.get(key, 'absent')!r})" for key in keys)
+    return ", ".join(change_of(key, first, second) for key in keys)
 
 
 def has_training(folder: Path) -> bool:
@@ -273,7 +271,7 @@ def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     """
     before = completed(read_config(run))
     first, second = flatten(before), flatten(now)
-    free = {*_FREE_OF_RETRAINING, *(key for key in WEIGHTS if _same_weights(run, first.get(key), second.get(key)))}
+    free = {*_FREE_OF_RETRAINING, *(key for key in WEIGHTS if _same_weights(run, key, first.get(key), second.get(key)))}
     kept = dict(now)
     if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
         free |= set(_PLACE)
@@ -294,11 +292,20 @@ def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _same_weights(run: Path, before: Any, now: Any) -> bool:
-    """Whether two paths may lead to the same first weights; where they are needed, `check_first_weights` looks."""
+def _same_weights(run: Path, key: str, before: Any, now: Any) -> bool:
+    """Whether another path leads to the first weights that the run recorded."""
     if not (before and now):
         return False
-    return (run / FIRST_WEIGHTS).is_file() or os.path.abspath(str(before)) == os.path.abspath(str(now))
+    if os.path.abspath(str(before)) == os.path.abspath(str(now)):
+        return True
+    file = weights_file(key, str(now))
+    return file.is_file() and _recorded_weights(run) == digest_of(file)
+
+
+def _recorded_weights(run: Path) -> str | None:
+    """Digest of the first weights; None where a run from before it was recorded, or one of random weights."""
+    path = run / FIRST_WEIGHTS
+    return json.loads(path.read_text(encoding="utf-8")).get("digest") if path.is_file() else None
 
 
 def check_first_weights(run: Path, file: Path) -> None:
@@ -307,8 +314,7 @@ def check_first_weights(run: Path, file: Path) -> None:
     Raises:
         RunError: the file has another content than the run recorded.
     """
-    path = run / FIRST_WEIGHTS
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("digest") != digest_of(file):
+    if _recorded_weights(run) not in (None, digest_of(file)):
         raise RunError(f"{file} holds other weights than {run} was begun with; choose another folder with --run.")
 
 

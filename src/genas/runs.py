@@ -263,11 +263,18 @@ def digest_of(path: Path) -> str:
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two nested configurations, one text for each dotted key."""
     first, second = flatten(before), flatten(now)
-    return [
-        f"{key} (was {first.get(key, 'absent')!r}, now {second.get(key, 'absent')!r})"
-        for key in sorted(first.keys() | second.keys())
-        if first.get(key, "absent") != second.get(key, "absent")
-    ]
+    return [change_of(key, first, second) for key in changed_keys(first, second)]
+
+
+def changed_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The keys whose values differ between two flat configurations, sorted."""
+    keys = sorted(first.keys() | second.keys())
+    return [key for key in keys if first.get(key, "absent") != second.get(key, "absent")]
+
+
+def change_of(key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """How one key differs, for a sentence."""
+    return f"{key} (was {first.get(key, 'absent')!r}, now {second.get(key, 'absent')!r})"
 
 
 def read_config(path: Path) -> dict[str, Any]:

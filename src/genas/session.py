@@ -296,6 +296,8 @@ def begun(
     with RunFolder(run) as folder:
         if exists:
             done = done_of(run)  # another process may have gone on until the lock was free
+            if done.anything and not bound:
+                raise RunError(f"another process has worked on {run} in the meantime; give the command again.")
             keep_settings(run, content, done)
         else:
             folder.freeze(content)

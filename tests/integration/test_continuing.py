@@ -254,7 +254,8 @@ def test_a_supernet_without_a_search_takes_any_proxy(tmp_path):
 def test_another_search_with_the_same_supernet(copy, capsys):
     run, again = copy / "runs" / "one", copy / "again"
     options = ("--proxy", "loss", "--set", "search.population=3", "--no-retrain", "--quiet")
-    assert genas("search", "--supernet", run, "--run", again, *options) == 0
+    free = ("--set", "data.check=false", "--set", "supernet.keep_every=2")  # bound by nothing
+    assert genas("search", "--supernet", run, "--run", again, *options, *free) == 0
     trained, taken = ((folder / "supernet" / "checkpoint.safetensors") for folder in (run, again))
     assert taken.read_bytes() == trained.read_bytes()
     origin = json.loads((again / "supernet" / "origin.json").read_text())
@@ -425,6 +426,11 @@ def test_first_weights_may_lie_elsewhere_when_seeds_are_added(copy, tmp_path, ca
     save_checkpoint(moved / "supernet" / "checkpoint.safetensors", {**tensors, "sums": tensors["sums"] + 1}, facts)
     sentence = refused(capsys, "retrain", "--run", trained, "--seeds", "0,1,2", "--from-supernet", moved)
     assert f"holds other weights than {trained} was begun with" in sentence
+    shutil.copytree(moved, copy / "other")
+    before = (trained / "config.yaml").read_bytes()
+    sentence = refused(capsys, "retrain", "--run", trained, "--from-supernet", copy / "other")
+    assert f"from_supernet (was '{moved}', now '{copy / 'other'}') cannot change" in sentence  # though none is needed
+    assert (trained / "config.yaml").read_bytes() == before
 
 
 def test_a_file_of_halves_is_known_by_its_content(copy, capsys, monkeypatch):
