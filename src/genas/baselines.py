@@ -106,21 +106,22 @@ def compare_with_random(
     test = parts_of(splits, training, fabric.world_size).test
     if settings.choice == "none" or test is None or training.dry:
         return None
+    first = fabric.global_rank == 0
     plan = on_first(fabric, lambda: _plan(run, best, training, settings, trained, spent))
-    if plan["count"] == 0:
-        if fabric.global_rank == 0:
-            warn(plan["left_out"], quiet)
-        return None
     shape = image_shape_of(splits)
     drawn = draw(space, best, plan["count"], splits.num_classes, shape, seed, settings.equal_macs, allowed)
     folders = [folder_of(run, one.architecture, training, seed) for one in drawn]
-    if fabric.global_rank == 0:
+    if len(drawn) < plan["count"]:
+        plan |= _few(len(drawn), plan["count"])
+    if first and plan.get("left_out"):
+        warn(plan["left_out"], quiet)
+    if first:
         write_json(run / BASELINE_PLAN, {**plan, "folders": [folder.name for folder in folders]})
+    if not drawn:
+        return None
     for number, (one, folder) in enumerate(zip(drawn, folders, strict=True), 1):
         title = f"baseline {number} of {len(drawn)}"
         retrain(folder, space, one.architecture, splits, training, fabric, seed, quiet, initial, title=title)
-    if not drawn:
-        return None
 
     def outcome() -> dict[str, Any]:
         key = [digest_of(folder / "result.json") for folder in (*trained, *folders)]
@@ -155,6 +156,13 @@ def compare_with_random(
 
     content: dict[str, Any] = on_first(fabric, outcome)
     return content
+
+
+def _few(found: int, count: int) -> dict[str, Any]:
+    """What is changed of the plan where too few architectures to compare with are found."""
+    compared = f"is compared with {found} of {count} random ones" if found else "is not compared with random ones"
+    why = "no more architectures of other functions were found within the space and the limits of the search"
+    return {"count": found, "left_out": f"the best architecture {compared}: {why}."}
 
 
 def _plan(

@@ -43,7 +43,7 @@ def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Co
     measure, sigmas = _measure(scoring, config, history)
     curves = _begun(run / FILE, chosen, sigmas, measure)
     rows_each = measure.settings.draws * (2 if measure.settings.antithetic else 1)
-    missing = sum(rows_each - len(curve["rows"]) for curve in curves if "rows" in curve)
+    missing = sum(max(rows_each - len(curve["rows"]), 0) for curve in curves if "rows" in curve)
     if not missing:
         return
     with StopRequest() as stop, Bar("noise curves", missing, 0, "draw", quiet) as bar:

@@ -8,6 +8,7 @@ import torch
 from commands import FAST, genas
 
 from genas.checkpoint import load_checkpoint
+from genas.retrain.baseline import draw
 
 OPTIONS = [text for key, value in FAST.items() if "baseline" not in key for text in ("--set", f"{key}={value}")]
 COMMAND = ("search", "--space", "nasbench201", *OPTIONS, "--baseline", "random:2")
@@ -101,6 +102,24 @@ def test_random_ones_can_be_added_to_a_finished_run(run, tmp_path, capsys):
     assert len(result["architectures"]) == 3
     before = json.loads((run / "baseline.json").read_text())["architectures"]
     assert result["architectures"][:2] == before  # the first two are kept
+
+
+@pytest.mark.parametrize("few", [1, 0])
+def test_fewer_than_asked_for_are_told(few, run, tmp_path, capsys, monkeypatch):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    (other / "baseline.json").unlink()
+    monkeypatch.setattr("genas.baselines.draw", lambda *given: draw(*given)[:few])
+    for _ in range(2):  # a continued run tells it again
+        capsys.readouterr()
+        assert genas("search", "--run", other, "--baseline", "random:3", "--json") == 0
+        shown = capsys.readouterr()
+        assert "no more architectures of other functions were found" in " ".join(shown.err.split())
+        found = json.loads(shown.out)["baseline"]
+        assert (0 if found is None else len(found["architectures"])) == few
+        assert genas("status", other, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["baselines"] == [few, few]
+    assert ("Not known: the best architecture" in (other / "report.html").read_text()) == (few == 0)
 
 
 def test_baselines_that_cannot_be_compared_are_refused_before_anything(run, tmp_path, capsys):

@@ -39,6 +39,14 @@ def test_equal_macs_and_limits_hold(monkeypatch):
     assert all("nor_conv_3x3" not in one.architecture.genotype for one in small)
     monkeypatch.setattr("genas.retrain.baseline.DRAWS", 20)
     assert drawn(allowed=lambda _: False) == []
+    monkeypatch.setattr("genas.retrain.baseline.DRAWS", 60)
+    rare = [0]
+
+    def one_in_forty(_):
+        rare[0] += 1
+        return rare[0] % 40 == 0
+
+    assert len(drawn(allowed=one_in_forty)) == 3  # after twice as many draws as may give nothing
 
 
 def test_where_none_has_the_macs_the_nearest_come_and_say_so(monkeypatch):

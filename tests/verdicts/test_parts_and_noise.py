@@ -81,6 +81,15 @@ class Steady(Shaky):
         return derive(0, architecture.genotype) / 2**63
 
 
+class Failing(Shaky):
+    """Cannot be asked again."""
+
+    def score(self, architecture):
+        if self.scoring.seed == 99:
+            raise RuntimeError("out of luck")
+        return super().score(architecture)
+
+
 def searched(scoring, proxy, folder, count=60):
     history = History(folder / "history.sqlite")
     rng = random.Random(1)
@@ -89,6 +98,14 @@ def searched(scoring, proxy, folder, count=60):
         value = score if isinstance(score, float) else score.value
         history.add(Record(0, architecture.genotype, 0, "random", (), None, value, {}, 1, 1, 0.0))
     return history
+
+
+def test_a_proxy_that_fails_when_it_is_asked_again_is_told(nas_scoring, tmp_path, capsys):
+    proxy = Failing(nas_scoring)
+    with searched(nas_scoring, proxy, tmp_path) as history:
+        measure_noise(proxy, lambda: Failing(nas_scoring.reseeded(99)), nas_scoring, history, tmp_path)
+        assert read_noise(tmp_path, history.best(1)[0].genotype) is None
+    assert "the noise of the best scores is not known" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_noise_of_scores_is_measured_by_repeating_or_resampling(nas_scoring, tmp_path):

@@ -30,7 +30,7 @@ from genas.space.cost import Cost, architecture_cost
 USUAL = 3  # random architectures where nobody names a number
 CHEAP_SECONDS = 90.0  # of all baselines together, that are trained without being asked for
 CHEAP_SHARE = 0.1  # of the time that the run took so far, likewise
-DRAWS = 300  # at equal MACs; the nearest are taken where too few of them fit
+DRAWS = 300  # at equal MACs, where the nearest are taken if too few fit; else in a row that give nothing new
 
 
 class BaselineSettings(Settings):
@@ -99,7 +99,7 @@ def draw(
     Args:
         space: at the size of the network to train.
         best: the searched architecture.
-        count: how many; fewer come where the space has no more.
+        count: how many; fewer come where the space, or the limits, have hardly any more.
         classes: outputs.
         image_shape: channels, height, width.
         seed: of the run.
@@ -111,9 +111,9 @@ def draw(
     target = architecture_cost(space, best, classes, image_shape).macs
     seen = {space.function_key(best)}
     found: list[Drawn] = []
-    for _ in range(DRAWS):
-        if sum(one.fits for one in found) >= count:
-            break
+    left = DRAWS
+    while left > 0 and sum(one.fits for one in found) < count:
+        left -= 1
         architecture = space.sample(rng)
         key = space.function_key(architecture)
         if key in seen or (allowed is not None and not allowed(architecture)):
@@ -123,6 +123,7 @@ def draw(
         found.append(
             Drawn(architecture, cost, equal_macs is None or abs(cost.macs - target) <= equal_macs * max(target, 1))
         )
+        left = DRAWS if equal_macs is None else left
     found.sort(key=lambda one: (not one.fits, 0 if one.fits else abs(one.cost.macs - target)))
     return found[:count]
 

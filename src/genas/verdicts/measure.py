@@ -15,12 +15,14 @@ from genas.interrupt import StopRequest
 from genas.progress import Bar
 from genas.proxy.base import Proxy, Scoring, as_score
 from genas.proxy.expression import checked_score
+from genas.registry import blame
 from genas.runs import write_json
 from genas.seeding import python_rng, torch_rng
 from genas.space.base import Architecture
 from genas.space.text import function_of
 from genas.strategy.history import History, Record
 from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT
+from genas.terminal import warn
 from genas.verdicts.noise import Contender
 from genas.verdicts.read import CHECK, NOISE, read_derived
 from genas.verdicts.training import Chance, against_chance
@@ -102,8 +104,9 @@ def measure_noise(
         best = scoring.evaluate(scoring.prepared(architectures[0]))
     except NOT_THE_ARCHITECTURES_FAULT:
         raise
-    except Exception:
-        return  # a proxy that fails where it is asked once more leaves the noise unknown and the search complete
+    except Exception as error:  # a proxy that fails where it is asked once more leaves the search complete
+        warn(f"the noise of the best scores is not known: scoring them again failed with {blame(error)}.", quiet)
+        return
     errors = _resampling(found) if other is None else _repeated(found)
     rows = [
         Contender(place, record.genotype, found[0][0] - value, error)
