@@ -8,7 +8,7 @@ from genas.config import Config, RetrainConfig
 from genas.data import Dataset
 from genas.data.named import is_custom
 from genas.errors import RunError
-from genas.fingerprint import fingerprint
+from genas.fingerprint import fingerprint, refuse_other_code
 from genas.proxy import ProxySettings
 from genas.proxy.expression import custom_classes
 from genas.registry import load_class
@@ -42,12 +42,6 @@ def code_of_scores(proxy: ProxySettings, search: SearchSettings) -> dict[str, st
     return {**code_of_proxies(proxy), **own}
 
 
-def differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The classes whose code is known to be another."""
-    known = {key: (before[key], value) for key, value in now.items() if key in before}
-    return [key for key, pair in known.items() if "unknown" not in pair and pair[0] != pair[1]]
-
-
 def check_code(run: Path, code: Mapping[str, str]) -> None:
     """Compares the code with that which the run was begun with.
 
@@ -61,12 +55,13 @@ def check_code(run: Path, code: Mapping[str, str]) -> None:
         before = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{file} is damaged: it is not JSON ({error}).") from error
-    if different := differing(before, code):
-        raise RunError(
-            f"the code of the {' and the '.join(different)} has changed since {run} was begun, so its results would "
-            "not fit together; restore the code, or begin another run folder with --run. (A class attribute `version` "
-            "says which changes count; without one, all do.)"
-        )
+    refuse_other_code(
+        before,
+        code,
+        f"{run} was begun, so its results would not fit together",
+        "restore the code, or begin another run folder with --run (a class attribute `version` says which changes "
+        "count; without one, all do)",
+    )
 
 
 def record_code(run: Path, code: Mapping[str, str], *, anew: bool) -> None:

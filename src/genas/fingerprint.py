@@ -12,8 +12,10 @@ import inspect
 import sys
 import sysconfig
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from genas.errors import RunError
 
 LENGTH = 12  # bytes of a digest
 
@@ -28,6 +30,24 @@ def fingerprint(kind: type) -> str:
         return f"version {version}"
     digest = source_digest(kind)
     return "unknown" if digest is None else f"source {digest}"
+
+
+def refuse_other_code(before: Mapping[str, str], now: Mapping[str, str], since: str, advice: str) -> None:
+    """Compares fingerprints of the same classes; a class that only one side knows, or whose code is unknown, passes.
+
+    Args:
+        before: by what the class is, such as ``proxy package.module:Name``: what was recorded.
+        now: the same, as the code is.
+        since: when it was recorded, as the end of "has changed since ...".
+        advice: what to do.
+
+    Raises:
+        RunError: the code of a class is another.
+    """
+    known = {key: (before[key], value) for key, value in now.items() if key in before}
+    changed = [key for key, pair in known.items() if "unknown" not in pair and pair[0] != pair[1]]
+    if changed:
+        raise RunError(f"the code of the {' and the '.join(changed)} has changed since {since}; {advice}.")
 
 
 def source_digest(kind: type) -> str | None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from genas.checkpoint import load_checkpoint
 from genas.data.preprocessing import Preprocessing
 from genas.errors import CheckpointError, GenasError
-from genas.fingerprint import fingerprint
+from genas.fingerprint import fingerprint, refuse_other_code
 from genas.space import Network, Space, open_space
 
 EXPORT_FORMAT = "genas-model-1"
@@ -128,14 +128,23 @@ def load(path: str | Path) -> Network:
     Raises:
         CheckpointError: no trained network there, several, or a damaged one.
     """
-    found = find_models(Path(path))
-    if len(found) > 1:
-        names = ", ".join(str(weights.parent) for weights in found)
-        raise CheckpointError(f"{path} holds {len(found)} trained networks; name one of {names}.")
-    model = load_model(found[0])
+    model = load_model(find_model(Path(path)))
     if model.facts.note is not None:
         warnings.warn(model.facts.note, stacklevel=2)
     return model.network
+
+
+def find_model(path: Path) -> Path:
+    """The weights' file of the one trained network of a folder or file; see `find_models`.
+
+    Raises:
+        CheckpointError: there is none, or there are several.
+    """
+    found = find_models(path)
+    if len(found) > 1:
+        names = ", ".join(str(weights.parent) for weights in found)
+        raise CheckpointError(f"{path} holds {len(found)} trained networks; name one of {names}.")
+    return found[0]
 
 
 def find_models(path: Path) -> list[Path]:
@@ -195,14 +204,12 @@ def _check_code(space: Space, facts: ModelFacts, weights: Path) -> None:
     """A custom space whose code has changed builds another network, perhaps with the same names and shapes.
 
     Raises:
-        CheckpointError: it has.
+        RunError: it has.
     """
-    before, now = facts.extra.get("code"), fingerprint(type(space))
-    if before is not None and "unknown" not in (before, now) and before != now:
-        raise CheckpointError(
-            f"the code of the space {facts.space['name']!r} has changed since {weights} was trained; restore it, or "
-            "train again"
-        )
+    name = f"space {facts.space['name']}"
+    before = {name: facts.extra["code"]} if facts.extra.get("code") is not None else {}
+    now = {name: fingerprint(type(space))}
+    refuse_other_code(before, now, f"{weights} was trained", "restore it, or train again")
 
 
 def read_facts(folder: Path) -> ModelFacts:

@@ -14,12 +14,13 @@ import torch
 
 from genas.baselines import check_baselines, compare_with_random
 from genas.checkpoint import load_checkpoint
-from genas.code import code_of_scores, differing
+from genas.code import code_of_scores
 from genas.config import Config
 from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
 from genas.data.named import describe_given as describe_data_given
-from genas.errors import ConfigError, GenasError, RunError
+from genas.errors import ConfigError, GenasError
+from genas.fingerprint import refuse_other_code
 from genas.noise_curves import write_noise_curves
 from genas.planning import RunPlan, check_disk, plan_search, refuse_impossible
 from genas.presets import Scale
@@ -287,13 +288,15 @@ def check_scores(run: Path, code: Mapping[str, str]) -> None:
     if not code or not file.exists():
         return
     with History(file, readonly=True) as history:
-        different = differing(history.facts(), code)
+        before = history.facts()
         scored = len(history) > 0 or any((run / "race").glob("*.safetensors"))
-    if different and scored:
-        raise RunError(
-            f"the code of the {' and the '.join(different)} has changed since the scores in {file} were computed, and "
-            "scores of two versions are not mixed; restore the code, or search again with the same supernet by: "
-            f"genas search --supernet {run} ... --run OTHER"
+    if scored:
+        again = f"genas search --supernet {run} ... --run OTHER"
+        refuse_other_code(
+            before,
+            code,
+            f"the scores in {file} were computed, and scores of two versions are not mixed",
+            f"restore the code, or search again with the same supernet by: {again}",
         )
 
 

@@ -19,7 +19,7 @@ from genas.data.pictures import decode, worker_count
 from genas.data.preprocessing import Preprocessing
 from genas.device import open_fabric
 from genas.errors import CheckpointError, ConfigError, DataError
-from genas.loading import find_models, load_model
+from genas.loading import find_model, load_model
 from genas.progress import Bar
 
 Source = str | Path | Image.Image
@@ -184,11 +184,7 @@ def find_images(sources: Sequence[Source]) -> list[tuple[str, Path | Image.Image
 def _open(path: Path) -> _Classifier:
     if path.suffix == ".onnx":
         return _open_onnx(path)
-    weights = find_models(path)
-    if len(weights) > 1:
-        names = ", ".join(str(one.parent) for one in weights)
-        raise CheckpointError(f"{path} holds {len(weights)} trained networks; name one of {names}.")
-    model = load_model(weights[0])
+    model = load_model(find_model(path))
     return _Classifier(model.network, model.facts.rule(), model.weights, model.facts.note)
 
 

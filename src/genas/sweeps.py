@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genas.code import code_of_scores, differing
+from genas.code import code_of_scores
 from genas.config import Config, build_config, completed
 from genas.errors import ConfigError, GenasError, RunError
+from genas.fingerprint import refuse_other_code
 from genas.landscapes import checked_name
 from genas.pipeline import write_best
 from genas.proxy import Combined, Scoring, open_proxy
@@ -298,11 +299,8 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
         write_json(path, {**now, "code": code} if code else now)
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    if different := differing(before.pop("code", {}), code):
-        raise RunError(
-            f"the code of the {' and the '.join(different)} has changed since the scores in {folder} were "
-            "computed; restore it, or choose another --name."
-        )
+    advice = "restore it, or choose another --name"
+    refuse_other_code(before.pop("code", {}), code, f"the scores in {folder} were computed", advice)
     whole = completed({section: before[section] for section in settings})  # settings that came later, at their defaults
     del whole["proxy"]["expression"]
     before |= {section: whole[section] for section in settings}

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from genas.code import differing
 from genas.correlation.variants import Variant
 from genas.database import open_database, writing
 from genas.errors import RunError
+from genas.fingerprint import refuse_other_code
 from genas.proxy import ProxySettings
 from genas.proxy.expression import sections_read
 from genas.runs import flatten
@@ -101,11 +101,12 @@ class Scores:
             if row is None:
                 continue
             before = json.loads(row[0])
-            if other_code := differing(before.pop("code", {}), variant.describe()["code"]):
-                raise RunError(
-                    f"the code of the {' and the '.join(other_code)} has changed since the scores in {self.path} were "
-                    "computed; restore it, or give another name with --name."
-                )
+            refuse_other_code(
+                before.pop("code", {}),
+                variant.describe()["code"],
+                f"the scores in {self.path} were computed",
+                "restore it, or give another name with --name",
+            )
             if other := _differences(before, variant):
                 raise self._other(f"{variant.name} had other settings ({', '.join(other)})")
         with self._db:

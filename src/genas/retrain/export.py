@@ -26,13 +26,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genas.errors import CheckpointError, ConfigError, GenasError
+from genas.errors import ConfigError, GenasError
 from genas.loading import (
     EXPORT_FORMAT,
     WEIGHTS,
     ModelFacts,
     TrainedModel,
-    find_models,
+    find_model,
     fit_weights,
     load_model,
 )
@@ -99,13 +99,10 @@ def export(
     path, out = Path(path), Path(out)
     if onnx:
         check_extra()
-    found = find_models(path)
-    if len(found) > 1:
-        names = ", ".join(str(weights.parent) for weights in found)
-        raise CheckpointError(f"{path} holds {len(found)} trained networks; export one of {names}.")
+    weights = find_model(path)
     _check_free(out)
-    model = for_inference(load_model(found[0]))
-    source = _source(path, found[0], data, Path(data_root) if data_root else None, required=onnx)
+    model = for_inference(load_model(weights))
+    source = _source(path, weights, data, Path(data_root) if data_root else None, required=onnx)
     test = None if source is None else own_test_set(source.name, source.splits(model.facts), model.facts)
     if test is not None:
         model = with_preprocessing(model, test.images.resizing)
