@@ -28,7 +28,7 @@ from genas.landscape import (
 )
 from genas.landscape.summary import loss_at, quantiles, width
 from genas.proxy import Loss
-from genas.proxy.base import LossAndAccuracy
+from genas.proxy.scoring import LossAndAccuracy
 from genas.retrain.flatness import noise_losses
 from genas.seeding import torch_rng
 

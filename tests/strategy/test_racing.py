@@ -11,7 +11,8 @@ import torch
 
 from genas.checkpoint import load_checkpoint
 from genas.proxy import Accuracy, Angle, EvaluationSettings, Flatness, FlatnessSettings, ProxySettings, open_proxy
-from genas.proxy.base import Proxy, Score
+from genas.proxy.base import Proxy
+from genas.proxy.scoring import Score
 from genas.space import Cost, open_space
 from genas.strategy import History, Record, SearchSettings, open_search, run_search
 from genas.strategy.racing import Race, rounds

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from genas.errors import RunError
-from genas.proxy.base import LossAndAccuracy
+from genas.proxy.scoring import LossAndAccuracy
 from genas.runs import explain, write_atomically
 
 COLUMNS = ("network", "data", "kind", "direction", "x", "y", "loss", "accuracy")

@@ -17,8 +17,8 @@ from genas.errors import RunError
 from genas.landscape.directions import Direction, move, random_direction
 from genas.landscape.points import CENTRE, Place, Points
 from genas.landscape.settings import LandscapeSettings
-from genas.proxy.base import LossAndAccuracy, Scoring
 from genas.proxy.perturbation import kept
+from genas.proxy.scoring import LossAndAccuracy, Scoring
 from genas.retrain.flatness import noise_direction
 from genas.space.base import Network
 

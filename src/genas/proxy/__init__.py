@@ -2,7 +2,7 @@
 
 from genas.proxy.accuracy import Accuracy, Loss
 from genas.proxy.angle import Angle, AngleSettings
-from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, WithoutPictures
+from genas.proxy.base import Proxy, WithoutPictures
 from genas.proxy.combined import Combined
 from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings
@@ -14,6 +14,7 @@ from genas.proxy.flatness import (
     RelativeFlatnessSettings,
     flatness_terms,
 )
+from genas.proxy.scoring import BatchNormSettings, EvaluationSettings, Score, Scoring
 from genas.proxy.zero_cost import ZeroCostSettings
 
 __all__ = [

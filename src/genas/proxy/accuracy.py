@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from genas.errors import GenasError
-from genas.proxy.base import Proxy, Score
+from genas.proxy.base import Proxy
+from genas.proxy.scoring import Score
 from genas.space.base import Architecture
 
 

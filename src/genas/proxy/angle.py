@@ -16,7 +16,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from genas.proxy.base import Score, Scoring, WithoutPictures
+from genas.proxy.base import WithoutPictures
+from genas.proxy.scoring import Score, Scoring
 from genas.settings import Settings
 from genas.space.base import Architecture
 

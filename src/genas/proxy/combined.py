@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from genas.proxy.base import Proxy, Score, Scoring, WithoutPictures, as_score, known_score
+from genas.proxy.base import Proxy, WithoutPictures, as_score, known_score
+from genas.proxy.scoring import Score, Scoring
 from genas.space.base import Architecture
 
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from genas.errors import GenasError
-from genas.proxy.base import Proxy, Score, Scoring, as_score, known_score
+from genas.proxy.base import Proxy, as_score, known_score
 from genas.proxy.combined import Combined
+from genas.proxy.scoring import Score, Scoring
 from genas.seeding import python_rng
 from genas.settings import Settings
 from genas.space.base import Architecture

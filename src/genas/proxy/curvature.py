@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.errors import ConfigError, GenasError
-from genas.proxy.base import Proxy, Score, Scoring, WithoutPictures
+from genas.proxy.base import Proxy, WithoutPictures
 from genas.proxy.flatness import Flatness, FlatnessSettings
 from genas.proxy.perturbation import Parameters, ascent, chosen, kept
+from genas.proxy.scoring import Score, Scoring
 from genas.seeding import derive, python_rng, torch_rng
 from genas.settings import Settings
 from genas.space.base import Architecture, Network

@@ -16,11 +16,12 @@ from pydantic import Field, model_validator
 from genas.errors import ConfigError, GenasError
 from genas.proxy.accuracy import Accuracy, Loss
 from genas.proxy.angle import Angle, AngleSettings
-from genas.proxy.base import BatchNormSettings, EvaluationSettings, Proxy, Score, Scoring, as_score
+from genas.proxy.base import Proxy, as_score
 from genas.proxy.combined import Combined
 from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
 from genas.proxy.flatness import Flatness, FlatnessSettings, RelativeFlatness, RelativeFlatnessSettings
+from genas.proxy.scoring import BatchNormSettings, EvaluationSettings, Score, Scoring
 from genas.proxy.zero_cost import (
     BenchmarkMacs,
     BenchmarkParams,

@@ -28,8 +28,9 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from genas.errors import GenasError
-from genas.proxy.base import Proxy, Score, Scoring
+from genas.proxy.base import Proxy
 from genas.proxy.perturbation import Parameters, chosen, filter_scale, kept, unit_noise
+from genas.proxy.scoring import Score, Scoring
 from genas.seeding import derive
 from genas.settings import Settings
 from genas.space.base import Architecture, Network

@@ -42,7 +42,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from genas.errors import GenasError
-from genas.proxy.base import Score, Scoring, WithoutPictures
+from genas.proxy.base import WithoutPictures
+from genas.proxy.scoring import Score, Scoring
 from genas.seeding import derive
 from genas.settings import Settings
 from genas.space.base import Architecture, Network, Space

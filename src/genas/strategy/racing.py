@@ -34,8 +34,9 @@ from torch import Tensor
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import DataError, Interrupted, RunError
-from genas.proxy.base import Proxy, Score
+from genas.proxy.base import Proxy
 from genas.proxy.expression import finite
+from genas.proxy.scoring import Score
 from genas.seeding import torch_rng
 from genas.space.base import Architecture
 

@@ -14,8 +14,9 @@ from typing import Self
 
 from genas.database import open_database, writing
 from genas.errors import GenasError, RunError
-from genas.proxy.base import Proxy, Score
+from genas.proxy.base import Proxy
 from genas.proxy.expression import checked_score
+from genas.proxy.scoring import Score
 from genas.space.base import Architecture
 from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, describe
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from genas.interrupt import StopRequest
 from genas.progress import Bar
-from genas.proxy.base import Proxy, Scoring, as_score
+from genas.proxy.base import Proxy, as_score
 from genas.proxy.expression import checked_score
+from genas.proxy.scoring import Scoring
 from genas.registry import blame
 from genas.runs import write_json
 from genas.seeding import python_rng, torch_rng
