@@ -6,7 +6,7 @@ import pytest
 
 from genas.errors import ConfigError
 from genas.retrain.network import sized
-from genas.retraining import configure
+from genas.retraining_settings import configure
 from genas.space import open_space
 
 GENOTYPES = {name: open_space(name).sample(random.Random(3)).genotype for name in ("darts", "nasbench201")}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from genas.ranking import rank as rank
     from genas.retrain.export import export as export
     from genas.retrain.hub import HubModel as HubModel
-    from genas.retraining import Retrained as Retrained
+    from genas.retrain.results import Retrained as Retrained
     from genas.retraining import retrain_architecture as retrain_architecture
     from genas.space import Architecture as Architecture
     from genas.space import Network as Network
@@ -63,7 +63,7 @@ _HOMES = {
     "run_pipeline": "genas.pipeline",
     "search": "genas.pipeline",
     "rank": "genas.ranking",
-    "Retrained": "genas.retraining",
+    "Retrained": "genas.retrain.results",
     "retrain_architecture": "genas.retraining",
     "Proxy": "genas.proxy",
     "Score": "genas.proxy",

@@ -11,7 +11,8 @@ from datasets import Dataset as Table
 import genas as package
 from genas.checkpoint import load_checkpoint
 from genas.data import collection
-from genas.retraining import Trained, configure, summarise
+from genas.retrain.results import Trained, summarise
+from genas.retraining_settings import configure
 
 SMALL = ("--cells", "1", "--channels", "4", "--epochs", "2", "--batch-size", "64")
 

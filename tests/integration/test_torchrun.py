@@ -12,7 +12,8 @@ import torch
 from genas.checkpoint import load_checkpoint
 from genas.device import open_fabric
 from genas.errors import GenasError, Interrupted
-from genas.retraining import configure, retrain_run
+from genas.retraining import retrain_run
+from genas.retraining_settings import configure
 from genas.training import Trainer
 
 # Everything that a division over processes could upset: batches of an odd size in two pieces, batch norm, drop-path,

@@ -12,7 +12,8 @@ from genas.loading import load_model
 from genas.retrain.data import least_rows, parts_of
 from genas.retrain.recipe import RetrainSettings
 from genas.retrain.train import measure
-from genas.retraining import configure, retrain_run
+from genas.retraining import retrain_run
+from genas.retraining_settings import configure
 
 # few convolutions, which are slow in 64 bits
 GENOTYPE = "3,4,1,0,3,0,2,0,3,0,0,6,3,0,1,3,0,2,3,3,0,0,1,0,0,3,0,1"

@@ -121,7 +121,8 @@ def retrain(
         show_retrain.print_recipes(as_json)
         return
     with options.loading(quiet or as_json):
-        from genas.retraining import configure, continued, default_run, retrain_run
+        from genas.retraining import retrain_run
+        from genas.retraining_settings import configure, continued, default_run
 
     named = {
         "data.name": data,

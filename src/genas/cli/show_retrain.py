@@ -11,8 +11,8 @@ from genas.terminal import literal, plain
 if TYPE_CHECKING:
     from genas.retrain import RetrainSettings
     from genas.retrain.plan import Plan
+    from genas.retrain.results import Retrained
     from genas.retrain.weights import Match
-    from genas.retraining import Retrained
 
 _WRAP = 4  # recipes side by side
 
