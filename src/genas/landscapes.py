@@ -137,7 +137,7 @@ def checked_name(name: str) -> str:
         ConfigError: it is none.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ConfigError(f"--name is {name!r}; letters, digits, dots, dashes and underscores were wanted.")
+        raise ConfigError(f"Invalid --name {name!r}: expected letters, digits, dots, dashes and underscores.")
     return name
 
 

@@ -325,7 +325,7 @@ def _config(own: Config, proxy_settings: Sequence[Mapping[str, Any]], device: st
 def _study_name(name: str | None, weights: Path) -> str:
     if name is not None:
         if not name or Path(name).name != name or name.startswith("."):
-            raise ConfigError(f"--name is {name!r}; the name of a folder, without '/', was wanted.")
+            raise ConfigError(f"Invalid --name {name!r}: expected the name of a folder, without '/'.")
         return name
     return "final" if weights.stem == "checkpoint" else weights.stem
 

@@ -60,7 +60,7 @@ def configure(
         return _changed(run, found.architecture.genotype, recipe, from_supernet, given)
     data = merge(_data_of(found, given), given.get("data", {}))
     if "name" not in data:
-        raise ConfigError("name the data to train on, such as --data cifar10 or --data folder:my-pictures.")
+        raise ConfigError("name the data to train on, such as --data cifar10 or --data folder:photos.")
     if recipe is None and found.retrain:
         name, fields = RUN_RECIPE, {**found.retrain, "limit_batches": None, "limit_epochs": None}
     else:
@@ -142,7 +142,7 @@ def _merged(overrides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         given = merge(given, _sectioned(override))
     for section in ("data", "space", "retrain"):
         if not isinstance(given.get(section, {}), Mapping):
-            raise ConfigError(f"{section} is {given[section]!r}; a setting of it was wanted, as {section}.key=value.")
+            raise ConfigError(f"{section} is {given[section]!r}: expected a setting of it, {section}.key=value.")
     if given.get("from_checkpoint") is not None:
         given["from_checkpoint"] = os.path.abspath(str(given["from_checkpoint"]))
     return given

@@ -277,6 +277,13 @@ def change_of(key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> 
     return f"{key} (was {first.get(key, 'absent')!r}, now {second.get(key, 'absent')!r})"
 
 
+def no_run(path: Path | str) -> str:
+    """The sentence for a `path` that is no run folder."""
+    if not os.path.exists(path):
+        return f"There is no {path}: expected the folder of a run."
+    return f"{path} is not a run folder: it has no config.yaml."
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The frozen configuration of the run folder `path`.
 
@@ -285,7 +292,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     file = path / "config.yaml"
     if not file.is_file():
-        raise RunError(f"{path} is not a run folder: it has no config.yaml.")
+        raise RunError(no_run(path))
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -128,9 +128,12 @@ class Session:
             if _within(costs[-1], limits):
                 return
         least = f"{min(cost.macs for cost in costs):,} MACs and {min(cost.params for cost in costs):,} parameters"
+        given = ", ".join(
+            f"{key} {getattr(limits, key):,}" for key in ("max_macs", "max_params") if getattr(limits, key)
+        )
         raise SearchError(
-            f"none of {LIMIT_DRAWS} random architectures is within the limits (max_macs {limits.max_macs}, max_params "
-            f"{limits.max_params}); the smallest had {least}: raise the limits, or take fewer cells or channels."
+            f"none of {LIMIT_DRAWS} random architectures is within the limits ({given}); the smallest "
+            f"had {least}: raise the limits, or take fewer cells or channels."
         )
 
     def open_search(self) -> Search:

@@ -11,7 +11,7 @@ from typing import Any
 
 from genas.data.record import locate_data
 from genas.errors import ConfigError, GenotypeError, RunError
-from genas.runs import read_config
+from genas.runs import no_run, read_config
 from genas.space.base import Architecture, Space
 from genas.space.named import open_space, spaces
 from genas.zoo import load, names
@@ -63,7 +63,7 @@ def find_subject(text: str, space: str | None = None, options: Mapping[str, Any]
             "Published architectures: genas zoo."
         )
     if re.fullmatch(r"[^\s|()\[\]]*/[^\s|()\[\]]*", text):
-        raise RunError(f"{text} is not a run folder: it has no config.yaml.")
+        raise RunError(no_run(text))
     return _of_genotype(text, space, options or {})
 
 

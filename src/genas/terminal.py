@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from genas.display import visible
 
@@ -26,9 +27,13 @@ def literal(text: object) -> str:
 def warn(sentence: str, quiet: bool = False) -> None:
     """A warning on the error stream."""
     if not quiet:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print("[bold yellow]warning:[/bold yellow] ", end="")
-        console.print(plain(sentence), markup=False)
+        tell("warning:", "bold yellow", sentence)
+
+
+def tell(label: str, style: str, sentence: str) -> None:
+    """One sentence on the error stream: broken between words on a terminal, one line elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble((label, style), " ", plain(sentence)), soft_wrap=not console.is_terminal)
 
 
 def _shorten(text: str, longest: int) -> str:

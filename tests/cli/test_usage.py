@@ -1,6 +1,7 @@
 """A wrong command line is answered by one line with a suggestion and exit code 2, whichever click typer uses."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import genas
 
-from genas.terminal import literal, plain
+from genas.terminal import literal, plain, warn
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,13 @@ from genas.terminal import literal, plain
         (["rank", "RUN", "--table", "T", "--architectures", "9" * 5000], "expected a whole number"),
         (["search", "--data", "\x1b[31m[bold]red"], r"'\x1b[31m[bold]red'"),
         (["search", "--data", "x" * 120_000], "more characters"),
+        (["search", "--data", "src"], "Did you mean 'folder:src'?"),
+        (["search", "--data", "folders:a/b"], "Did you mean 'folder:a/b'?"),
+        (["search", "--data", "a.parquet:/b"], "expected folder:PATH or parquet:PATH"),
+        (["search", "--data", "imagenet", "--data-root", "nowhere"], "--data-root"),
+        (["status", "runs/no-such"], "There is no runs/no-such: expected the folder of a run."),
+        (["retrain", "runs/no-such"], "There is no runs/no-such: expected the folder of a run."),
+        (["status", "src"], "src is not a run folder: it has no config.yaml."),
     ],
 )
 def test_one_line_that_says_what_to_do_and_exit_code_2(arguments, wanted, capsys):
@@ -76,3 +84,34 @@ def test_text_from_outside_stays_text():
     assert literal("[bold]x[/x]") == r"\[bold]x\[/x]"
     assert plain("Blüte 雪") == "Blüte 雪"
     assert len(plain("y" * 10**6)) < 1200
+
+
+def test_sentences_break_between_words_on_a_terminal_and_nowhere_else(capsys, monkeypatch):
+    words = [
+        "The",
+        "supernet",
+        "has",
+        "learnt",
+        "next",
+        "to",
+        "nothing:",
+        "over",
+        "4",
+        "random",
+        "paths",
+        "its",
+        "loss",
+        "on",
+        "1,000",
+        "images",
+        "is",
+        "2.2558.",
+    ]
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    for terminal, lines in (("0", 1), ("1", 3)):
+        monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+        warn(" ".join(words))
+        written = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)
+        assert written.split() == ["warning:", *words]
+        assert written.count("\n") == lines

@@ -106,7 +106,7 @@ def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         open_table(tmp_path / "t.parquet", SPACE)
     (tmp_path / "t.csv").write_text("arch,test\n000000,1\n000001\n")
-    with pytest.raises(DataError, match=r"line 3: 1 values came for 2 columns"):
+    with pytest.raises(DataError, match=r"line 3: expected 2 values, one for each column, got 1"):
         open_table(tmp_path / "t.csv", SPACE)
 
 
@@ -119,7 +119,7 @@ def test_a_damaged_archive_and_a_line_that_is_too_short_are_one_sentence(tmp_pat
         open_table(path, SPACE)
     whole = written(tmp_path / "t.csv", rows()).read_text().replace("\r", "").splitlines()
     (tmp_path / "t.csv").write_text("\n".join([*whole[:3], "", "short", *whole[3:]]))
-    with pytest.raises(DataError, match=r"t\.csv, line 5: 1 values came for 3 columns"):
+    with pytest.raises(DataError, match=r"t\.csv, line 5: expected 3 values, one for each column, got 1"):
         open_table(tmp_path / "t.csv", SPACE)
 
 

@@ -315,7 +315,7 @@ def test_faulty_parquet(tmp_path):
     with pytest.raises(DataError, match="as Parquet"):
         open_dataset(f"parquet:{tmp_path}").splits(0)
     parquet(tmp_path / "numbers.parquet", {"x": [1, 2]}, Features({"x": Value("int64")}))
-    with pytest.raises(DataError, match="no column of pictures among x"):
+    with pytest.raises(DataError, match="no column of images among x"):
         open_dataset(f"parquet:{tmp_path / 'numbers.parquet'}").splits(0)
     rows = {"image": [png(1), png(2), {"bytes": b"rubbish", "path": None}, *[png(3)] * 5], "label": [0, 1] * 4}
     parquet(tmp_path / "bad.parquet", rows, image_features(Value("int64")))

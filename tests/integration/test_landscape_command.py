@@ -121,13 +121,13 @@ def test_landscape_of_a_trained_network(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["333"], "1 operations came; 6 are wanted."),
-        (["333333", "--points", 4], "points is 4: an odd number is wanted"),
+        (["333"], "expected 6 operations, got 1."),
+        (["333333", "--points", 4], "points is 4: expected an odd number"),
         (["333333", "--range", 0], "range is 0.0: input should be greater than 0"),
-        (["333333", "--split", "train"], "--split is 'train'; validation, test or both was wanted."),
+        (["333333", "--split", "train"], "Invalid --split 'train': expected validation, test or both."),
         (["333333", "--pictures", "none"], "Invalid --pictures 'none': expected a whole number above 0, or all."),
         (["333333", "--sigmas", "a"], "Invalid --sigmas 'a': expected numbers with commas"),
-        (["333333", "--name", "../x"], "--name is '../x'"),
+        (["333333", "--name", "../x"], "Invalid --name '../x'"),
         (["a=333333", "a=303030"], "two networks are labelled 'a'; give one of them another label"),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_proxy_of_ones_own_is_swept_beside_counts(run, capsys):
 def test_bad_input_to_sweep(run, capsys):
     assert "both weights and shares came" in refused(capsys, "sweep", run, "--weights", "1", "--shares", "20")
     assert "Invalid --weights 'x': expected numbers with commas" in refused(capsys, "sweep", run, "--weights", "x")
-    assert "the weight -1 came" in refused(capsys, "sweep", run, "--weights", "-1")
+    assert "Invalid weight -1" in refused(capsys, "sweep", run, "--weights", "-1")
     assert "one part has to have the weight w" in refused(capsys, "sweep", run, "--proxy", "angle")
     wanted = "the sum of a sweep comes with --proxy; leave proxy.expression out"
     assert wanted in refused(capsys, "sweep", run, "--set", "proxy.expression=loss")

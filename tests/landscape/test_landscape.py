@@ -261,8 +261,8 @@ def test_flattest_counts_directions_of_the_least_rise(tmp_path):
     [
         ({"range": 0}, "range is 0: .*greater than 0"),
         ({"range": -1}, "range is -1: .*greater than 0"),
-        ({"points": 20}, "points is 20: an odd number is wanted"),
-        ({"contour": 8}, "contour is 8: an odd number is wanted"),
+        ({"points": 20}, "points is 20: expected an odd number"),
+        ({"contour": 8}, "contour is 8: expected an odd number"),
         ({"contour": 1}, "contour is 1: at least 3 points"),
         ({"directions": 0}, "directions is 0: .*greater than or equal to 1"),
         ({"pictures": 0}, "pictures is 0"),

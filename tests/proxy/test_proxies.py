@@ -120,7 +120,7 @@ def test_expressions(text, parts):
     ("text", "message"),
     [
         ("", "character 1"),
-        ("angle +", "the end came"),
+        ("angle +", "got the end"),
         ("angle flatness", "character 7"),
         ("3 flatness", "character 3"),
         ("angle & loss", "character 6"),

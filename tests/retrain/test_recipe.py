@@ -85,7 +85,7 @@ def test_a_recipe_of_ones_own(tmp_path):
         ("epochs: many", "epochs is 'many': input should be a valid integer"),
         ("epochs: 0\nmomentum: 2", "epochs is 0: .*; momentum is 2: "),
         ("schedule: liner", "schedule is 'liner': input should be 'cosine', 'exponential' or 'linear'"),
-        ("- a", "holds a list; a mapping of settings was wanted"),
+        ("- a", "holds a list: expected a mapping of settings"),
         ("a: [", "is not YAML"),
         ("schedule: linear\nepochs: 5", "needs more epochs than that, but epochs is 5; set tail_epochs lower"),
         ("schedule: linear\nshifted_schedule: true", "the linear schedule is never shifted"),

@@ -37,12 +37,12 @@ def test_text_round_trips():
     ("text", "place"),
     [
         ("", "character 1"),
-        ("|avg_pool~0|", "character 2 (edge 0->1): operation 'avg_pool'"),
-        ("|none~0|+|none~0|none~0|", "'~1' was wanted"),
-        (EXAMPLE[:-1], "the end came, '|' was wanted"),
-        (EXAMPLE + "x", "the end was wanted"),
-        ("1 2 3", "3 operations came; 6"),
-        ("1 2 3 4 5 6", "operation 5"),
+        ("|avg_pool~0|", "avg_pool_3x3, got 'avg_pool'"),
+        ("|none~0|+|none~0|none~0|", "expected '~1'"),
+        (EXAMPLE[:-1], "expected '|', got the end"),
+        (EXAMPLE + "x", "expected the end"),
+        ("1 2 3", "expected 6 operations, got 3"),
+        ("1 2 3 4 5 6", "operation from 0 to 4, got 5"),
         ("Genotype(normal=[])", "character 1"),
     ],
 )
@@ -135,7 +135,7 @@ def test_every_cell_can_take_its_own_path():
     images = torch.randn(2, 3, 8, 8)
     mixed = supernet(images, [uniform(3), uniform(1), uniform(2)])
     assert not torch.equal(mixed, supernet(images, uniform(3)))
-    with pytest.raises(ConfigError, match="2 architectures came for 3 cells"):
+    with pytest.raises(ConfigError, match="expected one architecture for each of 3 cells, got 2"):
         supernet(images, [uniform(1)] * 2)
 
 

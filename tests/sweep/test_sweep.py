@@ -51,10 +51,10 @@ def test_template():
     [
         ("angle + 4*flatness", "one part has to have the weight w.*0 have it"),
         ("w*angle + w*flatness", "2 have it"),
-        ("w*flatness", "beside the swept part another one is wanted"),
+        ("w*flatness", "expected another part beside the swept one"),
         ("angle + w*flatnes", "Did you mean 'flatness'"),
         ("angle + 2*w*flatness", "the name of a proxy|weight"),
-        ("angle w*flatness", r"'\+' or '-' was wanted"),
+        ("angle w*flatness", r"expected '\+' or '-'"),
     ],
 )
 def test_malformed_templates(text, message):
@@ -70,10 +70,14 @@ def test_a_search_says_what_to_do_with_w():
 def test_weights_and_shares_are_checked():
     assert check_weights([0, 1.5]) == (0, 1.5)
     assert check_shares([0, 20]) == (0, 0.2)
-    for wrong, message in (([-1.0], "the weight -1 came"), ([1.0, 1.0], "twice"), ([float("inf")], "the weight inf")):
+    for wrong, message in (
+        ([-1.0], "Invalid weight -1"),
+        ([1.0, 1.0], "twice"),
+        ([float("inf")], "Invalid weight inf"),
+    ):
         with pytest.raises(ConfigError, match=message):
             check_weights(wrong)
-    for wrong, message in (([100.0], "the share 100 came"), ([-1.0], "the share -1"), ([5.0, 5.0], "twice")):
+    for wrong, message in (([100.0], "Invalid share 100"), ([-1.0], "Invalid share -1"), ([5.0, 5.0], "twice")):
         with pytest.raises(ConfigError, match=message):
             check_shares(wrong)
 

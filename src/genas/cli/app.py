@@ -26,7 +26,7 @@ from genas.cli import (
     zoo,
 )
 from genas.errors import DataError, GenasError
-from genas.terminal import plain
+from genas.terminal import tell
 
 app = typer.Typer(
     name="genas",
@@ -139,8 +139,4 @@ def _speaks(error: GenasError) -> bool:
 
 
 def _complain(sentence: str) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print("[bold red]genas:[/bold red] ", end="")
-    console.print(plain(sentence), markup=False)
+    tell("genas:", "bold red", sentence)

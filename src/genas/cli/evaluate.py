@@ -29,7 +29,7 @@ def evaluate(
     image_size: Annotated[
         int | None,
         typer.Option(
-            "--image-size", help="Side of the pictures. \\[default: the network's]", rich_help_panel=options.DATA
+            "--image-size", help="Side of the images. \\[default: the network's]", rich_help_panel=options.DATA
         ),
     ] = None,
     classes: Annotated[
@@ -45,7 +45,7 @@ def evaluate(
         typer.Option(
             "--shift",
             help="Robustness: corruptions (all), a group (noise, blur, digital, tone), one corruption, or other "
-            "pictures of the same classes or of some: folder:PATH, or a data set. May be repeated.",
+            "images of the same classes or of some: folder:PATH, or a data set. May be repeated.",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--ood",
-            help="Pictures of none of the classes, to be told from the test set: folder:PATH, or a data set. May be "
+            help="Images of none of the classes, to be told from the test set: folder:PATH, or a data set. May be "
             "repeated.",
             rich_help_panel=WHAT,
         ),
@@ -67,7 +67,7 @@ def evaluate(
     ] = True,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", help="At most that many test pictures. \\[default: all]", rich_help_panel=WHAT),
+        typer.Option("--limit", help="At most that many test images. \\[default: all]", rich_help_panel=WHAT),
     ] = None,
     assignments: Annotated[
         list[str] | None,

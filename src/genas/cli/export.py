@@ -19,7 +19,7 @@ def export(
         bool,
         typer.Option(
             "--onnx",
-            help="Also write model.onnx, checked against the network on real pictures (needs genas\\[export]).",
+            help="Also write model.onnx, checked against the network on real images (needs genas\\[export]).",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
@@ -27,7 +27,7 @@ def export(
         str,
         typer.Option(
             "--onnx-input",
-            help="What the ONNX file takes: normalised pictures, or pixels in 0..1 (normalised inside).",
+            help="What the ONNX file takes: normalised images, or pixels in 0..1 (normalised inside).",
             rich_help_panel=options.OUTPUT,
         ),
     ] = "normalised",

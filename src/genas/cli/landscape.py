@@ -34,7 +34,7 @@ def landscape(
         str,
         typer.Option(
             "--pictures",
-            help="Random pictures, the same for all networks; all: those that the run scores on.",
+            help="Random images, the same for all networks; all: those that the run scores on.",
             rich_help_panel=WHERE,
         ),
     ] = "1024",

@@ -91,7 +91,7 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         help="racing: stop scoring an architecture once it can hardly be among the best that the search keeps; exact: "
-        "score every architecture on all validation pictures. \\[default: racing]",
+        "score every architecture on all validation images. \\[default: racing]",
         rich_help_panel=METHOD,
     ),
 ]
@@ -250,7 +250,7 @@ def either_or_both(text: str, first: str, second: str, option: str) -> list[str]
     if text == "both":
         return [first, second]
     if text not in (first, second):
-        raise ConfigError(f"{option} is {text!r}; {first}, {second} or both was wanted.")
+        raise ConfigError(f"Invalid {option} {text!r}: expected {first}, {second} or both.")
     return [text]
 
 

@@ -64,7 +64,7 @@ def rank(
         int,
         typer.Option(
             "--repeats",
-            help="Score random proxies so often, with other noise and pictures: measures test-retest tau.",
+            help="Score random proxies so often, with other noise and images: measures test-retest tau.",
             min=1,
             rich_help_panel=WHAT,
         ),
@@ -195,5 +195,5 @@ def _list(text: str | None) -> list[str] | None:
         return None
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise ConfigError(f"--columns is {text!r}; names with commas between them were wanted.")
+        raise ConfigError(f"Invalid --columns {text!r}: expected names with commas between them.")
     return names

@@ -25,7 +25,7 @@ def retrain(
     data_root: options.DataRoot = None,
     image_size: Annotated[
         int | None,
-        typer.Option("--image-size", help="Side that pictures are resized to.", rich_help_panel=options.DATA),
+        typer.Option("--image-size", help="Side that images are resized to.", rich_help_panel=options.DATA),
     ] = None,
     space: Annotated[
         str | None,
@@ -46,7 +46,7 @@ def retrain(
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs.", rich_help_panel=RECIPE)] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", help="Pictures per batch, over all processes.", rich_help_panel=RECIPE),
+        typer.Option("--batch-size", help="Images per batch, over all processes.", rich_help_panel=RECIPE),
     ] = None,
     limit_batches: Annotated[
         int | None,
@@ -113,7 +113,7 @@ def retrain(
 
     genas retrain runs/c10 --recipe imagenet --data imagenet --max-macs 600M --precision bf16
 
-    genas retrain "|nor_conv_3x3~0|+|..." --data folder:my-pictures --epochs 50
+    genas retrain "|nor_conv_3x3~0|+|..." --data folder:photos --epochs 50
     """
     from genas.cli import show_retrain
 

@@ -64,7 +64,7 @@ def search(
 
     genas search --supernet runs/c10 --proxy accuracy --max-macs 20M --run runs/c10-accuracy
 
-    genas search --data folder:my-pictures --set supernet.epochs=50 --max-macs 30M
+    genas search --data folder:photos --set supernet.epochs=50 --max-macs 30M
     """
     with options.loading(quiet):
         from genas.cli.show import print_profile, print_result

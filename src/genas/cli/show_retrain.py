@@ -67,12 +67,12 @@ def print_plan(plan: "Plan", settings: "RetrainSettings") -> None:
     width = f", first width {plan.channels}" if plan.channels else ""
     console.print(f"Network   {plan.params / 1e6:.3f} M parameters{auxiliary}, {plan.macs / 1e6:.1f} M MACs{width}")
     held = f", {plan.held_out:,} held out to choose the best epoch" if plan.held_out else ""
-    console.print(f"Pictures  {plan.train:,} to train on{held}, {plan.test:,} to test")
+    console.print(f"Images    {plan.train:,} to train on{held}, {plan.test:,} to test")
     several = f" over {plan.processes} processes" if plan.processes > 1 else ""
     console.print(f"Steps     {plan.epochs} epochs of {plan.steps} batches of {settings.batch_size}{several}")
     console.print(
         f"Memory    at least {_size(plan.memory_bytes)} per process: weights and momentum {_size(plan.weight_bytes)}, "
-        f"backward pass {_size(plan.activation_bytes)}; convolution workspace and pictures in memory come on top"
+        f"backward pass {_size(plan.activation_bytes)}; convolution workspace and images in memory come on top"
     )
     if settings.dry:
         console.print(f"Dry run   {plan.epochs} of {settings.epochs} epochs, few batches in each: not a result")

@@ -52,7 +52,7 @@ def sweep(
     """Search once for each of several weights of a sum of proxies, with the supernet of a run.
 
     Tells the share that the swept part has in the score: its absolute contribution over the sum of all absolute
-    contributions. Every part of every architecture is scored once for all weights, on all pictures; races are off.
+    contributions. Every part of every architecture is scored once for all weights, on all images; races are off.
     Press Ctrl-C at any time, the same command continues; further weights may be asked for later.
 
     [bold]Examples[/bold]

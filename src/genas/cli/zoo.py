@@ -20,7 +20,7 @@ def zoo(
 ) -> None:
     """Published architectures: where they come from, our parameters and MACs, and the published figures.
 
-    The ImageNet networks have 14 cells and see 224x224 pictures, the CIFAR networks have 20 cells and 36 channels.
+    The ImageNet networks have 14 cells and see 224x224 images, the CIFAR networks have 20 cells and 36 channels.
     Papers count differently what they call FLOPs, so three counts are shown.
     """
     from genas.zoo.costs import rows

@@ -189,7 +189,9 @@ def _read_csv(path: Path) -> dict[str, list[Any]]:
         raise DataError(f"{path} has two columns of one name in {', '.join(heads)}; rename one.")
     for number, row in body:
         if len(row) != len(heads):
-            raise DataError(f"{path}, line {number}: {len(row)} values came for {len(heads)} columns.")
+            raise DataError(
+                f"{path}, line {number}: expected {len(heads)} values, one for each column, got {len(row)}."
+            )
     return {head: [row[place] for _, row in body] for place, head in enumerate(heads)}
 
 
@@ -210,7 +212,9 @@ def _read_json(path: Path) -> dict[str, list[Any]]:
     except ValueError as error:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
-        raise DataError(f"{path} has another layout: an object of genotypes with an object of figures each is wanted.")
+        raise DataError(
+            f"{path} has another layout: expected an object that maps each genotype to an object of figures."
+        )
     names: dict[str, None] = {}
     for entry in content.values():
         names |= dict.fromkeys(name for name, value in entry.items() if not isinstance(value, (list, dict)))

@@ -135,7 +135,7 @@ class _Reader:
         elif isinstance(content, Mapping):
             variant = Variant(text, "proxy", self._settings(text, content))
         else:
-            raise ConfigError(f"the variant {text!r} is {content!r}; an expression or a mapping of settings is wanted.")
+            raise ConfigError(f"the variant {text!r} is {content!r}: expected an expression or a mapping of settings.")
         self.found[text] = replace(variant, name=text)
         return self.found[text]
 
@@ -144,7 +144,9 @@ class _Reader:
         if aggregation is not None:
             members = split_list(aggregation.group(2))
             if len(members) < 2:
-                raise ConfigError(f"{text!r} aggregates {len(members)} proxies; at least two are wanted.")
+                raise ConfigError(
+                    f"Invalid aggregation {text!r}: expected at least two proxies to aggregate, got {len(members)}."
+                )
             for member in members:
                 if _RANKS.fullmatch(str(self.named.get(member, member))):
                     raise ConfigError(

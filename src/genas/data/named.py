@@ -1,5 +1,6 @@
 """Data sets by name."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def open_dataset(
     for text in (name, str(root or "")):
         if text.encode(errors="ignore").decode() != text:
             raise ConfigError(f"The data set's name {shown(text)} is not valid UTF-8: rename the file or folder.")
+    if is_custom(name) and "/" in rest:
+        raise _path_alone(name, rest)
     if is_custom(name):
         sizes = {"root": root if root is None else str(root), "image_size": image_size, "resizing": resizing}
         given = {**{key: value for key, value in sizes.items() if value is not None}, **options}
@@ -79,7 +82,15 @@ def open_dataset(
     if name in _ROOTED:
         found: Dataset = _ROOTED[name](root or DEFAULT_ROOT)
         return found
-    raise known_names(KNOWN[:-1], "data set", name)
+    raise _path_alone(name, name) if os.path.exists(name) else known_names(KNOWN[:-1], "data set", name)
+
+
+def _path_alone(name: str, path: str) -> ConfigError:
+    """The error for a `name` that lacks what says how to read its `path`."""
+    kind = "parquet" if path.endswith(".parquet") else "folder"
+    return ConfigError(
+        f"Unknown data set {name!r}: expected folder:PATH or parquet:PATH. Did you mean '{kind}:{path}'?"
+    )
 
 
 def describe_given(data: object) -> dict[str, Any]:

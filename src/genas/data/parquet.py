@@ -310,14 +310,12 @@ def _columns(features: Any, file: Path) -> tuple[str, str]:
 
     pictures = [name for name, kind in features.items() if holds_pictures(kind)]
     if not pictures:
-        raise DataError(
-            f"{file} has no column of pictures among {', '.join(features)}; one of {{bytes, path}} is wanted."
-        )
+        raise DataError(f"{file} has no column of images among {', '.join(features)}: expected one of {{bytes, path}}.")
     named = [name for name in _LABEL_NAMES if name in features]
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
     labels = [name for name in classes if name in named] or classes or named
     if not labels:
         raise DataError(
-            f"{file} has no column of labels among {', '.join(features)}; one of {', '.join(_LABEL_NAMES)} is wanted."
+            f"{file} has no column of labels among {', '.join(features)}: expected one of {', '.join(_LABEL_NAMES)}."
         )
     return pictures[0], labels[0]

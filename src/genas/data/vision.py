@@ -75,7 +75,8 @@ class _Cifar(Dataset):
             except (RuntimeError, OSError) as error:
                 raise DataError(
                     f"{self.name} is missing or damaged under {self.root.absolute() / self._folder}: unpack "
-                    f"https://www.cs.toronto.edu/~kriz/{self._archive} into {self.root.absolute()}."
+                    f"https://www.cs.toronto.edu/~kriz/{self._archive} into {self.root.absolute()}, or name the folder "
+                    "that holds it with --data-root."
                 ) from error
             pixels = torch.from_numpy(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)))
             parts.append(ResidentImages(pixels, torch.tensor(part.targets), self._normalisation))
@@ -150,6 +151,8 @@ class ImageFolderData(FileDataset):
         resizing: see `FileDataset`.
     """
 
+    _expected = "give the path of a folder with one folder per class"
+
     def __init__(self, root: Path | str, image_size: int | None = None, resizing: str | None = None) -> None:
         super().__init__(root, image_size, resizing)
         self.name = f"folder:{root}"
@@ -161,9 +164,7 @@ class ImageFolderData(FileDataset):
             DataError: the folder is missing or empty, a class is empty, or a split has classes of its own.
         """
         if not self.root.is_dir():
-            raise DataError(
-                f"There is no folder {self.root.absolute()}: give the path of a folder with one folder per class."
-            )
+            raise DataError(f"There is no folder {self.root.absolute()}: {self._expected}.")
         layout = folder_layout(self.root)
         folders = folders_in(layout.train)
         if not folders:
@@ -208,6 +209,7 @@ class ImageNet(ImageFolderData):
 
     _normalisation = IMAGENET
     _always_stream = True
+    _expected = "name the folder that holds ImageNet's train and val with --data-root"
 
     def __init__(self, root: Path | str, image_size: int | None = None, resizing: str | None = None) -> None:
         super().__init__(root, image_size or 224, resizing)

@@ -51,7 +51,7 @@ class LandscapeSettings(Settings):
     @classmethod
     def _odd(cls, value: int) -> int:
         if value % 2 == 0 and value > 0:
-            raise ValueError("an odd number is wanted, so that the weights themselves are one of the points")
+            raise ValueError("expected an odd number, so that the weights themselves are one of the points")
         if value == 1:
             raise ValueError("at least 3 points are needed")
         return value
@@ -67,7 +67,7 @@ class LandscapeSettings(Settings):
     @classmethod
     def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) < len(value):
-            raise ValueError("validation, test or both are wanted")
+            raise ValueError("expected validation, test or both")
         return value
 
     @model_validator(mode="after")

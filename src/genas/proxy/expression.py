@@ -221,7 +221,7 @@ def _name(run: str) -> str:
 
 def _wrong(text: str, at: int, wanted: str) -> ConfigError:
     came = repr(text[at:]) if at < len(text) else "the end"
-    return ConfigError(f"proxy expression {text!r}, character {at + 1}: {came} came, {wanted} was wanted.")
+    return ConfigError(f"proxy expression {text!r}, character {at + 1}: expected {wanted}, got {came}.")
 
 
 def sections_read(settings: ProxySettings) -> set[str]:

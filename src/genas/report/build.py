@@ -183,8 +183,8 @@ def _summary(run: Path, config: dict[str, Any], data: dict[str, Any], found: _Fo
         f"{data.get('test', 0):,} for the final test"
     )
     return (
-        ("Data set", f"{config['data']['name']}: {len(data.get('classes', []))} classes, pictures {shape}"),
-        ("Pictures", pictures),
+        ("Data set", f"{config['data']['name']}: {len(data.get('classes', []))} classes, images {shape}"),
+        ("Images", pictures),
         *_found_in_data(data),
         ("Space", f"{config['space']['name']} ({options})"),
         ("Supernet", _supernet(run, config)),

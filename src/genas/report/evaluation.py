@@ -105,8 +105,8 @@ def _facts(models: Sequence[Result], summary: Result, machine: Result) -> tuple[
     data, clean = first["data"], first["clean"]
     rows = [
         (
-            "Pictures",
-            f"{data['pictures']:,} test pictures of {data['name']}" + "".join(f"; {n}" for n in data["notes"]),
+            "Images",
+            f"{data['pictures']:,} test images of {data['name']}" + "".join(f"; {n}" for n in data["notes"]),
         ),
         ("Trained network", f"{count(first['model']['params'])} parameters, {count(first['model']['macs'])} MACs"),
         ("Top-1 accuracy", with_spread(summary["clean.top1"], percent) + _error(models, clean)),
@@ -120,7 +120,7 @@ def _facts(models: Sequence[Result], summary: Result, machine: Result) -> tuple[
     if "corruptions" in first:
         rows.append(
             (
-                "On corrupted pictures",
+                "On corrupted images",
                 f"{with_spread(summary['corruptions.mean_corruption_accuracy'], percent)} on average over corruptions "
                 "and severities"
                 + (
@@ -212,9 +212,9 @@ def _tables(models: Sequence[Result]) -> tuple[EvaluationTable, ...]:
                 "Accuracy by corruption and severity",
                 ("corruption", "1", "2", "3", "4", "5", "mean"),
                 tuple(rows),
-                f"On {found['pictures']:,} test pictures; {percent(curves[0].accuracies[0])} of them are recognised "
+                f"On {found['pictures']:,} test images; {percent(curves[0].accuracies[0])} of them are recognised "
                 "when clean."
-                + (f" Left out, as they do nothing to grey pictures: {', '.join(left_out)}." if left_out else ""),
+                + (f" Left out, as they do nothing to grey images: {', '.join(left_out)}." if left_out else ""),
             )
         )
     tables += [table for table in (_shifts(models), _outside(models), _sharpness(models), _latency(models)) if table]
@@ -237,7 +237,7 @@ def _shifts(models: Sequence[Result]) -> EvaluationTable | None:
         for model in models
         for one in model.get("shifts", ())
     ]
-    heads = ("set", "pictures", "classes", "top-1", "top-1 of the test set", "NLL", "calibration error")
+    heads = ("set", "images", "classes", "top-1", "top-1 of the test set", "NLL", "calibration error")
     remark = (
         "Logits are restricted to the classes of the set; the test set's accuracy is given under the same restriction."
     )
@@ -255,12 +255,12 @@ def _outside(models: Sequence[Result]) -> EvaluationTable | None:
         for one in model.get("ood", ())
         for score, label in (("max_softmax", "largest probability"), ("energy", "energy"))
     ]
-    heads = ("set and score", "pictures", "AUROC", "AUPR out", "AUPR in", "FPR at 95 %")
+    heads = ("set and score", "images", "AUROC", "AUPR out", "AUPR in", "FPR at 95 %")
     remark = (
-        "AUPR: area under the precision-recall curve with the outside or the inside pictures as positives. "
-        "FPR at 95 %: share of the outside pictures that pass where 95 % of the test pictures do."
+        "AUPR: area under the precision-recall curve with the outside or the inside images as positives. "
+        "FPR at 95 %: share of the outside images that pass where 95 % of the test images do."
     )
-    return EvaluationTable("Telling pictures of no known class", heads, tuple(rows), remark) if rows else None
+    return EvaluationTable("Telling images of no known class", heads, tuple(rows), remark) if rows else None
 
 
 def _sharpness(models: Sequence[Result]) -> EvaluationTable | None:
@@ -276,7 +276,7 @@ def _sharpness(models: Sequence[Result]) -> EvaluationTable | None:
         return None
     found = models[0]["flatness"]
     remark = (
-        f"Increase of the loss after one normalised ascent step, on {found['pictures']:,} {found['on']} pictures "
+        f"Increase of the loss after one normalised ascent step, on {found['pictures']:,} {found['on']} images "
         f"(loss {number(found['loss'])} before it). The adaptive step does not change when weights are rescaled "
         "without changing the function."
     )
@@ -294,7 +294,7 @@ def _latency(models: Sequence[Result]) -> EvaluationTable | None:
         for model in models
         for one in model.get("latency", ())
     ]
-    heads = ("pictures per pass", "median", "5 %", "95 %", "pictures / s")
+    heads = ("images per pass", "median", "5 %", "95 %", "images / s")
     return EvaluationTable("Time of a forward pass", heads, tuple(rows)) if rows else None
 
 
@@ -303,7 +303,7 @@ def _classes(models: Sequence[Result]) -> EvaluationTable:
     for together in zip(*(one["clean"]["per_class"] for one in models), strict=True):
         values = [row["accuracy"] for row in together if "accuracy" in row]
         rows.append((together[0]["name"], f"{together[0]['count']:,}", percent(_mean(values)) if values else ""))
-    return EvaluationTable("Accuracy by class", ("class", "pictures", "accuracy"), tuple(rows), folded=len(rows) > 12)
+    return EvaluationTable("Accuracy by class", ("class", "images", "accuracy"), tuple(rows), folded=len(rows) > 12)
 
 
 def _confusion(models: Sequence[Result]) -> Confusion | None:

@@ -207,7 +207,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{where} holds a {type(content).__name__}; a mapping of settings was wanted.")
+        raise ConfigError(f"{where} holds a {type(content).__name__}: expected a mapping of settings.")
     try:
         content = expand(content)
     except ValueError as error:

@@ -60,7 +60,7 @@ def parse_template(text: str) -> Template:
     fixed = tuple(part for part in parts if part is not swept)
     if not fixed:
         raise ConfigError(
-            f"proxy expression {text!r}: beside the swept part another one is wanted, as in 'angle + w*flatness'; "
+            f"proxy expression {text!r}: expected another part beside the swept one, as in 'angle + w*flatness'; "
             "alone, its weight changes no ranking."
         )
     return Template(text, fixed, swept)
@@ -74,7 +74,7 @@ def check_weights(weights: Sequence[float]) -> tuple[float, ...]:
     """
     for weight in weights:
         if not weight >= 0 or math.isinf(weight):
-            raise ConfigError(f"the weight {weight:g} came; weights of 0 or above were wanted.")
+            raise ConfigError(f"Invalid weight {weight:g}: expected 0 or more.")
     if len(set(weights)) < len(weights):
         raise ConfigError(f"the weights {', '.join(f'{weight:g}' for weight in weights)} name one of them twice.")
     return tuple(weights)
@@ -89,7 +89,7 @@ def check_shares(percents: Sequence[float]) -> tuple[float, ...]:
     for percent in percents:
         if not 0 <= percent < 100:
             raise ConfigError(
-                f"the share {percent:g} came; percentages from 0 to below 100 were wanted (100 is the swept part "
+                f"Invalid share {percent:g}: expected a percentage from 0 to below 100 (100 is the swept part "
                 "alone: genas search)."
             )
     if len(set(percents)) < len(percents):

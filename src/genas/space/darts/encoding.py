@@ -72,9 +72,7 @@ def from_edges(numbers: Sequence[int]) -> DartsArchitecture:
         GenotypeError: not 28, out of range, or a node without exactly two edges.
     """
     if len(numbers) != 2 * EDGES:
-        raise GenotypeError(
-            f"{len(numbers)} numbers came; 28 (14 for the normal cell, 14 for the reduction) are wanted."
-        )
+        raise GenotypeError(f"expected 28 numbers (14 for the normal cell, 14 for the reduction), got {len(numbers)}.")
     cells = []
     for label, start in (("normal", 0), ("reduce", EDGES)):
         nodes = []
@@ -85,12 +83,12 @@ def from_edges(numbers: Sequence[int]) -> DartsArchitecture:
                 if not 0 <= numbers[at] < len(DARTS_OPERATIONS):
                     raise GenotypeError(
                         f"{label} cell, edge {source}->{node} (number {at + 1} of 28): "
-                        f"{numbers[at]} came; 0 to 7 is wanted."
+                        f"expected 0 to 7, got {numbers[at]}."
                     )
                 if numbers[at]:
                     pairs.append((numbers[at], source))
             if len(pairs) != 2:
-                raise GenotypeError(f"{label} cell, node {node}: {len(pairs)} edges are used; exactly 2 are wanted.")
+                raise GenotypeError(f"{label} cell, node {node}: expected exactly 2 used edges, got {len(pairs)}.")
             nodes.append((pairs[0], pairs[1]))
         cells.append(tuple(nodes))
     return DartsArchitecture(cells[0], cells[1])
@@ -126,17 +124,19 @@ def draft_text(numbers: Sequence[int]) -> str:
 
 def _check(label: str, cell: Cell) -> None:
     if len(cell) != NODES:
-        raise GenotypeError(f"{label} cell: {len(cell)} nodes came; {NODES} are wanted.")
+        raise GenotypeError(f"{label} cell: expected {NODES} nodes, got {len(cell)}.")
     for node, pairs in enumerate(cell, 2):
         if len(pairs) != 2:
-            raise GenotypeError(f"{label} cell, node {node}: {len(pairs)} edges came; 2 are wanted.")
+            raise GenotypeError(f"{label} cell, node {node}: expected 2 edges, got {len(pairs)}.")
         for number, source in pairs:
             if not 1 <= number < len(DARTS_OPERATIONS):
-                raise GenotypeError(f"{label} cell, node {node}: operation {number} came; 1 to 7 is wanted.")
+                raise GenotypeError(f"{label} cell, node {node}: expected an operation from 1 to 7, got {number}.")
             if not 0 <= source < node:
-                raise GenotypeError(f"{label} cell, node {node}: input {source} came; 0 to {node - 1} is wanted.")
+                raise GenotypeError(f"{label} cell, node {node}: expected an input from 0 to {node - 1}, got {source}.")
         if pairs[0][1] == pairs[1][1]:
-            raise GenotypeError(f"{label} cell, node {node}: both edges come from input {pairs[0][1]}; two are wanted.")
+            raise GenotypeError(
+                f"{label} cell, node {node}: expected edges from two inputs, got both from input {pairs[0][1]}."
+            )
         if pairs[0][1] > pairs[1][1]:
             raise GenotypeError(f"{label} cell, node {node}: the pairs must be sorted by input.")
 
@@ -170,7 +170,7 @@ class _GenotypeReader:
         place = self.at if at is None else at
         rest = self.text[place:].lstrip()
         place = len(self.text) - len(rest)
-        raise GenotypeError(f"genotype, character {place + 1}: {rest[:20]!r} came, {wanted} was wanted.")
+        raise GenotypeError(f"genotype, character {place + 1}: expected {wanted}, got {rest[:20]!r}.")
 
     def peek(self) -> tuple[str, str]:
         if self.at >= len(self.text):
@@ -240,7 +240,7 @@ class _GenotypeReader:
             operation = self.take("string", f"{here}: a quoted operation")[1:-1]
             if operation not in DARTS_OPERATIONS[1:]:
                 known = ", ".join(DARTS_OPERATIONS[1:])
-                raise GenotypeError(f"{here}: operation {operation!r} came; one of {known} is wanted.")
+                raise GenotypeError(f"{here}: expected one of {known}, got {operation!r}.")
             self.mark(",")
             source = int(self.take("number", f"{here}: the number of an input"))
             self.mark(")")
@@ -249,7 +249,7 @@ class _GenotypeReader:
                 self.mark("]")
                 break
         if len(pairs) != 2 * NODES:
-            raise GenotypeError(f"{label} cell: {len(pairs)} pairs came; 8, two for each node, are wanted.")
+            raise GenotypeError(f"{label} cell: expected 8 pairs, two for each node, got {len(pairs)}.")
         nodes = []
         for first, second in zip(pairs[::2], pairs[1::2], strict=True):
             nodes.append((first, second) if first[1] <= second[1] else (second, first))

@@ -249,7 +249,7 @@ class DartsNetwork(Network):
                 raise ConfigError("a supernet needs a path; give the architecture to run.")
         several = [path] * self.num_cells if isinstance(path, Architecture) else list(path)
         if len(several) != self.num_cells:
-            raise ConfigError(f"{len(several)} architectures came for {self.num_cells} cells; one each is wanted.")
+            raise ConfigError(f"expected one architecture for each of {self.num_cells} cells, got {len(several)}.")
         own = [one for one in several if isinstance(one, DartsArchitecture)]
         if len(own) != len(several):
             raise ConfigError("a network of the space 'darts' runs architectures of that space only.")

@@ -21,10 +21,10 @@ class NasBench201Architecture(Architecture):
 
     def __post_init__(self) -> None:
         if len(self.operations) != len(EDGES):
-            raise GenotypeError(f"{len(self.operations)} operations came; {len(EDGES)} are wanted.")
+            raise GenotypeError(f"expected {len(EDGES)} operations, got {len(self.operations)}.")
         for (source, node), number in zip(EDGES, self.operations, strict=True):
             if not 0 <= number < len(NASBENCH201_OPERATIONS):
-                raise GenotypeError(f"edge {source}->{node}: operation {number} came; 0 to 4 is wanted.")
+                raise GenotypeError(f"edge {source}->{node}: expected an operation from 0 to 4, got {number}.")
 
     @property
     def genotype(self) -> str:
@@ -95,7 +95,7 @@ def parse(text: str) -> NasBench201Architecture:
         nonlocal at
         if not text.startswith(mark, at):
             came = repr(text[at : at + 12]) if at < len(text) else "the end"
-            raise GenotypeError(f"genotype, character {at + 1}: {came} came, {mark!r} was wanted.")
+            raise GenotypeError(f"genotype, character {at + 1}: expected {mark!r}, got {came}.")
         at += len(mark)
 
     for node in (1, 2, 3):
@@ -107,13 +107,13 @@ def parse(text: str) -> NasBench201Architecture:
             name = match.group() if match else ""
             if name not in NASBENCH201_OPERATIONS:
                 raise GenotypeError(
-                    f"genotype, character {at + 1} (edge {source}->{node}): operation {name!r} came; "
-                    f"one of {', '.join(NASBENCH201_OPERATIONS)} is wanted."
+                    f"genotype, character {at + 1} (edge {source}->{node}): expected one of "
+                    f"{', '.join(NASBENCH201_OPERATIONS)}, got {name!r}."
                 )
             numbers.append(NASBENCH201_OPERATIONS.index(name))
             at += len(name)
             expect(f"~{source}")
             expect("|")
     if at < len(text):
-        raise GenotypeError(f"genotype, character {at + 1}: {text[at : at + 12]!r} came, the end was wanted.")
+        raise GenotypeError(f"genotype, character {at + 1}: expected the end, got {text[at : at + 12]!r}.")
     return NasBench201Architecture(tuple(numbers))

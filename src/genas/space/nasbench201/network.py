@@ -178,7 +178,7 @@ class NasBench201Network(Network):
                 raise ConfigError("a supernet needs a path; give the architecture to run.")
         several = [path] * self.num_cells if isinstance(path, Architecture) else list(path)
         if len(several) != self.num_cells:
-            raise ConfigError(f"{len(several)} architectures came for {self.num_cells} cells; one each is wanted.")
+            raise ConfigError(f"expected one architecture for each of {self.num_cells} cells, got {len(several)}.")
         own = [one for one in several if isinstance(one, NasBench201Architecture)]
         if len(own) != len(several):
             raise ConfigError("a network of the space 'nasbench201' runs architectures of that space only.")

@@ -22,10 +22,10 @@ class NasBenchMacroArchitecture(Architecture):
 
     def __post_init__(self) -> None:
         if len(self.operations) != LAYERS:
-            raise GenotypeError(f"{len(self.operations)} operations came; {LAYERS}, one for each layer, are wanted.")
+            raise GenotypeError(f"expected {LAYERS} operations, one for each layer, got {len(self.operations)}.")
         for layer, number in enumerate(self.operations):
             if not 0 <= number < len(NASBENCH_MACRO_OPERATIONS):
-                raise GenotypeError(f"layer {layer}: operation {number} came; 0 to 2 is wanted.")
+                raise GenotypeError(f"layer {layer}: expected an operation from 0 to 2, got {number}.")
 
     @property
     def genotype(self) -> str:
@@ -56,7 +56,7 @@ def parse(text: str) -> NasBenchMacroArchitecture:
     if wrong or not text.strip():
         place = wrong.start() if wrong else 0
         came = repr(text[place : place + 12]) if wrong else "the end"
-        raise GenotypeError(f"genotype, character {place + 1}: {came} came, eight digits 0 to 2 were wanted.")
+        raise GenotypeError(f"genotype, character {place + 1}: expected eight digits from 0 to 2, got {came}.")
     numbers = re.findall(r"\d+", text)
     digits = numbers[0] if len(numbers) == 1 else numbers
     return NasBenchMacroArchitecture(tuple(int(digit) for digit in digits))

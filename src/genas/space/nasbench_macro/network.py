@@ -106,7 +106,7 @@ class NasBenchMacroNetwork(Network):
                 raise ConfigError("a supernet needs a path; give the architecture to run.")
         several = [path] * LAYERS if isinstance(path, Architecture) else list(path)
         if len(several) != LAYERS:
-            raise ConfigError(f"{len(several)} architectures came for {LAYERS} layers; one each is wanted.")
+            raise ConfigError(f"expected one architecture for each of {LAYERS} layers, got {len(several)}.")
         own = [one for one in several if isinstance(one, NasBenchMacroArchitecture)]
         if len(own) != len(several):
             raise ConfigError("a network of the space 'nasbench-macro' runs architectures of that space only.")
