@@ -35,7 +35,7 @@ def test_paper_is_what_publications_have():
     assert build_config(scale="paper").retrain.epochs == 600  # methods.md 2.3
 
 
-@pytest.mark.parametrize(("side", "stem", "size"), [(96, "imagenet", 96), (160, "imagenet", 128), (32, None, 32)])
+@pytest.mark.parametrize(("side", "stem", "size"), [(64, "imagenet", 64), (160, "imagenet", 128)])
 def test_own_images_get_a_size_and_a_stem_that_end(tmp_path, side, stem, size):
     config = fresh_settings([folder(tmp_path / "images", side)])
     assert config == fresh_settings([{"data": {"name": f"folder:{tmp_path / 'images'}"}}], scale="standard")
@@ -43,6 +43,21 @@ def test_own_images_get_a_size_and_a_stem_that_end(tmp_path, side, stem, size):
     published = fresh_settings([{"data": {"name": f"folder:{tmp_path / 'images'}"}}], scale="paper")
     assert published.data.image_size is None
     assert "stem" not in published.space.options
+
+
+def test_small_own_images_keep_the_published_settings(tmp_path):
+    own = folder(tmp_path / "images", 32)
+    assert fresh_settings([own]) == build_config([own])  # as a named data set of such images does
+    assert fresh_settings([own], scale="standard").data.image_size == 32
+
+
+def test_the_stem_suits_the_size_that_was_asked_for(tmp_path):
+    own = folder(tmp_path / "images", 96)
+    asked = [{"data": {"image_size": size}} for size in (32, 200)]
+    small, large = (fresh_settings([own, layer]) for layer in asked)
+    assert (small.data.image_size, small.space.options.get("stem")) == (32, None)
+    assert (large.data.image_size, large.space.options.get("stem")) == (200, "imagenet")
+    assert small.supernet == large.supernet == fresh_settings([own]).supernet  # the images as they are stored decide
 
 
 def test_single_settings_win_over_a_scale(tmp_path):

@@ -125,22 +125,23 @@ def fresh_settings(layers: list[dict[str, Any]], as_published: bool = False, sca
     Args:
         layers: nested mappings: file, named options, assignments; later ones win.
         as_published: the published code's behaviour was asked for.
-        scale: what was asked for; None: ``standard`` for own images, else what the data set's preset says.
+        scale: what was asked for; None: ``standard`` for own images of 64 pixels and more, else the published settings
+            or the data set's preset.
 
     Raises:
         ConfigError: an unknown key or an impossible value.
-        DataError: own images whose size is to be found out cannot be read.
+        DataError: own images, whose size decides, cannot be read.
     """
     config = build_config(layers, as_published=as_published)
     data = config.data
-    scale = scale or default_scale(data.name, as_published)
-    if scale is None:
-        return config
     side = None
-    if is_own(data.name) and data.image_size is None:
+    if is_own(data.name) and not as_published and (scale is None or data.image_size is None):
         files = open_dataset(data.name)
         side = files.own_side() if isinstance(files, FileDataset) else None
-    return build_config(layers, as_published=as_published, scale=scale, side=side)
+    scale = scale or default_scale(side)
+    if scale is None:
+        return config
+    return build_config(layers, as_published=as_published, scale=scale, side=data.image_size or side)
 
 
 def settings_from_supernet(

@@ -110,9 +110,13 @@ def is_own(data: str) -> bool:
     return data.startswith(("folder:", "parquet:"))
 
 
-def default_scale(data: str, as_published: bool) -> Scale | None:
-    """The scale where none is asked for: ``standard`` for own images; None leaves the data set's preset, if any."""
-    return "standard" if is_own(data) and not as_published else None
+def default_scale(side: int | None) -> Scale | None:
+    """The scale where none is asked for: ``standard`` for own images of at least `STEM_SIDE` pixels.
+
+    Args:
+        side: of own images as they are stored; None for others. Small ones keep the published settings.
+    """
+    return "standard" if side is not None and side >= STEM_SIDE else None
 
 
 def scale_settings(scale: Scale, data: str, space: str, side: int | None) -> dict[str, Any]:

@@ -100,8 +100,8 @@ ScaleName = Annotated[
     typer.Option(
         "--scale",
         help="How much work: quick (a first result in minutes), standard, or paper (the published settings); single "
-        "settings win over it (docs/scales.md). \\[default: standard for folder: and parquet:, else paper; digits has "
-        "a preset of its own]",
+        "settings win over it (docs/scales.md). \\[default: standard for own images of 64 pixels and more; "
+        "else the published search and a short retraining; digits has a preset of its own]",
         rich_help_panel=METHOD,
     ),
 ]
