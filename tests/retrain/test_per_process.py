@@ -9,7 +9,7 @@ from genas.checkpoint import load_checkpoint
 from genas.data import open_dataset
 from genas.errors import ConfigError
 from genas.loading import load_model
-from genas.retrain.data import least_rows, parts_of
+from genas.retrain.data import least_rows, parts_of, steps_of
 from genas.retrain.recipe import RetrainSettings
 from genas.retrain.train import measure
 from genas.retraining import retrain_run
@@ -73,3 +73,11 @@ def test_every_process_has_two_rows_of_every_piece(tiny):
     with pytest.raises(ConfigError, match="needs two images in every piece, so 12 in a batch, not 8; set batch_size"):
         parts_of(tiny, settings, processes=3)
     assert least_rows(settings.model_copy(update={"batch_norm": "shared"}), 3) == 2
+
+
+@pytest.mark.parametrize(("images", "steps"), [(40, 5), (43, 5), (44, 6), (47, 6)])
+def test_a_short_last_batch_counts_where_batch_norm_has_rows_enough(images, steps):
+    """In the plan as in the training: both ask `steps_of`."""
+    settings = RetrainSettings(batch_size=8, accumulate=2, batch_norm="per-process")
+    assert steps_of(images, settings, 1) == steps
+    assert steps_of(images, settings.model_copy(update={"limit_batches": 2}), 1) == 2

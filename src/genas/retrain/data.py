@@ -81,6 +81,16 @@ def least_rows(settings: RetrainSettings, processes: int) -> int:
     return 2 * processes * settings.accumulate if settings.batch_norm == "per-process" else 2
 
 
+def steps_of(images: int, settings: RetrainSettings, processes: int) -> int:
+    """Batches of an epoch.
+
+    A short last batch is used, but not one of a single image: batch norm needs two, wherever it takes statistics.
+    """
+    size = settings.batch_size
+    steps = images // size + (images % size >= least_rows(settings, processes))
+    return steps if settings.limit_batches is None else min(steps, settings.limit_batches)
+
+
 def _augmentation(splits: Splits, settings: RetrainSettings) -> Augmentation:
     """The data set's usual transforms, with what the recipe changes."""
     own = splits.augmentation

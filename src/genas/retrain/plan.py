@@ -6,16 +6,17 @@ come weights, gradients, momentum and the moving average. What is not in the sum
 kernels, the allocator's gaps, and the data set itself where it is kept in memory.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.data.base import Splits
 from genas.device import Fabric
-from genas.retrain.data import Parts
+from genas.retrain.data import Parts, steps_of
 from genas.retrain.network import without_auxiliary
 from genas.retrain.recipe import RetrainSettings
 from genas.space.base import Architecture, Network, Space
@@ -88,10 +89,8 @@ def plan_of(
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
     copies = 3 if settings.momentum else 2
     averaged = settings.ema_decay is not None
-    size = settings.batch_size
-    largest = -(-size // (settings.accumulate * fabric.world_size))  # pictures at once in a process
+    largest = -(-settings.batch_size // (settings.accumulate * fabric.world_size))  # pictures at once in a process
     fixed, each = activation_bytes(network, splits.image_shape, splits.num_classes, settings, fabric)
-    steps = -(-len(parts.train) // size) - (len(parts.train) % size == 1)
     return Plan(
         params=cost.params,
         auxiliary_params=params - cost.params,
@@ -101,7 +100,7 @@ def plan_of(
         held_out=len(parts.judge) if parts.judge is not None and settings.best == "held-out" else 0,
         test=len(parts.test) if parts.test is not None else 0,
         epochs=settings.trained_epochs,
-        steps=steps if settings.limit_batches is None else min(steps, settings.limit_batches),
+        steps=steps_of(len(parts.train), settings, fabric.world_size),
         processes=fabric.world_size,
         weight_bytes=params * number * (copies + averaged) + buffers * (1 + averaged),
         activation_bytes=fixed + each * largest,
@@ -133,16 +132,7 @@ def _kept(
     settings: RetrainSettings,
     fabric: Fabric,
 ) -> int:
-    """Bytes of the different storages that autograd keeps for a batch of `count` pictures, the weights' excepted."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
+    """`kept_bytes` of a batch of `count` images."""
     number = next(network.parameters()).dtype
     pictures = torch.zeros((count, *image_shape), device=fabric.device, dtype=number)
     if settings.layout == "channels-last":
@@ -152,11 +142,29 @@ def _kept(
     # drop-path needs numbers, but not those of anybody's stream
     network.drop_path_generator = torch.Generator(device=fabric.device)
     labels = torch.zeros(count, dtype=torch.int64, device=fabric.device)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), fabric.autocast():
-        logits, auxiliary = network.forward_with_auxiliary(pictures)
-        loss = functional.cross_entropy(logits, labels)
-        if auxiliary is not None:
-            loss = loss + functional.cross_entropy(auxiliary, labels)
-    del loss
-    assert logits.shape[1] == classes
+
+    def loss() -> Tensor:
+        with fabric.autocast():
+            logits, auxiliary = network.forward_with_auxiliary(pictures)
+            assert logits.shape[1] == classes
+            own = functional.cross_entropy(logits, labels)
+            return own if auxiliary is None else own + functional.cross_entropy(auxiliary, labels)
+
+    return kept_bytes(network, loss)
+
+
+def kept_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:
+    """Bytes of the different storages that autograd keeps for a loss, the weights' excepted."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        found = loss()
+    del found
     return sum(kept.values())

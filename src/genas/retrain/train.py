@@ -22,7 +22,7 @@ from genas.errors import GenasError
 from genas.fingerprint import fingerprint
 from genas.processes import Share, on_first, share_of, take_buffers_of_first
 from genas.retrain.batchnorm import share_batch_norm
-from genas.retrain.data import Parts, least_rows, parts_of
+from genas.retrain.data import Parts, parts_of, steps_of
 from genas.retrain.network import without_auxiliary
 from genas.retrain.recipe import RetrainSettings
 from genas.retrain.schedule import learning_rate
@@ -139,11 +139,7 @@ class _Training:
             self.average,
         )
         self._drop_path = torch.Generator(device=fabric.device)
-        size = settings.batch_size
-        # a short last batch is used, but not one of a single image: batch norm needs two, wherever it takes statistics
-        self.steps = len(parts.train) // size + (len(parts.train) % size >= least_rows(settings, fabric.world_size))
-        if settings.limit_batches is not None:
-            self.steps = min(self.steps, settings.limit_batches)
+        self.steps = steps_of(len(parts.train), settings, fabric.world_size)
 
     def _placed(self, network: Network) -> Network:
         """On the device, in the precision and the layout of the run."""
