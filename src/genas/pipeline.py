@@ -42,7 +42,7 @@ from genas.strategy.named import name_given as search_given
 from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT
 from genas.subject import parse_architecture
 from genas.supernet import train_supernet, untrained_supernet
-from genas.terminal import warn
+from genas.terminal import say, warn
 from genas.verdicts import Verdict
 from genas.verdicts.measure import check_supernet, measure_noise
 from genas.verdicts.read import read_verdicts
@@ -224,7 +224,7 @@ def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False)
             folder, session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
         )
     if not quiet:
-        sys.stderr.write(f"No supernet is trained: {config.proxy.expression} needs none.\n")
+        say(f"No supernet is trained: {config.proxy.expression} needs none.")
     return untrained_supernet(folder, session.space, session.splits, session.fabric, config.seed)
 
 

@@ -1,6 +1,5 @@
 """Progress for people: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from genas.terminal import literal, plain
+from genas.terminal import literal, plain, say
 
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines
 BAR_WIDTH = 20  # characters; a bar of the terminal's width shrinks to nothing where the texts need it
@@ -113,7 +112,7 @@ class Bar:
             self._spoken = now
             rate = self.rate
             left = f", {duration((self.total - self.done - self._partly) / rate)} left" if rate > 0 else ""
-            write(
+            say(
                 f"{self.title}: {self.done}/{self.total} {self.unit}s, {rate:.3g}/s{left}"
                 f"{'; ' + self._note if self._note else ''}"
             )
@@ -148,19 +147,13 @@ def doing(what: str, quiet: bool = False) -> Iterator[None]:
         with console.status(f"{literal(what)} ..."):
             yield
     else:
-        late = threading.Timer(PATIENCE, write, [f"{what} ..."])
+        late = threading.Timer(PATIENCE, say, [f"{what} ..."])
         late.daemon = True
         late.start()
         try:
             yield
         finally:
             late.cancel()
-
-
-def write(line: str) -> None:
-    """One plain line on the error stream, at once."""
-    sys.stderr.write(f"{plain(line)}\n")
-    sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:
@@ -173,3 +166,11 @@ def duration(seconds: float) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def size(count: float) -> str:
+    """Bytes in words: ``1.2 GB``, ``340 MB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e3:.0f} kB"

@@ -34,7 +34,7 @@ from genas.correlation import (
 from genas.correlation.scoring import Job
 from genas.device import describe_machine
 from genas.errors import ConfigError, RunError
-from genas.progress import doing, duration, write
+from genas.progress import doing, duration
 from genas.proxy import ProxySettings
 from genas.rehearsal import rehearse_proxy
 from genas.report.ranking import build_ranking_page, verdicts
@@ -43,6 +43,7 @@ from genas.session import Session, load_config
 from genas.settings import faults_of
 from genas.space.cost import Cost
 from genas.supernet import initial_weights, initialise, load_weights
+from genas.terminal import say
 
 FORMAT = "genas-rank-1"
 FEW_IMAGES = 1000  # proposed where all images take long
@@ -125,7 +126,7 @@ def rank(
             expected = expect(limited, genotypes, asked, whole)
         if plan:
             return expected.as_dict()
-        write(expected.sentence())
+        say(expected.sentence())
     with RunFolder(folder), Scores(folder / "scores.sqlite") as scores:
         facts = {
             "weights": _digest(weights),

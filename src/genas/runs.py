@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ import yaml
 
 from genas.display import visible
 from genas.errors import GenasError, RunError
+from genas.terminal import warn
 
 HELD = (errno.EWOULDBLOCK, errno.EACCES)  # what locking says when another process holds the lock
 
@@ -234,10 +234,10 @@ def keep_environment(run: Path, now: Mapping[str, Any]) -> None:
     except (ValueError, AttributeError, TypeError):
         return  # a record for people, which nothing is computed from
     if found:
-        sys.stderr.write(
-            f"genas: warning: {run} was begun with {', '.join(f'{name} {was}' for name, was, _ in found)}; now it is "
+        warn(
+            f"{run} was begun with {', '.join(f'{name} {was}' for name, was, _ in found)}; now it is "
             f"{', '.join(f'{name} {is_now}' for name, _, is_now in found)}. Results may differ from those of an "
-            "uninterrupted run by rounding.\n"
+            "uninterrupted run by rounding."
         )
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from genas.space import Architecture
 from genas.strategy import History, Record, run_search
 from genas.sweep import Remembered, Scores, Template, mean_share, parse_template, weight_for
 from genas.sweep.weights import check_shares, check_weights
+from genas.terminal import say
 
 FORMAT = "genas-sweep-1"
 POSTER_SHARES = (0.0, 20.0, 43.0, 76.0, 89.0)  # shares of flatness beside the angle, in per cent (the GeNAS poster)
@@ -173,7 +173,7 @@ class _Sweep:
         rows: list[dict[str, Any]] = []
         for number, weight in enumerate(weights):
             if not self.quiet:
-                sys.stderr.write(f"w = {weight:g}, search {number + 1} of {len(weights)}\n")
+                say(f"w = {weight:g}, search {number + 1} of {len(weights)}")
             asked = {} if wanted is None else {"wanted_share": wanted[number]}
             rows.append({"weight": weight, **asked, **self.search(weight)})
         for row in rows:

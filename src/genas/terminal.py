@@ -1,4 +1,6 @@
-"""Text that comes from outside (names of files, classes, runs, arguments), made fit for a terminal."""
+"""What is said on the error stream, and text from outside (names of files, classes, runs) made fit for a terminal."""
+
+import textwrap
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,16 +26,29 @@ def literal(text: object) -> str:
     return escape(plain(text))
 
 
+def say(sentence: str, label: str = "", style: str = "") -> None:
+    """One sentence on the error stream, at once: broken between words on a terminal, one line elsewhere.
+
+    Args:
+        sentence: any text.
+        label: stands before it, in `style` of rich.
+        style: of the label.
+    """
+    console = Console(stderr=True, highlight=False)
+    line = f"{label} {plain(sentence)}" if label else plain(sentence)
+    if console.is_terminal:
+        line = textwrap.fill(
+            line, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    text = Text(line)
+    text.stylize(style, 0, len(label))
+    console.print(text, soft_wrap=True)
+
+
 def warn(sentence: str, quiet: bool = False) -> None:
     """A warning on the error stream."""
     if not quiet:
-        tell("warning:", "bold yellow", sentence)
-
-
-def tell(label: str, style: str, sentence: str) -> None:
-    """One sentence on the error stream: broken between words on a terminal, one line elsewhere."""
-    console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble((label, style), " ", plain(sentence)), soft_wrap=not console.is_terminal)
+        say(sentence, "warning:", "bold yellow")
 
 
 def _shorten(text: str, longest: int) -> str:

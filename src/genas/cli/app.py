@@ -26,7 +26,7 @@ from genas.cli import (
     zoo,
 )
 from genas.errors import DataError, GenasError
-from genas.terminal import tell
+from genas.terminal import say
 
 app = typer.Typer(
     name="genas",
@@ -139,4 +139,4 @@ def _speaks(error: GenasError) -> bool:
 
 
 def _complain(sentence: str) -> None:
-    tell("genas:", "bold red", sentence)
+    say(sentence, "genas:", "bold red")

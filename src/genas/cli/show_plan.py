@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from genas.progress import duration
+from genas.progress import duration, size
 from genas.terminal import literal
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 def print_run_plan(plan: "RunPlan", *, on_error_stream: bool = False) -> None:
     """Phases with their time, memory, disk, and what to change if that is too much."""
-    from genas.planning import size
-
     console = Console(stderr=on_error_stream, highlight=False, soft_wrap=True)
     unknown = any(phase.seconds is None for phase in plan.phases)
     more = " and what could not be timed" if unknown else ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from genas.progress import size
 from genas.terminal import literal, plain
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def print_plan(plan: "Plan", settings: "RetrainSettings") -> None:
     several = f" over {plan.processes} processes" if plan.processes > 1 else ""
     console.print(f"Steps     {plan.epochs} epochs of {plan.steps} batches of {settings.batch_size}{several}")
     console.print(
-        f"Memory    at least {_size(plan.memory_bytes)} per process: weights and momentum {_size(plan.weight_bytes)}, "
-        f"backward pass {_size(plan.activation_bytes)}; convolution workspace and images in memory come on top"
+        f"Memory    at least {size(plan.memory_bytes)} per process: weights and momentum {size(plan.weight_bytes)}, "
+        f"backward pass {size(plan.activation_bytes)}; convolution workspace and images in memory come on top"
     )
     if settings.dry:
         console.print(f"Dry run   {plan.epochs} of {settings.epochs} epochs, few batches in each: not a result")
@@ -159,10 +160,3 @@ def _means(summary: dict[str, dict[str, float | None]], top5: bool) -> list[str]
         mean, spread = summary[key]["mean"], summary[key]["std"]
         cells.append(f"{100 * (mean or 0.0):.2f} ± {100 * (spread or 0.0):.2f}")
     return cells
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1000:.0f} kB"

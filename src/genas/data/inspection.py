@@ -1,13 +1,11 @@
 """Says what was found in a data set, and looks closely at one that a run is about to begin with."""
 
-import shutil
-import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
 from genas.data.base import Dataset, Splits
-from genas.data.summary import DataSummary, shown, summary_of
+from genas.data.summary import DataSummary, summary_of
+from genas.terminal import say
 
 
 def summarise(dataset: Dataset, splits: Splits, *, quiet: bool) -> Splits:
@@ -47,18 +45,10 @@ def check(dataset: Dataset, splits: Splits, *, quiet: bool) -> Splits:
 
 def tell(summary: DataSummary) -> None:
     """Writes one line of what was found to standard error, and one for each note."""
-    _write(f"Data {summary.line()}")
+    say(f"Data {summary.line()}")
     _note(summary.notes)
 
 
 def _note(notes: Sequence[str]) -> None:
     for note in notes:
-        _write(f"Note: {shown(note)}")
-
-
-def _write(line: str) -> None:
-    if sys.stderr.isatty():  # broken between words, never within one
-        width = shutil.get_terminal_size().columns
-        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+        say(f"Note: {note}")
