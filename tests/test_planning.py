@@ -8,7 +8,7 @@ import torch
 from commands import FAST, genas
 from PIL import Image
 
-from genas import planning
+from genas import planning, timing
 from genas.config import Config, build_config
 from genas.continuation import fresh_settings, settings_on
 from genas.errors import RunError
@@ -97,7 +97,7 @@ def settings(tmp_path, **more):
 
 
 def test_a_plan_writes_nothing_and_moves_no_random_stream(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(planning, "BUDGET", 0.05)
+    monkeypatch.setattr(timing, "BUDGET", 0.05)
     config, run = settings(tmp_path), tmp_path / "run"
     torch.manual_seed(5)
     wanted = torch.rand(4)
@@ -116,7 +116,7 @@ def test_a_plan_writes_nothing_and_moves_no_random_stream(tmp_path, monkeypatch,
 
 
 def test_the_plan_of_the_command_line_is_a_table_or_json(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(planning, "BUDGET", 0.05)
+    monkeypatch.setattr(timing, "BUDGET", 0.05)
     few = [text for key, value in FEW.items() for text in ("--set", f"{key}={value}")]
     run = tmp_path / "run"
     capsys.readouterr()
@@ -139,11 +139,11 @@ def test_what_cannot_fit_is_refused_and_what_takes_long_comes_with_advice(tmp_pa
         refuse_impossible(replace(plan, disk_bytes=10), tmp_path)
     with pytest.raises(RunError, match="of memory, and there are"):
         refuse_impossible(replace(plan, memory_bytes=16), tmp_path)
-    monkeypatch.setattr(planning, "BUDGET", 0.05)
+    monkeypatch.setattr(timing, "BUDGET", 0.05)
     monkeypatch.setattr(planning, "LONG", 0.0)
     advice = plan_run(settings(tmp_path), tmp_path / "run").advice
     assert any("--scale quick" in one for one in advice)
-    monkeypatch.setattr(planning, "_memory", lambda fabric: (1, 2))
+    monkeypatch.setattr(planning, "memory_of", lambda device: (1, 2))
     assert any("supernet.batch_size=2" in one for one in plan_run(settings(tmp_path / "more"), tmp_path / "run").advice)
 
 
@@ -156,7 +156,7 @@ def test_a_run_that_does_not_fit_on_the_disk_is_refused_before_anything_is_writt
 
 
 def test_the_plan_of_a_retraining_counts_seeds_and_baselines(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(planning, "BUDGET", 0.05)
+    monkeypatch.setattr(timing, "BUDGET", 0.05)
     run = tmp_path / "run"
     small = ("--cells", "1", "--channels", "4", "--batch-size", "64", "--epochs", "3", "--set", "tail_epochs=0")
     command = ("retrain", "333333", "--data", "digits", *small, "--run", run, "--plan", "--json", "--quiet")

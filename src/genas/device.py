@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -185,3 +186,39 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
     }
+
+
+def wait(device: torch.device) -> None:
+    """Waits until the device has done what it was asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def memory_of(device: torch.device) -> tuple[int | None, int | None]:
+    """Bytes that are free and that there are, of the GPU or of the machine within its container's limit.
+
+    None where the system does not say.
+    """
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return free, total
+    try:
+        lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        facts = {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines}
+        free, total = facts["MemAvailable"], facts["MemTotal"] + facts.get("SwapTotal", 0)
+    except (OSError, ValueError, KeyError):
+        return None, None
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        return min(free, max(limit - used, 0)), min(total, limit)
+    except (OSError, ValueError):
+        return free, total
+
+
+def memory_held() -> int:
+    """Bytes of memory that this process holds; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

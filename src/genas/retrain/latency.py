@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from genas.device import Fabric
+from genas.device import Fabric, wait
 from genas.seeding import torch_rng
 from genas.settings import Settings
 
@@ -64,12 +64,9 @@ def measure_latency(
 
 
 def _one_pass(network: nn.Module, images: torch.Tensor, fabric: Fabric) -> float:
-    device = fabric.device
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait(fabric.device)
     begun = time.perf_counter()
     with fabric.autocast():
         network(images)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)  # a pass is over when the device is done, not when it was asked
+    wait(fabric.device)  # a pass is over when the device is done, not when it was asked
     return time.perf_counter() - begun
