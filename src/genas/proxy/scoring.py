@@ -304,7 +304,9 @@ class Scoring:
         Small networks leave threads waiting for each other inside every operation; whole batches do not.
         """
         threads = torch.get_num_threads()
-        if threads == 1 or not self._fast or self.fabric.device.type != "cpu":
+        # 64-bit precision sets torch's default type, which all threads share
+        alone = self.fabric.device.type != "cpu" or self.fabric.precision.mode == "64-true"
+        if threads == 1 or not self._fast or alone:
             yield from map(work, items)
             return
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
