@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -162,43 +162,7 @@ def run_pipeline(
                 write_noise_curves(run, history, scoring, config, quiet)
         del network
         scoring.forget()
-        test: dict[str, float] = {}
-        size_of_network: dict[str, int] = {}
-        baseline = None
-        if with_retrain:
-            set_aside_others(run, best.genotype)
-            size = sized(session.space, config.retrain)
-            architecture = session.space.parse(best.genotype)
-            kept = without_auxiliary(size)
-            cost = architecture_cost(kept, architecture, session.splits.num_classes, session.splits.image_shape)
-            size_of_network = {"params": cost.params, "macs": cost.macs}
-            with watch.phase("retrain") if watch else nullcontext():
-                test = retrain(
-                    run / "retrain",
-                    size,
-                    architecture,
-                    session.splits,
-                    config.retrain,
-                    session.fabric,
-                    config.seed,
-                    quiet,
-                )
-            compared = config.baseline.choice != "none"
-            with watch.phase("baselines") if watch and compared else nullcontext():
-                baseline = compare_with_random(
-                    run,
-                    size,
-                    architecture,
-                    session.splits,
-                    config.retrain,
-                    config.baseline,
-                    session.fabric,
-                    config.seed,
-                    [run / "retrain"],
-                    spent=seconds_spent(run),
-                    allowed=session.within_limits,
-                    quiet=quiet,
-                )
+        trained_best = _train_best(session, run, best, watch, quiet) if with_retrain else _Best()
         report = build_report(run)
         warnings = read_verdicts(run, read_config(run))
     return Result(
@@ -208,12 +172,58 @@ def run_pipeline(
         parts=best.parts,
         params=best.params or 0,
         macs=best.macs or 0,
-        network=size_of_network,
-        test=test,
+        network=trained_best.size,
+        test=trained_best.test,
         report=report,
         warnings=tuple(warnings),
-        baseline=baseline,
+        baseline=trained_best.baseline,
     )
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The retrained best architecture: its size and test figures, and the comparison with random ones."""
+
+    size: dict[str, int] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+    baseline: dict[str, Any] | None = None
+
+
+def _train_best(session: Session, run: Path, best: Record, watch: Profile | None, quiet: bool) -> _Best:
+    """Trains the best architecture from scratch, or continues, and compares it with random ones."""
+    config = session.config
+    set_aside_others(run, best.genotype)
+    size, architecture = sized(session.space, config.retrain), session.space.parse(best.genotype)
+    kept = without_auxiliary(size)
+    cost = architecture_cost(kept, architecture, session.splits.num_classes, session.splits.image_shape)
+    with watch.phase("retrain") if watch else nullcontext():
+        test = retrain(
+            run / "retrain",
+            size,
+            architecture,
+            session.splits,
+            config.retrain,
+            session.fabric,
+            config.seed,
+            quiet,
+        )
+    compared = config.baseline.choice != "none"
+    with watch.phase("baselines") if watch and compared else nullcontext():
+        baseline = compare_with_random(
+            run,
+            size,
+            architecture,
+            session.splits,
+            config.retrain,
+            config.baseline,
+            session.fabric,
+            config.seed,
+            [run / "retrain"],
+            spent=seconds_spent(run),
+            allowed=session.within_limits,
+            quiet=quiet,
+        )
+    return _Best({"params": cost.params, "macs": cost.macs}, test, baseline)
 
 
 def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False) -> Network:
