@@ -2,8 +2,7 @@
 
 import pytest
 
-from genas.config import DataSettings, build_config
-from genas.data.named import FIELDS
+from genas.config import build_config
 
 
 @pytest.mark.parametrize(("space", "shifted"), [("darts", True), ("nasbench-macro", True), ("nasbench201", False)])
@@ -19,8 +18,3 @@ def test_as_published_shifts_the_schedule_where_the_published_code_does(space, s
 def test_as_published_mutation_is_that_of_the_darts_space():
     assert build_config([{"space": {"name": "darts"}}], as_published=True).space.options["mutation"] == "as-published"
     assert "mutation" not in build_config([{"space": {"name": "nasbench201"}}], as_published=True).space.options
-
-
-def test_the_settings_of_data_that_are_no_options_of_a_class_are_all_known():
-    """A section of a run's configuration is divided by this list where the settings model is not at hand."""
-    assert set(FIELDS) == set(DataSettings.model_fields)

@@ -50,8 +50,8 @@ class StopRequest:
         self.requested = True
 
     def _acknowledge(self) -> None:
-        left = "" if self._step_seconds is None else self._step_seconds - (time.monotonic() - self._step_began)
-        about = f" (about {duration(left)})" if isinstance(left, float) and left >= 1 else ""
+        left = (self._step_seconds or 0.0) - (time.monotonic() - self._step_began)
+        about = f" (about {duration(left)})" if left >= 1 else ""
         if os.environ.get("RANK", "0") == "0":
             with suppress(RuntimeError, OSError):  # a signal may come in the middle of another write
                 sys.stderr.write(f"\nStopping after this step{about}; press again to stop now.\n")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from genas.checkpoint import load_checkpoint
-from genas.data.preprocessing import Preprocessing
+from genas.data.preprocessing import CHANNELS, Preprocessing
 from genas.errors import CheckpointError, GenasError
 from genas.fingerprint import fingerprint, refuse_other_code
 from genas.space import Network, Space, open_space
@@ -63,6 +63,11 @@ class ModelFacts(BaseModel):
         """What else the description says, such as ``seed`` and ``recipe``."""
         return dict(self.model_extra or {})
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether there are image files of as many channels, so that the network has a `rule`."""
+        return self.image_shape[0] in CHANNELS
+
     def rule(self) -> Preprocessing:
         """How image files become the network's input.
 
@@ -74,7 +79,7 @@ class ModelFacts(BaseModel):
     @property
     def note(self) -> str | None:
         """What a user of `rule` should know; None where all is recorded."""
-        if self.preprocessing is not None or self.image_shape[0] not in (1, 3):
+        if self.preprocessing is not None or not self.takes_images:
             return None
         _, height, width = self.image_shape
         return (
@@ -195,7 +200,7 @@ def load_model(weights: Path) -> TrainedModel:
     }
     fit_weights(network, tensors, weights)
     network.eval()
-    if facts.image_shape[0] in (1, 3):  # of others there are no image files
+    if facts.takes_images:
         network.attach(facts.rule())
     return TrainedModel(network, facts, weights)
 

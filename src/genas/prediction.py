@@ -232,10 +232,11 @@ def _open_onnx(file: Path) -> _Classifier:
         metadata = dict(session.get_modelmeta().custom_metadata_map)
         keys = ("image_shape", "mean", "std", "class_names", "preprocessing")
         rule = Preprocessing.of({key: json.loads(metadata[key]) for key in keys})
+        normalised = metadata["onnx_input"] == "normalised"
     except ConfigError:
         raise
     except Exception as error:  # onnxruntime's own classes, KeyError, ValueError
         raise CheckpointError(
             f"{file} is no ONNX file that genas export wrote with its preprocessing: export the network again."
         ) from error
-    return _Classifier(_OnnxNetwork(session), rule, file, None, "inside the graph" not in metadata["input"])
+    return _Classifier(_OnnxNetwork(session), rule, file, None, normalised)

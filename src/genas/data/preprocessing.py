@@ -16,6 +16,9 @@ from torch import Tensor
 from genas.data.pictures import BACKGROUND, RESIZINGS, at_size, shorter_side, to_rgb, upright
 from genas.errors import ConfigError
 
+CHANNELS = (1, 3)
+"""Of image files: grey and RGB."""
+
 _GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2, as torchvision rounds it
 
 
@@ -41,7 +44,7 @@ class Preprocessing:
     resizing: str = "fit"
 
     def __post_init__(self) -> None:
-        if self.image_shape[0] not in (1, 3):
+        if self.image_shape[0] not in CHANNELS:
             raise ConfigError(
                 f"image files do not fit a network of {self.image_shape[0]} channels: expected 1 (grey) or 3 (RGB)."
             )

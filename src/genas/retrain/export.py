@@ -153,7 +153,7 @@ def for_inference(model: TrainedModel) -> TrainedModel:
 def with_preprocessing(model: TrainedModel, resizing: str) -> TrainedModel:
     """The network with its preprocessing recorded, where it was saved without: that of its data set."""
     facts = model.facts
-    if facts.preprocessing is not None or facts.image_shape[0] not in (1, 3):
+    if facts.preprocessing is not None or not facts.takes_images:
         return model
     record = replace(facts.rule(), resizing=resizing).record()
     return replace(model, facts=facts.model_copy(update={"preprocessing": record}))
@@ -263,7 +263,7 @@ def _check(folder: Path, model: TrainedModel, pixels: Tensor | None, source: Dat
 
 def _check_preprocessing(modeling: Any, config: dict[str, Any], facts: ModelFacts) -> None:
     """Compares what the copied code and genas make of an image that exercises every step."""
-    if facts.image_shape[0] not in (1, 3):
+    if not facts.takes_images:
         return
     levels = torch.randint(256, (97, 61, 4), generator=torch_rng(0, "export.image"), dtype=torch.uint8)
     image = Image.fromarray(levels.numpy(), "RGBA")

@@ -35,7 +35,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="genas", pipeline_t
         self.facts = ModelFacts.model_validate(self.config)
         space = self.facts.open_space()
         self.network = space.network(self.facts.classes, space.parse(self.facts.genotype), self.facts.image_shape[0])
-        if self.facts.image_shape[0] in (1, 3):
+        if self.facts.takes_images:
             self.network.attach(self.facts.rule())
         if self.facts.note is not None:
             warnings.warn(self.facts.note, stacklevel=2)

@@ -87,6 +87,7 @@ def export_onnx(
             if onnx_input == "pixels"
             else "pixel values in [0, 1], minus mean, divided by std, per channel"
         ),
+        "onnx_input": onnx_input,
         "mean": json.dumps(list(facts.mean)),
         "std": json.dumps(list(facts.std)),
         "image_shape": json.dumps(list(facts.image_shape)),

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import LabelledImages, Splits
-from genas.data.preprocessing import Preprocessing
+from genas.data.preprocessing import CHANNELS, Preprocessing
 from genas.device import Fabric
 from genas.errors import GenasError
 from genas.fingerprint import fingerprint
@@ -301,7 +301,7 @@ class _Training:
         }
 
     def _preprocessing(self) -> dict[str, Any] | None:
-        if self.splits.image_shape[0] not in (1, 3):
+        if self.splits.image_shape[0] not in CHANNELS:
             return None  # there are no image files of as many channels
         own = self.parts.normalisation
         names, resizing = self.splits.class_names, self.splits.train.resizing
