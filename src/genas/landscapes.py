@@ -269,7 +269,7 @@ def _of_trained(label: str, session: Session, run: Path, weights: Path, settings
         scoring = Scoring(
             space, network, {}, splits, session.fabric, session.config.seed, proxy.batchnorm, proxy.evaluation
         )
-        if proxy.evaluation.engine == "fast":
+        if proxy.evaluation.engine != "plain":
             network.to(memory_format=torch.channels_last)
         return _site(name, network, space.parse(model.facts.genotype), _scorings(scoring, splits, settings))
 

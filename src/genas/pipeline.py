@@ -343,6 +343,7 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
         RunError: the supernet is not finished.
     """
     session = Session(config, run, quiet=quiet)
+    config = session.config
     architectures = [parse_architecture(session.space, text) for text in genotypes]
     proxy = open_proxy(session.scoring(run, untrained=not needs_training(config.proxy)), config.proxy)
     rows = []

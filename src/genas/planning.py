@@ -83,7 +83,7 @@ def plan_run(config: Config, run: Path, *, supernet: Path | None = None, **optio
         options: of `plan_search`.
     """
     session = Session(config, run if (run / "data.json").exists() else supernet)
-    return plan_search(config, session, run, with_supernet=supernet is None, **options)
+    return plan_search(session.config, session, run, with_supernet=supernet is None, **options)
 
 
 def plan_search(

@@ -103,10 +103,11 @@ def rank(
     config = _config(load_config(run, data, data_root), proxy_settings, device)
     if any(set(one) != {"proxy"} for one in proxy_settings):
         raise ConfigError("settings of proxies come as {'proxy': {...}}; the run's other settings are fixed.")
+    session = Session(config, run, quiet=quiet)
+    config = session.config
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
     chosen = read_variants(proxies, named, config.proxy)
     weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
-    session = Session(config, run, quiet=quiet)
     opened = open_table(table, session.space, columns, genotype_column)
     genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
     folder = run / "rank" / _study_name(name, weights)

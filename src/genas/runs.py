@@ -120,10 +120,15 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def environment(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, machine and, in a git checkout, the commit."""
+def environment(machine: Mapping[str, Any], further: Sequence[str] = ()) -> dict[str, Any]:
+    """Versions, machine and, in a git checkout, the commit.
+
+    Args:
+        machine: what `genas.device.describe_machine` gave.
+        further: packages that this run uses beyond those that every run does.
+    """
     packages = {}
-    for name in ("genas", "torch", "torchvision", "numpy", "safetensors", "datasets"):
+    for name in ("genas", "torch", "torchvision", "numpy", "safetensors", "datasets", *further):
         try:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -241,7 +246,7 @@ def keep_environment(run: Path, now: Mapping[str, Any]) -> None:
         )
 
 
-_DECIDES_ROUNDING = ("torch", "torchvision", "numpy")
+_DECIDES_ROUNDING = ("torch", "torchvision", "numpy", "onnxruntime")
 
 
 def environment_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

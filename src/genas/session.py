@@ -22,6 +22,7 @@ from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import RunError, SearchError
 from genas.progress import doing
 from genas.proxy import Scoring, needs_training, parse_expression
+from genas.proxy.engine import check_engine, choose_engine, packages_of
 from genas.proxy.expression import custom_classes
 from genas.rehearsal import (
     rehearse_retraining,
@@ -50,10 +51,11 @@ class Session:
         config: the settings.
         run: the run folder that they belong to; the data must be those that it was begun with. None: any data.
         quiet: say neither that the data are being read nor what was found.
+        anew: nothing was scored with the engine that `run` has, so that ``auto`` chooses one.
     """
 
-    def __init__(self, config: Config, run: Path | None = None, *, quiet: bool = False) -> None:
-        self.config, self.run, self._quiet = config, run, quiet
+    def __init__(self, config: Config, run: Path | None = None, *, quiet: bool = False, anew: bool = False) -> None:
+        self.run, self._quiet = run, quiet
         self.space: Space = open_space(config.space.name, **config.space.options)
         check_recorded(self.space)
         parse_expression(config.proxy.expression)  # faults show before anything is loaded
@@ -61,6 +63,7 @@ class Session:
         self.space.final(untrained.cells, untrained.channels)
         check_sizes(self.space, untrained.cells, untrained.channels)
         self.fabric: Fabric = open_fabric(config.device, config.precision)
+        self.config = self._with_engine(config, None if anew else run)
         data = config.data
         root = Path(data.root) if data.root else None
         self.dataset: Dataset = open_dataset(
@@ -68,6 +71,24 @@ class Session:
         )
         self._splits: Splits | None = None
         self.identity: dict[str, Any] = {}  # of the whole data set, once it is loaded
+
+    def _with_engine(self, config: Config, run: Path | None) -> Config:
+        """`config` with the engine that ``auto`` stands for: that of `run`, or what a trial shows.
+
+        Raises:
+            ConfigError: the machine or the precision does not have the engine.
+        """
+        evaluation = config.proxy.evaluation
+        if evaluation.engine == "auto":
+            if run is not None and (run / "config.yaml").exists():
+                engine = completed(read_config(run))["proxy"]["evaluation"]["engine"]
+            else:
+                with doing("Choosing the engine of the evaluation", self._quiet):
+                    engine = choose_engine(self.space, self.fabric)
+            proxy = config.proxy.model_copy(update={"evaluation": evaluation.model_copy(update={"engine": engine})})
+            config = config.model_copy(update={"proxy": proxy})
+        check_engine(config.proxy.evaluation.engine, self.fabric)
+        return config
 
     @property
     def splits(self) -> Splits:
@@ -272,7 +293,9 @@ def begun(
     supernet = supernet or unfinished_adoption(run)
     done = done_of(run) if exists else None
     bound = done is not None and done.anything
-    session = Session(config, run if bound else supernet, quiet=quiet)
+    scored = done is not None and done.scored > 0
+    session = Session(config, run if bound else supernet, quiet=quiet, anew=not scored)
+    config = session.config  # with a chosen engine
     session.open_search()
     custom_classes(config.proxy)
     code = code_of_run(config)
@@ -307,6 +330,8 @@ def begun(
         if supernet is not None:
             adopt_supernet(supernet, run)
         record_code(run, code, anew=not bound)
-        keep_environment(run, environment(describe_machine(session.fabric.device)))
+        keep_environment(
+            run, environment(describe_machine(session.fabric.device), packages_of(config.proxy.evaluation.engine))
+        )
         record_data(run, session.splits, session.identity, config.data.name, config.data.root, anew=not bound)
         yield session

@@ -82,6 +82,7 @@ def sweep_weights(
     folder = run / "sweep" / checked_name(name or _name_of(expression))
     config = _config(load_config(run, data, data_root), run, template, settings, device)
     session = Session(config, run, quiet=quiet)
+    config = session.config
     with RunFolder(run):
         scoring = session.scoring(run)
         rehearse_proxy(scoring, config.proxy)

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 
 class Folded:
-    """A copy of a network in channels-last layout with its batch norms folded.
+    """A copy of a network with its batch norms folded.
 
     Args:
         source: the network whose weights `refresh` takes; never changed.
+        layout: memory layout of the copy.
     """
 
-    def __init__(self, source: nn.Module) -> None:
+    def __init__(self, source: nn.Module, layout: torch.memory_format = torch.channels_last) -> None:
         self.source = source
         self.network = copy.deepcopy(source).eval()
         self._pairs: list[tuple[list[nn.Conv2d], nn.BatchNorm2d, list[nn.Conv2d]]] = []
@@ -50,7 +51,7 @@ class Folded:
                     taken.update(f"{prefix}.{name}.{kind}".lstrip(".") for kind in ("weight", "bias"))
                 setattr(parent, norm_name, nn.Identity())
                 self._pairs.append((own, norm, copies))
-        self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=layout)
         theirs = {**dict(source.named_parameters()), **dict(source.named_buffers())}
         mine = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
         self._plain: list[tuple[Tensor, Tensor]] = [

@@ -18,6 +18,7 @@ from torch.nn import functional
 from genas.data.base import Splits
 from genas.device import Fabric
 from genas.progress import inside
+from genas.proxy.engine import Engine, OnnxRuntime, Runner, check_engine, check_equal, choose_engine
 from genas.proxy.folding import Folded
 from genas.proxy.untrained import Size, Untrained
 from genas.seeding import derive
@@ -70,10 +71,13 @@ class EvaluationSettings(Settings):
     """Pictures per batch (4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants more)."""
     weighting: Literal["pictures", "batches"] = "pictures"
     """``batches`` averages batch losses without weighting the short last one, as published (G7)."""
-    engine: Literal["fast", "plain"] = "fast"
+    engine: Engine = "fast"
     """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
     threads; equal to ``plain`` up to rounding, which is coarser where batch norm is recalibrated on a CPU (relative
-    error of the running means 1e-6 to 5e-6 instead of 4e-8; ``benchmarks/rounding.py``)."""
+    error of the running means 1e-6 to 5e-6 instead of 4e-8; ``benchmarks/rounding.py``). ``onnxruntime`` (extra
+    ``engine``; CPU, precision 32): as ``fast``, losses measured by ONNX Runtime, twice as fast where an evaluation has
+    some batches; for each noise a session is made, which costs about as much as a batch. ``auto``: ``onnxruntime`` if
+    a trial at the start shows it equal to 1e-5 in the loss and faster, else ``fast``; the run records what it took."""
 
     @model_validator(mode="after")
     def _part_of_the_half(self) -> Self:
@@ -123,9 +127,13 @@ class Scoring:
         self.fabric, self.seed = fabric, seed
         self.batchnorm = batchnorm or BatchNormSettings()
         self.evaluation = evaluation or EvaluationSettings()
+        if self.evaluation.engine == "auto":
+            self.evaluation = self.evaluation.model_copy(update={"engine": choose_engine(space, fabric)})
+        check_engine(self.evaluation.engine, fabric)
         self._prepared: tuple[Architecture, Network] | None = None
         self._recalibrated: OrderedDict[Architecture, dict[str, Tensor]] = OrderedDict()
-        self._folded: Folded | None = None
+        self._folded: Folded | OnnxRuntime | None = None
+        self._engine_equals = False  # known only once both have computed real images
         self._memory: dict[Hashable, Score] = {}
         self._untrained = Untrained(space, initial, splits.num_classes, splits.image_shape[0], seed)
 
@@ -196,19 +204,27 @@ class Scoring:
 
     @property
     def _fast(self) -> bool:
-        return self.evaluation.engine == "fast"
+        return self.evaluation.engine != "plain"
 
     def laid_out(self, images: Tensor) -> Tensor:
         """`images`, [B, C, H, W], in the memory layout of prepared networks."""
         return images.contiguous(memory_format=torch.channels_last) if self._fast else images
 
-    def _runner(self, network: nn.Module) -> nn.Module:
-        """What computes the function of `network` in evaluation mode."""
+    def _runner(self, network: nn.Module) -> Runner:
+        """What computes the function of `network`, in evaluation mode; images come as they are stored."""
         if not self._fast or network.training:
-            return network
+            return lambda images: network(self.laid_out(images))
+        by_onnxruntime = self.evaluation.engine == "onnxruntime"
         if self._folded is None or self._folded.source is not network:
-            self._folded = Folded(network)
-        return self._folded.refresh()
+            self._folded = OnnxRuntime(network, self.splits.image_shape) if by_onnxruntime else Folded(network)
+        if isinstance(self._folded, Folded):
+            folded = self._folded.refresh()
+            return lambda images: folded(self.laid_out(images))
+        engine = self._folded.refresh()
+        if not self._engine_equals:
+            images, labels = next(iter(self.validation_batches(slice(0, 1))))
+            self._engine_equals = check_equal(engine, network, images, labels) is not None
+        return engine
 
     def prepared(self, architecture: Architecture) -> Network:
         """As `extract`, with batch norm recalibrated. Whoever changes its weights restores them."""
@@ -287,7 +303,7 @@ class Scoring:
             images, labels = batch
             with torch.inference_mode():
                 with self.fabric.autocast():
-                    logits = runner(self.laid_out(images))
+                    logits = runner(images)
                 logits = logits.double()
                 return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
 

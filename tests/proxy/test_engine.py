@@ -1,0 +1,114 @@
+"""Evaluation by ONNX Runtime: the scores of torch, and refusals in one sentence."""
+
+import random
+
+import pytest
+import torch
+
+from genas.device import Fabric
+from genas.errors import ConfigError, GenasError
+from genas.proxy import Accuracy, EvaluationSettings, Flatness, FlatnessSettings, Loss, Scoring, engine
+from genas.space.graph import UnsupportedNetwork
+
+pytest.importorskip("onnxruntime")
+
+SETTINGS = FlatnessSettings(sigmas=(0.01, 0.03, 0.06), draws=2)
+
+
+def with_engine(scoring: Scoring, name: str) -> Scoring:
+    evaluation = EvaluationSettings.model_validate({**scoring.evaluation.model_dump(), "engine": name})
+    return scoring.reseeded(scoring.seed, evaluation)
+
+
+def test_scores_equal_those_of_torch(scoring):
+    served = with_engine(scoring, "onnxruntime")
+    for seed in range(3):
+        path = scoring.space.sample(random.Random(seed))
+        for kind in (Loss, Accuracy):
+            ours, theirs = (kind(one).score(path).terms for one in (served, scoring))
+            assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+            assert ours["accuracy"] == pytest.approx(theirs["accuracy"], abs=0.02)
+        ours, theirs = (Flatness(one, SETTINGS).score(path).terms for one in (served, scoring))
+        assert ours["losses"] == pytest.approx(theirs["losses"], rel=1e-5)
+        assert len(set(ours["losses"])) == 3  # every noise has weights of its own in the engine
+
+
+def test_a_race_and_a_whole_score_are_the_same_numbers_on_any_number_of_threads(scoring):
+    path = scoring.space.sample(random.Random(0))
+    size = 16
+    evaluation = scoring.evaluation.model_copy(update={"engine": "onnxruntime", "batch_size": size})
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            served = scoring.reseeded(scoring.seed, evaluation)
+            served._recalibrated = scoring._recalibrated  # torch's statistics may depend on threads; not the question
+            scoring.prepared(path)
+            proxy = Flatness(served, SETTINGS)
+            batches = -(-served.validation_count // size)
+            parts = [proxy.statistics(path, slice(one, one + 1)) for one in range(batches)]
+            assert torch.equal(torch.cat(parts), proxy.statistics(path, slice(0, batches)))
+            found.append(proxy.score(path))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
+
+
+def test_the_supernet_and_the_prepared_network_stay_as_they_are(scoring):
+    served = with_engine(scoring, "onnxruntime")
+    before = {name: one.clone() for name, one in scoring.supernet.state_dict().items()}
+    path = scoring.space.sample(random.Random(1))
+    network = {name: one.clone() for name, one in served.prepared(path).state_dict().items()}
+    Flatness(served, SETTINGS).score(path)
+    for name, one in scoring.supernet.state_dict().items():
+        assert torch.equal(one, before[name])
+    for name, one in served.prepared(path).state_dict().items():
+        assert torch.equal(one, network[name])
+
+
+def test_an_engine_whose_losses_differ_is_refused(scoring):
+    network = scoring.prepared(scoring.space.sample(random.Random(0)))
+    images, labels = next(iter(scoring.validation_batches()))
+    assert engine.check_equal(
+        engine.OnnxRuntime(network, scoring.splits.image_shape).refresh(), network, images, labels
+    )
+    with pytest.raises(GenasError, match=r"equal torch's to 1e-05, got .* and .*; use proxy.evaluation.engine=fast"):
+        engine.check_equal(lambda one: network(one) * 1.001, network, images, labels)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(float("nan"))
+    scoring.forget()
+    assert engine.check_equal(network, network, images, labels) is None
+
+
+def test_a_missing_package_another_precision_and_a_gpu_are_named(scoring, monkeypatch):
+    for fabric, got in ((Fabric("cpu", "bf16-mixed"), "precision bf16"), (Fabric("cuda", "32-true"), "device cuda")):
+        with pytest.raises(ConfigError, match=f"expected device cpu and precision 32, got .*{got}"):
+            engine.check_engine("onnxruntime", fabric)
+        engine.check_engine("fast", fabric)
+        assert engine.choose_engine(scoring.space, fabric) == "fast"
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    with pytest.raises(ConfigError, match=r"got none of the name onnxruntime; .*pip install 'genas\[engine\]'"):
+        with_engine(scoring, "onnxruntime")
+    assert engine.choose_engine(scoring.space, scoring.fabric) == "fast"
+
+
+def test_auto_takes_what_is_equal_and_faster(scoring, monkeypatch):
+    for ours, theirs, chosen in ((1.0, 2.0, "onnxruntime"), (2.0, 1.0, "fast")):
+        monkeypatch.setattr(
+            engine, "_seconds", lambda run, images, a=ours, b=theirs: b if isinstance(run, torch.nn.Module) else a
+        )
+        assert with_engine(scoring, "auto").evaluation.engine == chosen
+    monkeypatch.setattr(engine, "_seconds", lambda run, images: 2.0 if isinstance(run, torch.nn.Module) else 1.0)
+
+    def differing(*args):
+        raise GenasError("differs")
+
+    def unknown(*args):
+        raise UnsupportedNetwork("unknown operation")
+
+    for name, failing in (("check_equal", differing), ("Graph", unknown)):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, name, failing)
+            assert engine.choose_engine(scoring.space, scoring.fabric) == "fast"
