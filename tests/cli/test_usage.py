@@ -79,6 +79,16 @@ def test_the_installed_command_answers_alike(command):
         assert done.stdout == ""
 
 
+def test_ctrl_c_outside_of_any_loop_ends_with_a_sentence(capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genas.zoo.entry.names", interrupt)
+    monkeypatch.setattr("genas.zoo.entry.load", interrupt)
+    assert genas("zoo") == 130
+    assert capsys.readouterr().err.startswith("genas: Interrupted; what was saved is complete.")
+
+
 def test_text_from_outside_stays_text():
     assert plain("a\nb\x1b]0;x\x07") == r"a\nb\x1b]0;x\x07"
     assert literal("[bold]x[/x]") == r"\[bold]x\[/x]"

@@ -84,6 +84,9 @@ for command in COMMANDS:
     app.command(command.__name__, help=_flowing(command.__doc__ or ""))(command)
 
 
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Runs the command line; the process's exit code tells how it went (0, 2 for bad input, 130 for Ctrl-C).
 
@@ -110,14 +113,21 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         if debug:
             raise
-        _complain("Interrupted; what was saved is complete. Give the same command to continue.")
-        sys.exit(130)
+        _interrupted()
     except OSError as error:
         if debug or (error.filename is None and error.errno is None):
             raise
         _complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
         sys.exit(2)
+    if code == _INTERRUPTED:  # typer makes a return value of Ctrl-C
+        _interrupted()
     sys.exit((code if isinstance(code, int) else 0) if arguments else 2)
+
+
+def _interrupted() -> NoReturn:
+    if options.is_first_process():
+        _complain("Interrupted; what was saved is complete. Give the same command to continue.")
+    sys.exit(_INTERRUPTED)
 
 
 def _refuse(sentence: str) -> NoReturn:
