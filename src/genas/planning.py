@@ -198,7 +198,12 @@ def plan_trainings(
         fewer = max(1, int(settings.epochs * LONG / plan.seconds))
         advice.append(f"--epochs {fewer} takes about an hour")
     if plan.memory_free is not None and plan.memory_bytes > plan.memory_free:
-        advice.append(f"memory does not suffice: --set retrain.accumulate={2 * settings.accumulate} needs about half")
+        times = _shares(plan, settings.batch_size)
+        needed = size(plan.memory_bytes / times)
+        advice.append(
+            f"memory does not suffice: --set retrain.accumulate={settings.accumulate * times} needs about {needed}, "
+            "smaller images (--image-size) need less time too"
+        )
     return RunPlan(**{**vars(plan), "advice": tuple(advice)})
 
 
@@ -285,8 +290,16 @@ def _advice(plan: RunPlan, config: Config, session: Session) -> list[str]:
             )
         advice.append("--scale quick gives a first result in minutes")
     if plan.memory_free is not None and plan.memory_bytes > plan.memory_free:
-        half = max(2, config.supernet.batch_size // 2)
+        times = _shares(plan, config.supernet.batch_size)
+        batch = max(2, config.supernet.batch_size // times)
         advice.append(
-            f"memory does not suffice: --set supernet.batch_size={half} and --set retrain.accumulate=2 halve it"
+            f"memory does not suffice: --set supernet.batch_size={batch} and --set retrain.accumulate="
+            f"{config.retrain.accumulate * times} need about {size(plan.memory_bytes / times)}"
         )
     return advice
+
+
+def _shares(plan: RunPlan, batch: int) -> int:
+    """Into how many parts, a power of two, a batch has to be divided to fit the memory; two images are the least."""
+    free = max(1, plan.memory_free or 1)
+    return min(1 << (-(-plan.memory_bytes // free) - 1).bit_length(), max(2, batch // 2))
