@@ -170,7 +170,7 @@ def test_the_plan_of_a_retraining_counts_seeds_and_baselines(tmp_path, monkeypat
     assert genas(*command, "--limit-batches", "2", "--baseline", "none") == 0
     (dry,) = json.loads(capsys.readouterr().out)["phases"]
     assert dry["work"].endswith("epochs of 2 batches of 64")
-    monkeypatch.setattr(planning, "_memory", lambda fabric: (plan["memory_bytes"] // 6, 2**50))
+    monkeypatch.setattr(planning, "memory_of", lambda device: (plan["memory_bytes"] // 6, 2**50))
     assert genas(*command, "--limit-batches", "2", "--baseline", "none") == 0
     found = json.loads(capsys.readouterr().out)
     (sentence,) = [one for one in found["advice"] if "does not suffice" in one]

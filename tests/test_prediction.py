@@ -132,6 +132,7 @@ def test_bad_input_is_one_sentence(networks, tmp_path, capsys):
     for arguments, text in (
         ((tmp_path / "nothing", tmp_path / "a.png"), "There is no"),
         ((networks["fit"], tmp_path / "empty"), "There are no images in"),
+        ((networks["fit"], tmp_path / "a.png", tmp_path / "b"), "There is no file"),
         ((networks["fit"], tmp_path / "empty", "--batch-size", "0"), "batch_size is 0: expected"),
         ((tmp_path / "model.onnx", tmp_path / "a.png"), "give the model.onnx of an exported folder"),
         ((networks["fit"], tmp_path / "a.png", "--device", "tpu"), "must be one of auto"),

@@ -18,6 +18,7 @@ from genas.data.files import Walk
 from genas.data.pictures import decode, worker_count
 from genas.data.preprocessing import Preprocessing
 from genas.device import open_fabric
+from genas.display import visible
 from genas.errors import CheckpointError, ConfigError, DataError
 from genas.loading import find_model, load_model
 from genas.progress import Bar
@@ -142,6 +143,8 @@ def predict(
     sources = find_images([images] if isinstance(images, Source) else images)
     classifier = _open(Path(path))
     fabric = open_fabric(device)
+    if all(isinstance(place, Path) and not place.exists() for _, place in sources):
+        raise DataError(f"There is no file {visible(sources[0][0])}: expected image files, or folders of them.")
     network = classifier.network.to(fabric.device)
     found: list[Prediction] = []
     unreadable: list[Unreadable] = []
