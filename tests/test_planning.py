@@ -35,7 +35,7 @@ def test_paper_is_what_publications_have():
     assert build_config(scale="paper").retrain.epochs == 600  # methods.md 2.3
 
 
-@pytest.mark.parametrize(("side", "stem", "size"), [(64, "imagenet", 64), (160, "imagenet", 128)])
+@pytest.mark.parametrize(("side", "stem", "size"), [(64, "imagenet", 64), (160, "imagenet", 128), (6, None, 8)])
 def test_own_images_get_a_size_and_a_stem_that_end(tmp_path, side, stem, size):
     config = fresh_settings([folder(tmp_path / "images", side)])
     assert config == fresh_settings([{"data": {"name": f"folder:{tmp_path / 'images'}"}}], scale="standard")

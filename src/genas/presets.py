@@ -85,6 +85,7 @@ LARGEST_SIDES: dict[tuple[Scale, str], int] = {
 """Own images (folder:, parquet:) with a larger side are resized to this one."""
 
 STEM_SIDE = 64
+_LEAST_SIDE = 8  # that `data.image_size` takes; smaller images are enlarged, or refused where they show nothing
 """From this side on, the DARTS space takes its ``imagenet`` stem, which hands an eighth of the side to the cells, where
 the ``cifar`` stem hands on all of it."""
 
@@ -131,7 +132,7 @@ def scale_settings(scale: Scale, data: str, space: str, side: int | None) -> dic
     settings: dict[str, Any] = {**SCALE_PRESETS[scale], "space": {**SCALE_SIZES.get((scale, space), {})}}
     largest = LARGEST_SIDES.get((scale, space))
     if is_own(data) and side is not None and largest is not None:
-        size = min(side, largest)
+        size = max(min(side, largest), _LEAST_SIDE)
         settings["data"] = {"image_size": size}
         if space == "darts" and size >= STEM_SIDE:
             settings["space"]["stem"] = "imagenet"

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -126,6 +128,25 @@ def test_levels_that_fill_few_of_16_bits_are_said(tmp_path):
     assert note.startswith(
         "The 16-bit images hold levels up to 4,095 of 65,535 in a sample of 8, so they come out with 16"
     )
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(2, 4), (3, 2), (4, 6)])
+@pytest.mark.parametrize(("depth", "notes"), [(12, 1), (16, 0)])
+def test_colours_that_fill_few_of_16_bits_are_said_too(tmp_path, channels, kind, depth, notes):
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            levels = np.random.default_rng(number).integers(0, 2**depth, (12, 12, channels))
+            if channels != 3:
+                levels[..., -1] = 65_535  # opaque
+            rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+            header = chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 16, kind, 0, 0, 0))
+            content = header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+            (tmp_path / name / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    assert len(open_dataset(f"folder:{tmp_path}").splits(0).summary.notes) == notes
 
 
 def test_a_list_of_halves_is_said(tmp_path):

@@ -207,6 +207,10 @@ def test_nested_splits_are_found(tmp_path):
         (("cats_train", "cats_test"), "No class folders in"),
         (("train/a", "train/b", "test"), "holds images but no class folders"),
         (("train/a", "train/b", "test/a", "test/c"), "The class c is in"),
+        (("a/train", "a/test", "b/train", "b/test"), "The folder a of"),
+        (("x/Train/a", "x/Train/b", "x/Test/a", "x/Test/b", "y/c"), "The folder x of"),
+        (("trainset/a", "trainset/b", "testset/a", "testset/b"), "testset, trainset"),
+        (("my_train/a", "my_train/b", "my_dev/a", "my_dev/b"), "name them train, val and test"),
     ],
 )
 def test_layouts_that_cannot_be_right_are_refused(tmp_path, places, message):
@@ -216,6 +220,21 @@ def test_layouts_that_cannot_be_right_are_refused(tmp_path, places, message):
     with pytest.raises(DataError) as caught:
         found(tmp_path)
     assert message in str(caught.value)
+
+
+def test_classes_that_hold_the_same_folders_are_said_because_they_may_be_splits(tmp_path):
+    for name in ("fold1", "fold2"):
+        classes(tmp_path / name)
+    (note,) = found(tmp_path).summary.notes
+    assert "fold1, fold2 hold the same folders (a, b)" in note
+    image(tmp_path / "fold1" / "x.png")
+    assert not found(tmp_path).summary.notes
+
+
+def test_classes_without_images_in_the_test_split_are_said(tmp_path):
+    classes(tmp_path / "train", names=("a", "b", "c"))
+    classes(tmp_path / "test", names=("b",))
+    assert found(tmp_path).summary.notes == ("The test split has no images of 2 classes (a, c).",)
 
 
 def test_classes_may_be_named_like_splits(tmp_path):

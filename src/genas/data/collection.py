@@ -30,7 +30,7 @@ from genas.data.pictures import (
 )
 from genas.data.split import hold_out_test, make_splits
 from genas.data.streaming import AtSize, StreamedImages, stream_pixels
-from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary, shown
+from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary, named, shown
 from genas.errors import DataError
 from genas.progress import Bar
 
@@ -192,7 +192,7 @@ class FileDataset(Dataset):
             sets, normalisation, sizes, own = _load(found, parts, side, self._normalisation, self.resizing or "fit")
             notes = _fit_sizes(sizes, images, range(len(images))) + own
             looked_at = None
-        notes += _dark([level for _, level in looks if level is not None])
+        notes += _absent(found) + _dark([level for _, level in looks if level is not None])
         summary = _summary(self.name, found, parts, (3, side, side), sizes, looked_at, notes)
         return _Loaded(found, parts, sets, normalisation, summary)
 
@@ -204,6 +204,19 @@ def _parts(found: Collection) -> dict[str, Tensor]:
         return {name: part for name, part in parts.items() if part is not None}
     train, test = hold_out_test(found.labels[found.train], len(found.class_names), found.class_names)
     return {"train": found.train[train], "test": found.train[test]}
+
+
+def _absent(found: Collection) -> tuple[str, ...]:
+    """Notes on classes that the validation or the test split has no images of."""
+    notes = []
+    for split, numbers in (("validation", found.validation), ("test", found.test)):
+        if numbers is not None:
+            counts = torch.bincount(found.labels[numbers], minlength=len(found.class_names)).tolist()
+            absent = [name for name, count in zip(found.class_names, counts, strict=True) if not count]
+            if absent:
+                kind = "class" if len(absent) == 1 else "classes"
+                notes.append(f"The {split} split has no images of {len(absent)} {kind} ({shown(named(absent))}).")
+    return tuple(notes)
 
 
 def _own_size(sizes: NDArray[np.int64]) -> int:

@@ -24,6 +24,7 @@ _WORDS = {
     "test": "test",
     "testing": "test",
 }
+_BEGINNINGS = ("train", "val", "test")  # of names such as trainset
 _SUFFIX = ".parquet"
 
 
@@ -36,12 +37,14 @@ class FolderLayout:
         validation: those of the validation split; None without one.
         test: those of the test split; None without one.
         unused: names of the folders beside the splits.
+        alike: names of the folders that all class folders hold, where these hold nothing else: perhaps the classes.
     """
 
     train: Path
     validation: Path | None = None
     test: Path | None = None
     unused: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def folder_layout(root: Path) -> FolderLayout:
     named alike but for the split (``seg_train``, ``seg_test``). They may lie in a folder of their own.
 
     Raises:
-        DataError: splits that cannot be told apart, lack their class folders, or come without a train split.
+        DataError: splits that cannot be told apart, lack their class folders, lie within the class folders, or come
+            without a train split.
     """
     names = folders_in(root)
     found = _splits_among(root, names)
@@ -88,7 +92,7 @@ def folder_layout(root: Path) -> FolderLayout:
         if "train" in deeper:
             root, names, found = root / names[0], inner, deeper
     if not found:
-        return FolderLayout(root)
+        return FolderLayout(root, alike=_alike(root, names))
     if "train" not in found:
         lonely = named(sorted(part for parts in found.values() for part in parts))
         raise DataError(
@@ -133,6 +137,36 @@ def _splits_among(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
         if inner and (inner & others or not others):
             return _by_split(exact)
     return {}
+
+
+def _alike(root: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """The folders that all class folders hold, where these hold no images beside them; none for one class folder.
+
+    Raises:
+        DataError: class folders hold splits, or are splits by names that say it in other words.
+    """
+    inner = {name: folders_in(root / name) for name in names}
+    for name, parts in inner.items():
+        exact = {found[0]: part for part in parts if (found := split_of(part)) is not None and not found[1]}
+        if "train" in exact and len(exact) > 1:
+            raise DataError(
+                f"The folder {name} of {root.absolute()} holds splits ({named(sorted(exact.values()))}), and would be "
+                f"a class: expected the splits outside, such as {exact['train']}/{name}; move them, or give "
+                f"folder:{root / name} if it is a data set of its own."
+            )
+    first = next(iter(inner.values()), [])
+    if (
+        len(names) < 2
+        or len(first) < 2
+        or any(parts != first or images_in(root / name) for name, parts in inner.items())
+    ):
+        return ()
+    if any(name.lower().startswith(_BEGINNINGS) or split_of(name) is not None for name in names):
+        raise DataError(
+            f"The folders {named(names)} of {root.absolute()} hold the same folders ({named(first)}), and would be the "
+            "classes: if they are splits, name them train, val and test."
+        )
+    return tuple(first)
 
 
 def _by_split(words: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from genas.errors import DataError
@@ -174,13 +174,29 @@ def size_of(file: Path | bytes, where: str) -> tuple[int, int]:
 
 
 def highest_level(file: Path | bytes, where: str) -> int | None:
-    """The highest level of a 16-bit grey image; None for every other kind.
+    """The highest level of a 16-bit image, of all its colours; None for every other kind.
+
+    Of several channels Pillow keeps the upper 8 bits alone: the lower ones count as if they were set.
 
     Raises:
         DataError: as `decode`.
     """
     with _opened(file, where) as picture:
-        return int(np.asarray(picture).max()) if picture.mode in _SIXTEEN_BITS else None
+        if picture.mode in _SIXTEEN_BITS:
+            return int(np.asarray(picture).max())
+        if not _stored_in_16_bits(picture):
+            return None
+        colours = [band for band in picture.getbands() if band != "A"]
+        return max(int(np.asarray(picture.getchannel(band)).max()) for band in colours) << 8 | 0xFF
+
+
+def _stored_in_16_bits(picture: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has channels of 16 bits in its file, by Pillow's raw mode."""
+    for _, _, _, arguments in picture.tile if isinstance(picture, ImageFile.ImageFile) else ():
+        raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+        if isinstance(raw, str) and raw.partition(";")[2].startswith("16"):
+            return True
+    return False
 
 
 def check_image(file: Path | bytes, where: str) -> tuple[int, int]:

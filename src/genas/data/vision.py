@@ -194,7 +194,7 @@ class ImageFolderData(FileDataset):
             test if len(test) else None,
             _split_names(self.root, layout),
             walk.ignored + _outside(self.root, layout),
-            tuple(f"The folder {shown(name)} beside the splits is not used." for name in layout.unused),
+            _layout_notes(layout, folders),
         )
 
 
@@ -309,6 +309,16 @@ def _split_names(root: Path, layout: FolderLayout) -> dict[str, str]:
         return {"train": "train"}
     found = {"train": layout.train, "validation": layout.validation, "test": layout.test}
     return {use: path.relative_to(root).as_posix() for use, path in found.items() if path is not None}
+
+
+def _layout_notes(layout: FolderLayout, folders: Sequence[str]) -> tuple[str, ...]:
+    notes = [f"The folder {shown(name)} beside the splits is not used." for name in layout.unused]
+    if layout.alike:
+        notes.append(
+            f"The classes {shown(named(folders))} hold the same folders ({shown(named(layout.alike))}), which are not "
+            "told apart: if the outer folders are splits, name them train, val and test."
+        )
+    return tuple(notes)
 
 
 def _outside(root: Path, layout: FolderLayout) -> Counter[str]:
