@@ -10,9 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from genas.config import merge
-from genas.data.inspection import tell
+from genas.data.inspection import summary_of, tell
 from genas.data.named import takes_size
-from genas.data.summary import summary_of
 from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError
 from genas.loading import TrainedModel, find_models, load_model

@@ -33,3 +33,14 @@ def genas(*arguments):
     finally:
         sys.argv = before
     return 0
+
+
+def refused(capsys, *arguments, code=2):
+    """The sentence on the error stream of a command that must fail."""
+    capsys.readouterr()
+    assert genas(*arguments) == code
+    out = capsys.readouterr()
+    assert "Traceback" not in out.err
+    sentence = " ".join(out.err.split())
+    assert sentence
+    return sentence

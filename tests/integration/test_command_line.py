@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 import yaml
-from commands import FAST, genas
+from commands import FAST, genas, refused
 
 from genas import load
 from genas.checkpoint import load_checkpoint, save_checkpoint
@@ -24,17 +24,6 @@ def finished(tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "finished"
     assert genas("search", "--space", "nasbench201", "--run", run, *SETTINGS, "--quiet") == 0
     return run
-
-
-def refused(capsys, *arguments, code=2):
-    """The sentence on the error stream of a command that must fail."""
-    capsys.readouterr()
-    assert genas(*arguments) == code
-    out = capsys.readouterr()
-    assert "Traceback" not in out.err
-    sentence = " ".join(out.err.split())
-    assert sentence
-    return sentence
 
 
 def test_run_folder_holds_everything(finished):

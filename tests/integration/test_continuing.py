@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from commands import FAST, genas
+from commands import FAST, genas, refused
 from PIL import Image
 
 import genas as package
@@ -58,15 +58,6 @@ def copy(home, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return tmp_path / "copy"
-
-
-def refused(capsys, *arguments, code=2):
-    """The sentence on the error stream of a command that must fail."""
-    capsys.readouterr()
-    assert genas(*arguments) == code
-    out = capsys.readouterr()
-    assert "Traceback" not in out.err
-    return " ".join(out.err.split())
 
 
 def sqlite_rows(run):

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from commands import FAST, genas
+from commands import FAST, genas, refused
 
 import genas as genas_package
 from genas.data.base import Normalisation
@@ -35,14 +35,6 @@ def answer(capsys, *arguments):
     capsys.readouterr()
     assert genas(*arguments, "--json", "--quiet") == 0
     return json.loads(capsys.readouterr().out)
-
-
-def refused(capsys, *arguments, code=2):
-    capsys.readouterr()
-    assert genas(*arguments) == code
-    out = capsys.readouterr()
-    assert "Traceback" not in out.err
-    return " ".join(out.err.split())
 
 
 def test_landscape_begins_at_the_score_and_leaves_files(run, capsys):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import yaml
-from commands import genas
+from commands import genas, refused
 from datasets import Dataset as Table
 
 import genas as package
@@ -15,15 +15,6 @@ from genas.retrain.results import Trained, summarise
 from genas.retraining_settings import configure
 
 SMALL = ("--cells", "1", "--channels", "4", "--epochs", "2", "--batch-size", "64")
-
-
-def refused(capsys, *arguments, code=2):
-    """The sentence on the error stream of a command that must fail."""
-    capsys.readouterr()
-    assert genas(*arguments) == code
-    out = capsys.readouterr()
-    assert "Traceback" not in out.err
-    return " ".join(out.err.split())
 
 
 @pytest.fixture(scope="module")

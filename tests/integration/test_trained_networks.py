@@ -4,15 +4,7 @@ import json
 import shutil
 
 import pytest
-from commands import genas
-
-
-def refused(capsys, *arguments):
-    capsys.readouterr()
-    assert genas(*arguments) == 2
-    out = capsys.readouterr()
-    assert "Traceback" not in out.err
-    return " ".join(out.err.split())
+from commands import genas, refused
 
 
 @pytest.fixture

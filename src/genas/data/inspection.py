@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from genas.data.base import Dataset, Splits
-from genas.data.summary import DataSummary, summary_of
+from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary
 from genas.terminal import say
 
 
@@ -41,6 +41,23 @@ def check(dataset: Dataset, splits: Splits, *, quiet: bool) -> Splits:
         _note(notes)
     summary = summary_of(dataset.name, splits)
     return replace(splits, summary=replace(summary, notes=(*summary.notes, *notes)))
+
+
+def summary_of(name: str, splits: Splits) -> DataSummary:
+    """The summary that the data set made itself, or else one from its splits alone."""
+    if splits.summary is not None:
+        return splits.summary
+    halves = len(splits.weights) + len(splits.validation) == len(splits.train)
+    if halves:
+        found = [SplitSummary("train", len(splits.train), BOTH_HALVES)]
+    else:
+        found = [
+            SplitSummary("train", len(splits.weights), SUPERNET),
+            SplitSummary("validation", len(splits.validation), SCORES),
+        ]
+    if splits.test is not None:
+        found.append(SplitSummary("test", len(splits.test), TEST))
+    return DataSummary(name, splits.num_classes, splits.image_shape, tuple(found))
 
 
 def tell(summary: DataSummary) -> None:

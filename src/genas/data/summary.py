@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genas.display import visible
-
-if TYPE_CHECKING:
-    from genas.data.base import Splits
 
 BOTH_HALVES = "half each for supernet and scores, all for the final network"
 SUPERNET = "trains the supernet and the final network"
@@ -94,23 +91,6 @@ def with_halves(summary: DataSummary, weights: int, validation: int, by: str) ->
     kept = [split for split in summary.splits if split.use != SCORES]
     splits = tuple(replace(split, use=use) if split.use in (SUPERNET, BOTH_HALVES) else split for split in kept)
     return replace(summary, splits=splits)
-
-
-def summary_of(name: str, splits: "Splits") -> DataSummary:
-    """The summary that the data set made itself, or else one from its splits alone."""
-    if splits.summary is not None:
-        return splits.summary
-    halves = len(splits.weights) + len(splits.validation) == len(splits.train)
-    if halves:
-        found = [SplitSummary("train", len(splits.train), BOTH_HALVES)]
-    else:
-        found = [
-            SplitSummary("train", len(splits.weights), SUPERNET),
-            SplitSummary("validation", len(splits.validation), SCORES),
-        ]
-    if splits.test is not None:
-        found.append(SplitSummary("test", len(splits.test), TEST))
-    return DataSummary(name, splits.num_classes, splits.image_shape, tuple(found))
 
 
 def listed(counts: Mapping[str, int]) -> str:
