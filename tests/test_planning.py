@@ -125,7 +125,9 @@ def test_the_plan_of_the_command_line_is_a_table_or_json(tmp_path, monkeypatch, 
     for word in ("Plan ", "supernet ", "search ", "retrain ", "memory ", "disk "):
         assert f"\n{word}" in f"\n{out}"
     assert genas("search", "--run", run, *few, "--plan", "--json", "--quiet") == 0
-    content = json.loads(capsys.readouterr().out)
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    content = json.loads(shown.out)
     assert content["seconds"] == pytest.approx(sum(phase["seconds"] for phase in content["phases"]))
     assert not run.exists()
     assert genas("search", "--scale", "huge") == 2

@@ -73,17 +73,20 @@ class RunPlan:
         return {**asdict(self), "seconds": self.seconds}
 
 
-def plan_run(config: Config, run: Path, *, supernet: Path | None = None, **options: bool) -> RunPlan:
+def plan_run(
+    config: Config, run: Path, *, supernet: Path | None = None, quiet: bool = False, **options: bool
+) -> RunPlan:
     """What a command on a run folder needs, with the components opened for it; see `plan_search`.
 
     Args:
         config: all settings.
         run: the run folder, which need not exist.
         supernet: run folder whose trained supernet is used.
+        quiet: say nothing of the data and of what is being timed.
         options: of `plan_search`.
     """
-    session = Session(config, run if (run / "data.json").exists() else supernet)
-    return plan_search(session.config, session, run, with_supernet=supernet is None, **options)
+    session = Session(config, run if (run / "data.json").exists() else supernet, quiet=quiet)
+    return plan_search(session.config, session, run, with_supernet=supernet is None, quiet=quiet, **options)
 
 
 def plan_search(
@@ -94,6 +97,7 @@ def plan_search(
     with_retrain: bool = True,
     with_supernet: bool = True,
     with_search: bool = True,
+    quiet: bool = False,
 ) -> RunPlan:
     """What ``genas search`` needs from here on.
 
@@ -104,11 +108,12 @@ def plan_search(
         with_retrain: the winner is retrained.
         with_supernet: the supernet is trained, where the proxy needs one.
         with_search: architectures are scored.
+        quiet: do not say what is being timed.
 
     Raises:
         GenasError: the data or the settings do not fit.
     """
-    with doing("Timing a few steps to plan the run"), torch.random.fork_rng():
+    with doing("Timing a few steps to plan the run", quiet), torch.random.fork_rng():
         done = _done(run)
         free, total = memory_of(session.fabric.device)
         start = memory_held()
@@ -161,6 +166,8 @@ def plan_trainings(
     run: Path,
     seeds: int,
     baseline: BaselineSettings,
+    *,
+    quiet: bool = False,
 ) -> RunPlan:
     """What ``genas retrain`` needs for a run that does not exist yet.
 
@@ -173,8 +180,9 @@ def plan_trainings(
         run: the run folder.
         seeds: trainings of it.
         baseline: the comparison with random architectures.
+        quiet: do not say what is being timed.
     """
-    with doing("Timing a few steps to plan the run"), torch.random.fork_rng():
+    with doing("Timing a few steps to plan the run", quiet), torch.random.fork_rng():
         free, total = memory_of(fabric.device)
         start = memory_held()
         phase, memory, disk = time_retraining(space, architecture, splits, settings, fabric)

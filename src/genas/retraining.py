@@ -161,22 +161,23 @@ def _same_run(config: RetrainConfig) -> Path | None:
     return origin if same else None
 
 
-def plan_retraining(config: RetrainConfig, run: Path) -> RunPlan:
+def plan_retraining(config: RetrainConfig, run: Path, *, quiet: bool = False) -> RunPlan:
     """What a retraining needs; nothing is written.
 
     Args:
         config: all settings, from `configure`.
         run: the run folder, which need not exist.
+        quiet: do not say what is being timed.
 
     Raises:
         GenasError: settings, data or weights that do not fit.
     """
     fabric = open_fabric(config.device, config.precision)
     config = _reconciled(config, run, fabric)
-    return _timed(_open(config, run, fabric, check=False, quiet=True), config, run, fabric)
+    return _timed(_open(config, run, fabric, check=False, quiet=True), config, run, fabric, quiet=quiet)
 
 
-def _timed(opened: _Opened, config: RetrainConfig, run: Path, fabric: Fabric) -> RunPlan:
+def _timed(opened: _Opened, config: RetrainConfig, run: Path, fabric: Fabric, *, quiet: bool = False) -> RunPlan:
     return plan_trainings(
         opened.space,
         opened.architecture,
@@ -186,6 +187,7 @@ def _timed(opened: _Opened, config: RetrainConfig, run: Path, fabric: Fabric) ->
         run,
         len(config.seeds),
         config.baseline,
+        quiet=quiet,
     )
 
 

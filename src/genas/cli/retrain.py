@@ -154,7 +154,7 @@ def retrain(
     if plan:
         from genas.retraining import plan_retraining
 
-        options.print_plan(plan_retraining(settings, folder), as_json)
+        options.print_plan(plan_retraining(settings, folder, quiet=quiet), as_json)
         return
     result = retrain_run(
         settings,

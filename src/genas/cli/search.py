@@ -93,7 +93,7 @@ def search(
     if plan:
         from genas.planning import plan_run
 
-        options.print_plan(plan_run(settings, folder, supernet=supernet, with_retrain=retrain), as_json)
+        options.print_plan(plan_run(settings, folder, supernet=supernet, quiet=quiet, with_retrain=retrain), as_json)
         return
     result = run_pipeline(
         settings,

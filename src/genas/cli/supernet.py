@@ -45,7 +45,7 @@ def supernet(
     if plan:
         from genas.planning import plan_run
 
-        options.print_plan(plan_run(settings, folder, with_retrain=False, with_search=False), as_json)
+        options.print_plan(plan_run(settings, folder, quiet=quiet, with_retrain=False, with_search=False), as_json)
         return
     checkpoint = train_supernet_of(settings, folder, quiet)
     if not as_json:
