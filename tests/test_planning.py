@@ -35,7 +35,7 @@ def test_paper_is_what_publications_have():
     assert build_config(scale="paper").retrain.epochs == 600  # methods.md 2.3
 
 
-@pytest.mark.parametrize(("side", "stem", "size"), [(64, "imagenet", 64), (160, "imagenet", 128), (6, None, 8)])
+@pytest.mark.parametrize(("side", "stem", "size"), [(64, "imagenet", 64), (160, "imagenet", 128)])
 def test_own_images_get_a_size_and_a_stem_that_end(tmp_path, side, stem, size):
     config = fresh_settings([folder(tmp_path / "images", side)])
     assert config == fresh_settings([{"data": {"name": f"folder:{tmp_path / 'images'}"}}], scale="standard")
@@ -43,6 +43,11 @@ def test_own_images_get_a_size_and_a_stem_that_end(tmp_path, side, stem, size):
     published = fresh_settings([{"data": {"name": f"folder:{tmp_path / 'images'}"}}], scale="paper")
     assert published.data.image_size is None
     assert "stem" not in published.space.options
+
+
+def test_a_scale_brings_images_of_few_pixels_to_the_least_size_there_is(tmp_path):
+    config = fresh_settings([folder(tmp_path / "images", 6)], scale="standard")
+    assert (config.data.image_size, config.space.options.get("stem")) == (8, None)
 
 
 def test_small_own_images_keep_the_published_settings(tmp_path):

@@ -84,8 +84,8 @@ LARGEST_SIDES: dict[tuple[Scale, str], int] = {
 }
 """Own images (folder:, parquet:) with a larger side are resized to this one."""
 
-STEM_SIDE = 64
 _LEAST_SIDE = 8  # that `data.image_size` takes; smaller images are enlarged, or refused where they show nothing
+STEM_SIDE = 64
 """From this side on, the DARTS space takes its ``imagenet`` stem, which hands an eighth of the side to the cells, where
 the ``cifar`` stem hands on all of it."""
 
