@@ -260,7 +260,7 @@ def _outside(models: Sequence[Result]) -> EvaluationTable | None:
         "AUPR: area under the precision-recall curve with the outside or the inside images as positives. "
         "FPR at 95 %: share of the outside images that pass where 95 % of the test images do."
     )
-    return EvaluationTable("Telling images of no known class", heads, tuple(rows), remark) if rows else None
+    return EvaluationTable("Detecting images of unknown classes", heads, tuple(rows), remark) if rows else None
 
 
 def _sharpness(models: Sequence[Result]) -> EvaluationTable | None:
