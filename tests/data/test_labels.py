@@ -153,3 +153,20 @@ def test_a_home_that_cannot_be_written_does_not_matter(tmp_path, monkeypatch):
     write(tmp_path / "train.parquet", ["red", "blue"] * 4, [0, 1] * 4, ("red", "blue"))
     splits = open_dataset(f"parquet:{tmp_path / 'train.parquet'}").splits(0)
     assert len(splits.train) + len(splits.test) == 8
+
+
+def test_the_column_in_use_is_said_where_others_might_be_meant(tmp_path):
+    from datasets import ClassLabel, Dataset, Features, Value
+    from datasets import Image as ImageColumn
+
+    images = [png(colour) for colour in COLOURS.values()] * 3
+    rows = {"image": images, "mask": images, "sex": [0, 1, 0] * 3, "race": [1, 0, 1] * 3, "age": list(range(9))}
+    kinds = {"image": ImageColumn(), "mask": ImageColumn(), "sex": ClassLabel(names=["m", "f"])}
+    features = Features({**kinds, "race": ClassLabel(names=["r", "s"]), "age": Value("int64")})
+    Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "train.parquet"))
+    splits = open_dataset(f"parquet:{tmp_path}").splits(0)
+    assert splits.class_names == ("m", "f")
+    assert splits.summary.notes[:2] == (
+        "The images come from the column image, not from mask.",
+        "The labels come from the column sex, not from race.",
+    )

@@ -170,7 +170,7 @@ class ParquetData(FileDataset):
         layout = parquet_layout(self.root)
         splits = {"train": layout.train, "validation": layout.validation, "test": layout.test}
         splits = {split: files for split, files in splits.items() if files}
-        picture, label = _columns(_features(layout.train[0]), layout.train[0])
+        picture, label, chosen = _columns(_features(layout.train[0]), layout.train[0])
         columns = {split: [_labels(file, picture, label) for file in files] for split, files in splits.items()}
         for split, found in columns.items():
             if not any(len(column.values) for column in found):
@@ -200,7 +200,7 @@ class ParquetData(FileDataset):
             numbers.get("test"),
             {split: _called(files, self.root) for split, files in splits.items()},
             unused,
-            classes.notes,
+            chosen + classes.notes,
         )
 
 
@@ -300,7 +300,8 @@ def _pictures(files: Sequence[Path], picture: str) -> Any:
     return _read(files, picture).cast_column(picture, ImageColumn(decode=False))
 
 
-def _columns(features: Any, file: Path) -> tuple[str, str]:
+def _columns(features: Any, file: Path) -> tuple[str, str, tuple[str, ...]]:
+    """The columns of images and of labels, and notes where others might be meant."""
     from datasets import ClassLabel, Value
     from datasets import Image as ImageColumn
 
@@ -311,11 +312,17 @@ def _columns(features: Any, file: Path) -> tuple[str, str]:
     pictures = [name for name, kind in features.items() if holds_pictures(kind)]
     if not pictures:
         raise DataError(f"{file} has no column of images among {', '.join(features)}: expected one of {{bytes, path}}.")
-    named = [name for name in _LABEL_NAMES if name in features]
+    usual = [name for name in _LABEL_NAMES if name in features]
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
-    labels = [name for name in classes if name in named] or classes or named
+    labels = [name for name in classes if name in usual] or classes or usual
     if not labels:
         raise DataError(
             f"{file} has no column of labels among {', '.join(features)}: expected one of {', '.join(_LABEL_NAMES)}."
         )
-    return pictures[0], labels[0]
+    candidates = {"images": pictures, "labels": list(dict.fromkeys((labels[0], *classes, *usual)))}
+    notes = tuple(
+        f"The {use} come from the column {shown(found[0])}, not from {shown(named(found[1:]))}."
+        for use, found in candidates.items()
+        if len(found) > 1
+    )
+    return pictures[0], labels[0], notes
