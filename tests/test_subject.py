@@ -65,7 +65,7 @@ def test_a_run_brings_space_data_and_recipe(tmp_path):
             ConfigError,
             "neither a run folder, nor a published architecture.*Did you mean 'genas_fbs",
         ),
-        ("runs/none", None, RunError, "runs/none is not a run folder"),
+        ("runs/none", None, RunError, "There is no runs/none: expected the folder of a run"),
         ("|x~0|", None, GenotypeError, "is no genotype of any space \\(darts: .*; nasbench201: .*'x'"),
         ("333333", "darts", GenotypeError, "'333333' is no genotype of this space \\(darts: "),
         ("333333", "dart", ConfigError, "unknown space 'dart'"),

@@ -319,7 +319,7 @@ def test_python_goes_on_with_a_run_and_searches_again_with_its_supernet(copy):
 def test_a_supernet_that_cannot_be_taken(copy, capsys):
     run = copy / "runs" / "one"
     other = ("--run", copy / "again")
-    assert "is not a run folder" in refused(capsys, "search", "--supernet", copy / "none", *other)
+    assert "expected the folder of a run" in refused(capsys, "search", "--supernet", copy / "none", *other)
     sentence = refused(capsys, "search", "--supernet", run, *other, "--set", "supernet.epochs=3", "--seed", "1")
     assert "supernet.epochs (was 1, now 3)" in sentence
     assert "seed (was 0, now 1)" in sentence

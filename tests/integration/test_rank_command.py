@@ -199,7 +199,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(run, table, capsys, option
 
 def test_runs_that_cannot_be_ranked(run, table, tmp_path, capsys):
     assert genas("rank", tmp_path / "nothing", "--table", table) == 2
-    assert "is not a run folder" in capsys.readouterr().err
+    assert "expected the folder of a run" in capsys.readouterr().err
     other = tmp_path / "other"
     shutil.copytree(run, other, ignore=shutil.ignore_patterns("rank"))
     (other / "supernet" / "checkpoint.safetensors").unlink()

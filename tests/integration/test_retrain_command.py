@@ -190,7 +190,7 @@ def test_recipes_are_listed(capsys):
         (("333333", "--data", "digits", "--max-macs", "1"), "the limit of 1e-06 M MACs is too small"),
         (("333333", "--data", "digits", "--max-macs", "1M", "--channels", "4"), "give one of them"),
         (("333333", "--data", "digits", "--from-checkpoint", "nowhere"), "nowhere."),
-        (("333333", "--data", "digits", "--from-supernet", "nowhere"), "nowhere is not a run folder"),
+        (("333333", "--data", "digits", "--from-supernet", "nowhere"), "nowhere: expected the folder of a run"),
         (("genas_fbs_c1", "--data", "digits"), "Did you mean 'genas_fbs_c10'?"),
         (("genas_fbs_c10", "--space", "nasbench201", "--data", "digits"), "is no genotype of this space"),
         (("333333", "--data", "digits", "--recipe", "imagnet"), "Did you mean 'imagenet'?"),
@@ -219,3 +219,11 @@ def test_spread_of_one_seed_is_none_and_figures_missing_somewhere_are_left_out(t
     assert both["last"]["top1"]["std"] == pytest.approx(0.2 / 2**0.5)
     assert "top5" not in both["last"]
     assert "best" not in both
+
+
+def test_a_dry_run_in_a_named_folder_says_that_the_training_needs_another(tmp_path, capsys):
+    small = ("--data", "digits", "--cells", "1", "--channels", "4", "--batch-size", "64", "--set", "tail_epochs=0")
+    command = ("retrain", "333333", *small, "--run", tmp_path / "run", "--baseline", "none")
+    for further in (("--limit-batches", "1"), ()):  # what is not given is as the folder was begun
+        assert genas(*command, *further) == 0
+        assert "without --limit-batches and with another --run." in " ".join(capsys.readouterr().out.split())

@@ -88,9 +88,10 @@ def print_retrained(result: "Retrained") -> None:
     """Accuracies by seed, their mean and spread, and where the networks lie."""
     console = Console(highlight=False)
     if result.settings.dry:
+        elsewhere = "" if result.run.name.endswith("-dry-run") else " and with another --run"
         console.print(
             f"Dry run finished: training, evaluation and files work, for {len(result.runs)} seed(s); its network "
-            "and its figures mean nothing. Train with the same command without --limit-batches.",
+            f"and its figures mean nothing. Train with the same command without --limit-batches{elsewhere}.",
             soft_wrap=True,
         )
         console.print(f"[bold]Folder[/bold]   {literal(result.run)}", soft_wrap=True)
