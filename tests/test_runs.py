@@ -135,7 +135,7 @@ def test_damaged_config_is_one_sentence(tmp_path):
     write_atomically(tmp_path / "config.yaml", b"a: [1, 2")
     with pytest.raises(RunError, match="damaged"):
         read_config(tmp_path)
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(RunError, match="expected the folder of a run"):
         read_config(tmp_path / "nowhere")
 
 

@@ -276,7 +276,7 @@ def test_wrong_genotypes_and_runs(finished, tmp_path, capsys):
     assert "character 1" in refused(capsys, "score", finished, "nonsense")
     assert "character 2 (edge 0->1)" in refused(capsys, "score", finished, "|conv~0|")
     assert "not a run folder" in refused(capsys, "score", tmp_path, "333333")
-    assert "not a run folder" in refused(capsys, "status", tmp_path / "missing")
+    assert "expected the folder of a run" in refused(capsys, "status", tmp_path / "missing")
     assert "not a run folder" in refused(capsys, "report", tmp_path)
     assert "fixed by the run" in refused(capsys, "score", finished, "333333", "--set", "supernet.epochs=9")
 
