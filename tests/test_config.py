@@ -3,6 +3,7 @@
 import pytest
 
 from genas.config import build_config
+from genas.errors import ConfigError
 
 
 @pytest.mark.parametrize(("space", "shifted"), [("darts", True), ("nasbench-macro", True), ("nasbench201", False)])
@@ -18,3 +19,9 @@ def test_as_published_shifts_the_schedule_where_the_published_code_does(space, s
 def test_as_published_mutation_is_that_of_the_darts_space():
     assert build_config([{"space": {"name": "darts"}}], as_published=True).space.options["mutation"] == "as-published"
     assert "mutation" not in build_config([{"space": {"name": "nasbench201"}}], as_published=True).space.options
+
+
+@pytest.mark.parametrize("side", [7, 100_000])
+def test_image_sizes_that_would_fill_the_memory_are_refused_before_anything_is_read(side):
+    with pytest.raises(ConfigError, match=f"data.image_size is {side}"):
+        build_config([{"data": {"name": "folder:nowhere", "image_size": side}}])

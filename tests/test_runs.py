@@ -11,7 +11,15 @@ from safetensors.torch import save_file
 import genas.runs
 from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.errors import CheckpointError, RunError
-from genas.runs import RunFolder, check_writable, environment_changes, read_config, write_atomically, write_json
+from genas.runs import (
+    RunFolder,
+    changes,
+    check_writable,
+    environment_changes,
+    read_config,
+    write_atomically,
+    write_json,
+)
 from genas.status import holder
 
 
@@ -144,3 +152,7 @@ def test_a_folder_whose_name_is_no_utf8_is_refused_before_it_is_made(tmp_path):
     with pytest.raises(RunError, match=r"run\\udcff is not valid UTF-8"), RunFolder(path):
         pass
     assert not path.exists()
+
+
+def test_a_setting_that_was_not_given_is_said_so():
+    assert changes({"data": {}}, {"data": {"step": 3}}) == ["data.step (was not set, now 3)"]

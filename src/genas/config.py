@@ -43,7 +43,7 @@ class DataSettings(Settings):
     """A short name, ``folder:PATH``, ``parquet:PATH`` or package.module:Name."""
     root: str | None = None
     """Folder of the named data sets' files; None for the usual place."""
-    image_size: int | None = Field(None, ge=8)
+    image_size: int | None = Field(None, ge=8, le=2048)
     """Side that pictures are resized to; None as the data set has them."""
     resizing: Literal["fit", "crop", "crop-aliased"] | None = None
     """How images of ``folder:``, ``parquet:`` and ``imagenet`` get their size. ``fit``: the largest centred part,

@@ -279,7 +279,8 @@ def changed_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[st
 
 def change_of(key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     """How one key differs, for a sentence."""
-    return f"{key} (was {first.get(key, 'absent')!r}, now {second.get(key, 'absent')!r})"
+    was, now = (repr(values[key]) if key in values else "not set" for values in (first, second))
+    return f"{key} (was {was}, now {now})"
 
 
 def no_run(path: Path | str) -> str:

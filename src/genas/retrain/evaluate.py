@@ -46,7 +46,7 @@ class EvaluateSettings(Settings):
     """Pictures per batch."""
     limit: int | None = Field(None, ge=2)
     """At most that many test pictures, evenly spaced over the set; None for all."""
-    image_size: int | None = Field(None, ge=8)
+    image_size: int | None = Field(None, ge=8, le=2048)
     """Side of the pictures; None for the side that the network was trained on."""
     resizing: Literal["fit", "crop", "crop-aliased"] | None = None
     """How images of ``folder:``, ``parquet:`` and ``imagenet`` get that size (see ``data.resizing``); None: as those
