@@ -75,9 +75,10 @@ class EvaluationSettings(Settings):
     """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
     threads; equal to ``plain`` up to rounding, which is coarser where batch norm is recalibrated on a CPU (relative
     error of the running means 1e-6 to 5e-6 instead of 4e-8; ``benchmarks/rounding.py``). ``onnxruntime`` (extra
-    ``engine``; CPU, precision 32): as ``fast``, losses measured by ONNX Runtime, twice as fast where an evaluation has
-    some batches; for each noise a session is made, which costs about as much as a batch. ``auto``: ``onnxruntime`` if
-    a trial at the start shows it equal to 1e-5 in the loss and faster, else ``fast``; the run records what it took."""
+    ``engine``; CPU, precision 32): as ``fast``, losses measured by ONNX Runtime, faster where an evaluation has
+    many batches; for each noise a session is made, which costs up to a batch (``benchmarks/README.md``). ``auto``:
+    ``onnxruntime`` if a trial at the start shows it equal to 1e-5 in the loss and faster, else ``fast``; the run
+    records what it took."""
 
     @model_validator(mode="after")
     def _part_of_the_half(self) -> Self:

@@ -1,0 +1,126 @@
+"""Engines of an evaluation, interleaved: ``python benchmarks/engines.py [SPACE] [--out FILE]``.
+
+Milliseconds per image of three paths of the supernet (DARTS: 8 cells x 16 channels) on random 32x32 images, batch 64,
+and milliseconds to make an ONNX Runtime session of one set of weights. ``fast`` and ``onnxruntime`` are settings of
+``proxy.evaluation.engine``, as `Scoring.evaluate` runs them, the making of the session included. The other rows are the
+ways that were not taken, without it: threads inside the operators, and weights as inputs of one session that is never
+made again.
+"""
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import torch
+from made import pictures, scoring_of
+
+from genas.device import open_fabric
+from genas.proxy import EvaluationSettings
+from genas.proxy.folding import Folded
+from genas.space import open_space
+from genas.space.graph import IMAGES, Graph
+
+PATHS = 3
+
+
+def with_weights_as_inputs(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
+    """The model with the network's weights as inputs of their names; constants stay."""
+    kept = [one for one in model.graph.initializer if one.name not in graph.weights]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(one.shape))
+        for name, one in graph.weights.items()
+    )
+    return model
+
+
+def session_of(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def forms_of(space, scorings: dict, number: int, pool: ThreadPoolExecutor) -> dict[str, Callable[[], object]]:
+    """What is timed, by name: a path's evaluation on all images, and the making of a session."""
+    path = space.sample(random.Random(number))
+    networks = {name: scoring.extract(path) for name, scoring in scorings.items()}
+    graph = Graph(Folded(networks["fast"], torch.contiguous_format).refresh(), (3, 32, 32))
+    weights = {name: one.detach().contiguous().numpy() for name, one in graph.weights.items()}
+    batches = [images.numpy() for images, _ in scorings["fast"].validation_batches()]
+    threads = torch.get_num_threads()
+    inputs = [session_of(with_weights_as_inputs(graph.model(), graph), count) for count in (1, threads)]
+    within = session_of(graph.model(), threads)
+
+    def side_by_side(session: onnxruntime.InferenceSession, fed: dict) -> None:
+        list(pool.map(lambda batch: session.run(None, {IMAGES: batch, **fed}), batches))
+
+    def in_turn(session: onnxruntime.InferenceSession, fed: dict) -> None:
+        for batch in batches:
+            session.run(None, {IMAGES: batch, **fed})
+
+    return {
+        **{name: lambda name=name: scorings[name].evaluate(networks[name]) for name in scorings},
+        "onnxruntime, threads in the operators": lambda: in_turn(within, {}),
+        "onnxruntime, weights as inputs": lambda: side_by_side(inputs[0], weights),
+        "onnxruntime, weights as inputs, threads in the operators": lambda: in_turn(inputs[1], weights),
+        "session": lambda: session_of(graph.model(), 1),
+    }
+
+
+def measure(name: str, images: int, rounds: int) -> list[dict]:
+    """For each path medians by form: ms per image, of ``session`` ms."""
+    space = open_space(name)
+    fast = scoring_of(space, pictures(images), open_fabric("cpu"))
+    scorings = {engine: fast.reseeded(0, EvaluationSettings(engine=engine)) for engine in ("fast", "onnxruntime")}
+    rows = []
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for number in range(PATHS):
+            forms = forms_of(space, scorings, number, pool)
+            seconds: dict[str, list[float]] = {form: [] for form in forms}
+            for turn in range(rounds + 1):
+                for form, work in forms.items():
+                    begun = time.perf_counter()
+                    work()
+                    if turn:  # the first one warms up
+                        seconds[form].append(time.perf_counter() - begun)
+            medians = {form: 1e3 * statistics.median(each) for form, each in seconds.items()}
+            rows.append({form: ms if form == "session" else ms / images for form, ms in medians.items()})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("space", nargs="?", default="darts")
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=None)
+    given = parser.parse_args()
+    rows = measure(given.space, given.images, given.rounds)
+    for form in rows[0]:
+        figures = " / ".join(f"{row[form]:.3g}" for row in rows)
+        ratios = " / ".join(f"{row['fast'] / row[form]:.2f}" for row in rows)
+        print(f"{form}: {figures} ms" + ("" if form == "session" else f" per image, {ratios} times as fast as fast"))
+    if given.out is not None:
+        facts = {
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": f"cpu {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+            "versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
+            "space": given.space,
+            "images": given.images,
+            "rounds": given.rounds,
+            "paths": rows,
+        }
+        given.out.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
