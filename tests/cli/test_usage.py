@@ -89,6 +89,24 @@ def test_ctrl_c_outside_of_any_loop_ends_with_a_sentence(capsys, monkeypatch):
     assert capsys.readouterr().err.startswith("genas: Interrupted; what was saved is complete.")
 
 
+def test_ctrl_c_again_while_the_process_ends_is_ignored():
+    # stands for the moments between the sentence and the end, when Python would answer with a traceback
+    code = (
+        "import atexit, os, signal, sys\n"
+        "import genas.zoo.entry\n"
+        "def interrupt(*_): raise KeyboardInterrupt\n"
+        "genas.zoo.entry.names = genas.zoo.entry.load = interrupt\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['genas', 'zoo']\n"
+        "from genas.cli.app import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 130
+    assert done.stderr.startswith("genas: Interrupted")
+    assert "KeyboardInterrupt" not in done.stderr
+
+
 def test_text_from_outside_stays_text():
     assert plain("a\nb\x1b]0;x\x07") == r"a\nb\x1b]0;x\x07"
     assert literal("[bold]x[/x]") == r"\[bold]x\[/x]"

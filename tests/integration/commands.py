@@ -1,5 +1,6 @@
 """Runs commands of genas in this process."""
 
+import signal
 import sys
 
 from genas.cli import app
@@ -24,7 +25,7 @@ FAST = {
 
 def genas(*arguments):
     """Exit code of one command; output goes to the captured streams."""
-    before = sys.argv
+    before, handler = sys.argv, signal.getsignal(signal.SIGINT)
     sys.argv = ["genas", *map(str, arguments)]
     try:
         app.main()
@@ -32,6 +33,7 @@ def genas(*arguments):
         return end.code or 0
     finally:
         sys.argv = before
+        signal.signal(signal.SIGINT, handler)  # a command that was interrupted ignores further ones
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -103,6 +104,8 @@ def main() -> None:
     except GenasError as error:
         if debug:
             raise
+        if error.exit_code == _INTERRUPTED:
+            _ignore_further_signals()
         if _speaks(error):
             _complain(str(error))
         sys.exit(error.exit_code)
@@ -124,7 +127,13 @@ def main() -> None:
     sys.exit((code if isinstance(code, int) else 0) if arguments else 2)
 
 
+def _ignore_further_signals() -> None:
+    """The process is ending: another Ctrl-C would only print a traceback of Python's own shutdown."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _interrupted() -> NoReturn:
+    _ignore_further_signals()
     if options.is_first_process():
         _complain("Interrupted; what was saved is complete. Give the same command to continue.")
     sys.exit(_INTERRUPTED)
