@@ -4,7 +4,7 @@ Milliseconds per image of three paths of the supernet (DARTS: 8 cells x 16 chann
 and milliseconds to make an ONNX Runtime session of one set of weights. ``fast`` and ``onnxruntime`` are settings of
 ``proxy.evaluation.engine``, as `Scoring.evaluate` runs them, the making of the session included. The other rows are the
 ways that were not taken, without it: threads inside the operators, and weights as inputs of one session that is never
-made again.
+made again. ``--scores`` times whole scores instead: recalibration of batch norm and the losses of all draws.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import torch
 from made import pictures, scoring_of
 
 from genas.device import open_fabric
-from genas.proxy import EvaluationSettings
+from genas.proxy import EvaluationSettings, ProxySettings, open_proxy
 from genas.proxy.folding import Folded
 from genas.space import open_space
 from genas.space.graph import IMAGES, Graph
@@ -97,15 +97,45 @@ def measure(name: str, images: int, rounds: int) -> list[dict]:
     return rows
 
 
+SCORES = ("flatness", "relative-flatness")
+
+
+def measure_scores(name: str, images: int, rounds: int) -> list[dict]:
+    """For each path median seconds of a whole score, by proxy and engine."""
+    space = open_space(name)
+    fast = scoring_of(space, pictures(images), open_fabric("cpu"))
+    scorings = {engine: fast.reseeded(0, EvaluationSettings(engine=engine)) for engine in ("fast", "onnxruntime")}
+    rows = []
+    for number in range(PATHS):
+        architecture = space.sample(random.Random(number))
+        seconds: dict[str, list[float]] = {}
+        for turn in range(rounds + 1):
+            for proxy in SCORES:
+                for engine, scoring in scorings.items():
+                    opened = open_proxy(scoring, ProxySettings(expression=proxy))
+                    begun = time.perf_counter()
+                    opened.score(architecture)
+                    if turn:  # the first one warms up
+                        seconds.setdefault(f"{proxy}, {engine}", []).append(time.perf_counter() - begun)
+        rows.append({form: statistics.median(each) for form, each in seconds.items()})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("space", nargs="?", default="darts")
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--scores", action="store_true")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
-    rows = measure(given.space, given.images, given.rounds)
+    rows = (measure_scores if given.scores else measure)(given.space, given.images, given.rounds)
     for form in rows[0]:
+        if given.scores:
+            baseline = f"{form.partition(',')[0]}, fast"
+            ratios = " / ".join(f"{row[baseline] / row[form]:.2f}" for row in rows)
+            print(f"{form}: {' / '.join(f'{row[form]:.3g}' for row in rows)} s, {ratios} times as fast as fast")
+            continue
         figures = " / ".join(f"{row[form]:.3g}" for row in rows)
         ratios = " / ".join(f"{row['fast'] / row[form]:.2f}" for row in rows)
         print(f"{form}: {figures} ms" + ("" if form == "session" else f" per image, {ratios} times as fast as fast"))
