@@ -83,15 +83,7 @@ class Result:
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
     """Trains or continues the supernet of a run; returns the checkpoint's path."""
     with begun(config, run, with_retrain=False, quiet=quiet) as session:
-        network = train_supernet(
-            run / "supernet",
-            session.space,
-            session.splits,
-            config.supernet,
-            session.fabric,
-            config.seed,
-            quiet,
-        )
+        network = supernet_of(session, run, trained=True, quiet=quiet)
         check_trained(session.scoring_of(network, run), run, config, quiet)
     return run / "supernet" / "checkpoint.safetensors"
 

@@ -5,7 +5,7 @@ Nothing is written, and no random stream of a run is touched.
 
 import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,11 @@ class RunPlan:
     def seconds(self) -> float:
         """Of all phases that could be timed."""
         return sum(phase.seconds or 0.0 for phase in self.phases)
+
+    @property
+    def lacks_memory(self) -> bool:
+        """Whether more memory is needed than is known to be free."""
+        return self.memory_free is not None and self.memory_bytes > self.memory_free
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -154,7 +159,7 @@ def plan_search(
         disk_bytes=disk + 4 * 2**20,  # history, tables, report
         disk_free=_disk(run),
     )
-    return RunPlan(**{**vars(plan), "advice": tuple(_advice(plan, config, session))})
+    return replace(plan, advice=tuple(_advice(plan, config, session)))
 
 
 def plan_trainings(
@@ -205,14 +210,14 @@ def plan_trainings(
         advice.append("--limit-batches 2 tries everything with one epoch of two batches")
         fewer = max(1, int(settings.epochs * LONG / plan.seconds))
         advice.append(f"--epochs {fewer} takes about an hour")
-    if plan.memory_free is not None and plan.memory_bytes > plan.memory_free:
+    if plan.lacks_memory:
         times = _shares(plan, settings.batch_size)
         needed = size(plan.memory_bytes / times)
         advice.append(
             f"memory does not suffice: --set retrain.accumulate={settings.accumulate * times} needs about {needed}, "
             "smaller images (--image-size) need less time too"
         )
-    return RunPlan(**{**vars(plan), "advice": tuple(advice)})
+    return replace(plan, advice=tuple(advice))
 
 
 def check_disk(config: Config, session: Session, run: Path) -> None:
@@ -297,7 +302,7 @@ def _advice(plan: RunPlan, config: Config, session: Session) -> list[str]:
                 f"--set data.image_size={half} makes every step about {(shape[1] / half) ** 2:.0f} times faster"
             )
         advice.append("--scale quick gives a first result in minutes")
-    if plan.memory_free is not None and plan.memory_bytes > plan.memory_free:
+    if plan.lacks_memory:
         times = _shares(plan, config.supernet.batch_size)
         batch = max(2, config.supernet.batch_size // times)
         advice.append(

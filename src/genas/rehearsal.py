@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Splits
 from genas.device import Fabric
 from genas.errors import ConfigError, DataError, GenasError, Interrupted, RunError
@@ -104,7 +105,7 @@ def rehearse_supernet(
             return network, initial
         images = training_images(splits, settings)
         fabric.precision.convert_module(network)
-        pictures, labels = _batch(images, splits, fabric, seed, "supernet.batches")
+        pictures, labels = _batch(images, splits.augmentation, fabric, derive(seed, "supernet.batches", 0))
         path = space.sample_training_path(python_rng(seed, "supernet.paths", 0, 0), network.num_cells)
         with fabric.autocast():
             logits = network(pictures.to(next(network.parameters()).dtype), path)
@@ -233,10 +234,7 @@ def rehearse_retraining(
         network = space.network(splits.num_classes, architecture, splits.image_shape[0])
         fabric.precision.convert_module(network.to(fabric.device))
         seed = derive(0, "rehearsal.retrain")
-        walk = parts.train.batches(
-            IMAGES, fabric.device, seed=seed, shuffle=True, augmentation=parts.augmentation, limit=IMAGES
-        )
-        pictures, labels = next(iter(walk))
+        pictures, labels = _batch(parts.train, parts.augmentation, fabric, seed)
         with fabric.autocast():
             logits, auxiliary = network.forward_with_auxiliary(pictures.to(next(network.parameters()).dtype))
             _backward(logits if auxiliary is None else logits + auxiliary, labels, splits)
@@ -249,15 +247,10 @@ def _few(splits: Splits) -> Splits:
     return replace(splits, weights=splits.weights.subset(first), validation=splits.validation.subset(first))
 
 
-def _batch(images: LabelledImages, splits: Splits, fabric: Fabric, seed: int, stream: str) -> tuple[Tensor, Tensor]:
-    walk = images.batches(
-        IMAGES,
-        fabric.device,
-        seed=derive(seed, stream, 0),
-        shuffle=True,
-        augmentation=splits.augmentation,
-        limit=IMAGES,
-    )
+def _batch(
+    images: LabelledImages, augmentation: Augmentation | None, fabric: Fabric, seed: int
+) -> tuple[Tensor, Tensor]:
+    walk = images.batches(IMAGES, fabric.device, seed=seed, shuffle=True, augmentation=augmentation, limit=IMAGES)
     return next(iter(walk))
 
 
