@@ -310,6 +310,7 @@ def write_best(run: Path, best: Record, evaluated: int) -> None:
             "genotype": best.genotype,
             "score": best.score,
             "parts": best.parts,
+            **({"objectives": dict(best.objectives)} if best.objectives else {}),
             "params": best.params,
             "macs": best.macs,
             "generation": best.generation,
@@ -328,7 +329,8 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
         quiet: no progress.
 
     Returns:
-        One object per genotype: ``genotype``, ``score``, the proxy's terms, ``params``, ``macs``.
+        One object per genotype: ``genotype``, ``score``, the proxy's terms, its ``objectives`` where it gives some,
+        ``params``, ``macs``.
 
     Raises:
         GenotypeError: a malformed text.
@@ -347,6 +349,7 @@ def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool
                 "genotype": architecture.genotype,
                 "score": score.value,
                 **score.terms,
+                **({"objectives": dict(score.objectives)} if score.objectives else {}),
                 "params": cost.params,
                 "macs": cost.macs,
             }

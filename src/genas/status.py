@@ -19,9 +19,9 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
     Returns:
         ``run``, ``phase`` (supernet, search, retrain, done), ``active`` (the process that works on it, or None),
         epochs (of a supernet that no proxy needs: 0 of 0), architectures and baselines done and wanted, ``proxy``,
-        failures, and ``best``: objects with genotype, score, params, macs, generation, and ``equal``, the number of
-        further genotypes of the same function. Of a run of ``genas retrain``: ``run``, ``phase``, ``active``,
-        ``genotype``, and epochs done and wanted by seed.
+        failures, and ``best``: objects with genotype, score, objectives where the proxy gave some, params, macs,
+        generation, and ``equal``, the number of further genotypes of the same function. Of a run of ``genas retrain``:
+        ``run``, ``phase``, ``active``, ``genotype``, and epochs done and wanted by seed.
 
     Raises:
         RunError: no run folder.
@@ -59,6 +59,7 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
             {
                 "genotype": record.genotype,
                 "score": record.score,
+                **({"objectives": dict(record.objectives)} if record.objectives else {}),
                 "params": record.params,
                 "macs": record.macs,
                 "generation": record.generation,

@@ -3,10 +3,12 @@
 import json
 import re
 import sqlite3
+from dataclasses import replace
 
 import pytest
 import yaml
 
+from genas.pipeline import write_best
 from genas.report.build import BEST, FAILURES, POINTS, build_report, collect
 from genas.status import read_status
 from genas.strategy import History, Record
@@ -54,6 +56,15 @@ def test_genotypes_of_one_function_are_one_line_with_their_number(run):
     assert [(row["genotype"], row["equal"]) for row in state["best"]] == wanted
     assert [(one.genotype, one.equal) for one in collect(run).best] == wanted
     assert "and 1 more of the same function" in build_report(run).read_text()
+
+
+def test_objectives_are_shown_where_there_are_some(run):
+    with History(run / "history.sqlite") as history:
+        history.add(record(OTHER, 0.5))
+        history.add(replace(record(CONV, 0.9), objectives={"macs": -20.0}))
+        write_best(run, history.best(1)[0], len(history))
+    assert [row.get("objectives") for row in read_status(run)["best"]] == [{"macs": -20.0}, None]
+    assert json.loads((run / "best.json").read_text())["objectives"] == {"macs": -20.0}
 
 
 def test_the_page_of_a_long_search_is_bounded_and_says_so(run):

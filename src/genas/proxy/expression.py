@@ -320,8 +320,11 @@ def finite(score: Score) -> Score:
     """The score itself.
 
     Raises:
-        GenasError: it is not a finite number.
+        GenasError: it, or one of its objectives, is not a finite number.
     """
     if not math.isfinite(score.value):
         raise GenasError(f"the score is {score.value}")
+    for name, value in score.objectives.items():
+        if not math.isfinite(value):
+            raise GenasError(f"the objective {name} is {value}")
     return score

@@ -5,7 +5,7 @@ Proxies never touch the supernet. They work on a stand-alone network that takes 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
@@ -37,10 +37,13 @@ class Score:
     Args:
         value: the score; higher is better.
         terms: what it is made of; JSON-able.
+        objectives: what a search for several goals compares, by name, each higher is better; empty where the value is
+            the only one.
     """
 
     value: float
     terms: dict[str, Any] = field(default_factory=dict)
+    objectives: Mapping[str, float] = field(default_factory=dict)
 
 
 class BatchNormSettings(Settings):

@@ -8,7 +8,7 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ from typing import Any, Self
 from genas.database import open_database, open_readonly, writing
 from genas.errors import RunError
 from genas.space.text import function_of
+from genas.strategy.pareto import non_dominated
 
 LOOKED_AT = 5_000  # best records among which those of one function are looked for
 
@@ -32,7 +33,8 @@ CREATE TABLE IF NOT EXISTS architectures (
   params INTEGER,
   macs INTEGER,
   seconds REAL NOT NULL,
-  pictures INTEGER
+  pictures INTEGER,
+  objectives TEXT
 );
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_whole_score ON architectures (score DESC, id) WHERE failed IS NULL AND pictures IS NULL;
@@ -41,7 +43,8 @@ CREATE INDEX IF NOT EXISTS by_failure ON architectures (id) WHERE failed IS NOT 
 CREATE TABLE IF NOT EXISTS drafts (text TEXT NOT NULL, generation INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS drafts_by_generation ON drafts (generation);
 """
-_COLUMNS = "id, genotype, generation, origin, parents, failed, score, parts, params, macs, seconds, pictures"
+_COLUMNS = "genotype, generation, origin, parents, failed, score, parts, params, macs, seconds, pictures, objectives"
+_ADDED = {"pictures": "INTEGER", "objectives": "TEXT"}  # since the first histories, where NULL says what was meant
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Record:
         params: parameters of the stand-alone network.
         macs: multiply-accumulates of one picture.
         seconds: time the scoring took.
+        pictures: validation images seen before a race stopped it, its score an estimate; None: fully evaluated.
+        objectives: what a search for several goals compares, by name, each higher is better; empty where the score
+            is the only one.
     """
 
     number: int
@@ -74,7 +80,7 @@ class Record:
     macs: int | None
     seconds: float
     pictures: int | None = None
-    """Validation pictures seen before a race stopped it, its score an estimate; None: scored whole."""
+    objectives: Mapping[str, float] = field(default_factory=dict)
 
 
 class History:
@@ -97,13 +103,15 @@ class History:
             names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
         except sqlite3.Error as error:
             raise RunError(f"{self.path} cannot be opened as a history ({error}).") from error
-        self._columns = _COLUMNS if "pictures" in names else _COLUMNS.replace("pictures", "NULL AS pictures")
+        shown = (f"NULL AS {name}" if name in _ADDED and name not in names else name for name in _COLUMNS.split(", "))
+        self._columns = ", ".join(("id", *shown))
         self._whole = "failed IS NULL AND pictures IS NULL" if "pictures" in names else "failed IS NULL"
 
     def _migrate(self) -> None:
         names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
-        if names and "pictures" not in names:  # a file from before races: everything in it was scored whole
-            self._db.execute("ALTER TABLE architectures ADD COLUMN pictures INTEGER")
+        for name, kind in _ADDED.items() if names else ():
+            if name not in names:
+                self._db.execute(f"ALTER TABLE architectures ADD COLUMN {name} {kind}")
 
     def add(self, record: Record) -> None:
         """Adds a record; its number is given by the file.
@@ -114,8 +122,7 @@ class History:
         try:
             with writing(self.path):
                 self._db.execute(
-                    "INSERT INTO architectures (genotype, generation, origin, parents, failed, score, parts, params, "
-                    "macs, seconds, pictures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f"INSERT INTO architectures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         record.genotype,
                         record.generation,
@@ -128,6 +135,7 @@ class History:
                         record.macs,
                         record.seconds,
                         record.pictures,
+                        json.dumps(dict(record.objectives)) if record.objectives else None,
                     ),
                 )
         except sqlite3.IntegrityError as error:
@@ -178,6 +186,35 @@ class History:
             f"WHERE {self._whole} AND generation < ? ORDER BY score DESC, id LIMIT ?",
             (before_generation, count),
         )
+
+    def front(self, before_generation: int | None = None) -> list[Record]:
+        """The non-dominated set: fully evaluated records that none surpasses in all objectives, in order of evaluation.
+
+        One record dominates another if it is at least as good in every objective and better in one; equals stay
+        together. Records without objectives are compared by their score.
+
+        Args:
+            before_generation: only of earlier generations than this.
+
+        Raises:
+            RunError: the records have different objectives.
+        """
+        where = self._whole if before_generation is None else f"{self._whole} AND generation < {before_generation:d}"
+        chosen = f"SELECT {self._columns} FROM architectures WHERE {where} ORDER BY id"
+        rows = self._db.execute(f"SELECT id, score, objectives FROM ({chosen})")
+        numbers, points, names = [], [], None
+        for number, score, text in rows:
+            objectives = json.loads(text) if text else {"score": score}
+            names = names or sorted(objectives)
+            if sorted(objectives) != names:
+                raise RunError(
+                    f"{self.path} holds architectures with the objectives {', '.join(names)} and others with "
+                    f"{', '.join(sorted(objectives))}: expected the same for all; search again in another run folder."
+                )
+            numbers.append(number)
+            points.append([objectives[name] for name in names])
+        kept = [numbers[place] for place in non_dominated(points)]
+        return [self._select("WHERE id = ?", (number,))[0] for number in kept]
 
     def best_functions(self, count: int = 10) -> list[tuple[Record, int]]:
         """The best records of different functions, best first, each with the number of other genotypes of its function.
@@ -289,4 +326,5 @@ def _record(row: tuple[Any, ...]) -> Record:
         macs=row[9],
         seconds=row[10],
         pictures=row[11],
+        objectives=json.loads(row[12]) if row[12] else {},
     )

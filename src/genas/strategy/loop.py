@@ -185,6 +185,7 @@ def _record(proposal: Proposal, generation: int, outcome: Outcome, price: Cost, 
         macs=price.macs,
         seconds=seconds,
         pictures=outcome.pictures,
+        objectives={} if outcome.score is None else outcome.score.objectives,
     )
 
 
