@@ -106,7 +106,7 @@ class RetrainConfig(Settings):
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     precision: str = "32"
-    """``32``, ``bf16``, ``16`` or ``64``."""
+    """``32``, ``tf32`` (GPU), ``bf16``, ``16`` (GPU) or ``64``."""
     max_macs: Count | None = Field(None, ge=1)
     """Take the widest network within so many multiply-accumulates per picture, in place of a width."""
     from_supernet: str | None = None
@@ -155,7 +155,7 @@ class Config(Settings):
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     precision: str = "32"
-    """``32``, ``bf16``, ``16`` or ``64``."""
+    """``32``, ``tf32`` (GPU), ``bf16``, ``16`` (GPU) or ``64``."""
     data: DataSettings = Field(default_factory=DataSettings)
     space: SpaceSettings = Field(default_factory=SpaceSettings)
     supernet: SupernetSettings = Field(default_factory=SupernetSettings)

@@ -14,10 +14,12 @@ from torch import Tensor, distributed, nn
 from genas.allocator import keep_freed_memory
 from genas.errors import ConfigError
 
-Mode = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+Mode = Literal["32-true", "tf32-true", "bf16-mixed", "16-mixed", "64-true"]
 PRECISIONS: dict[str, Mode] = {
     "32": "32-true",
     "32-true": "32-true",
+    "tf32": "tf32-true",
+    "tf32-true": "tf32-true",
     "bf16": "bf16-mixed",
     "bf16-mixed": "bf16-mixed",
     "16": "16-mixed",
@@ -29,6 +31,8 @@ PRECISIONS: dict[str, Mode] = {
 
 class Precision:
     """How numbers are computed: single or double, or mixed by ``torch.autocast`` with weights in single precision.
+
+    ``tf32-true`` is single precision whose matrix products and convolutions round their factors to 10 bits on a GPU.
 
     Args:
         mode: one of the values of `PRECISIONS`.
@@ -50,7 +54,7 @@ class Precision:
                 yield
             finally:
                 torch.set_default_dtype(before)
-        elif self.mode == "32-true":
+        elif self.mode in ("32-true", "tf32-true"):
             yield
         else:
             kind = torch.bfloat16 if self.mode == "bf16-mixed" else torch.float16
@@ -125,7 +129,7 @@ def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = Fal
 
     Args:
         device: ``auto`` (a CUDA GPU where there is one, else the CPU), ``cpu`` or ``cuda``.
-        precision: ``32``, ``bf16``, ``16`` (mixed) or ``64``.
+        precision: ``32``, ``tf32``, ``bf16``, ``16`` (mixed) or ``64``.
         many: the work can be divided over processes; the process group of ``torchrun`` is then joined.
 
     Raises:
@@ -145,10 +149,10 @@ def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = Fal
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is 'cuda', but torch finds no CUDA GPU here; use --device cpu or auto.")
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    if chosen == "cpu" and PRECISIONS[precision] == "16-mixed":
-        raise ConfigError("precision 16 needs a CUDA GPU; on the CPU use 32 or bf16.")
-    keep_freed_memory()
     mode = PRECISIONS[precision]
+    if chosen == "cpu" and mode in ("16-mixed", "tf32-true"):
+        raise ConfigError(f"precision {mode.partition('-')[0]} needs a CUDA GPU; on the CPU use 32 or bf16.")
+    keep_freed_memory()
     if processes == 1:
         return _on(chosen, 0, mode)
     if chosen == "cuda" and local > torch.cuda.device_count():
@@ -168,7 +172,20 @@ def _on(kind: str, place: int, mode: Mode, rank: int = 0, processes: int = 1) ->
     device = torch.device(kind, place) if kind == "cuda" else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        _settle_rounding(mode)
     return Fabric(device, mode, rank, processes)
+
+
+def _settle_rounding(mode: Mode) -> None:
+    """The same algorithms in every process, and TF32 where it is asked for only.
+
+    Torch would let cuDNN take convolutions whose gradients change from call to call, and round their factors to TF32
+    (10 bits) in single precision, which is of the size of the published noise (sigma 0.001).
+    """
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    products = "tf32" if mode == "tf32-true" else "ieee"
+    torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = products
 
 
 def _leave() -> None:
@@ -178,6 +195,13 @@ def _leave() -> None:
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Facts about the machine for the run's record."""
+    gpu: dict[str, Any] = {}
+    if device.type == "cuda":
+        gpu = {
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+            "float32_products": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        }
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -185,6 +209,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
+        **gpu,
     }
 
 

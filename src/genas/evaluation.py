@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from genas.config import merge
@@ -72,8 +71,6 @@ def evaluate(
     splits = source.splits(first.facts, asked.image_size)
     if not quiet:
         tell(summary_of(source.name, splits))
-    if fabric.device.type == "cuda":
-        torch.backends.cudnn.benchmark = False
     results = []
     for number, file in enumerate(weights):
         model: TrainedModel = first if number == 0 else _opened(file, asked)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from genas.baselines import check_baselines, compare_with_random
 from genas.checkpoint import load_checkpoint
 from genas.code import code_of_scores
@@ -128,8 +126,6 @@ def run_pipeline(
             refuse_impossible(found, run)
 
     with begun(config, run, supernet, with_retrain=with_retrain, quiet=quiet, before=plan) as session:
-        if session.fabric.device.type == "cuda":
-            torch.backends.cudnn.benchmark = False
         code = code_of_scores(config.proxy, config.search)
         check_scores(run, code)
         write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())

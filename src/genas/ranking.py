@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from genas.checkpoint import load_checkpoint
@@ -314,8 +313,6 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
             session.space, network, initial, splits, session.fabric, seed, settings.batchnorm, settings.evaluation
         )
 
-    if session.fabric.device.type == "cuda":
-        torch.backends.cudnn.benchmark = False
     return Scorer(session.space, scoring, config.seed)
 
 

@@ -228,8 +228,6 @@ def retrain_run(
     folder = RunFolder(run)
     try:
         on_first(fabric, lambda: _begin(folder, config, opened, fabric))
-        if fabric.device.type == "cuda":
-            torch.backends.cudnn.benchmark = False
         plan = plan_of(opened.space, opened.architecture, opened.splits, opened.parts, opened.settings, fabric)
         if fabric.global_rank == 0:
             write_json(run / "plan.json", plan.as_dict())

@@ -343,7 +343,7 @@ class Trainer:
             self.fabric.backward(loss if len(part) == count else loss * (len(part) / count))
             with torch.no_grad():
                 right = (logits.argmax(1) == targets).sum()
-                piece = torch.stack([loss.detach() * len(targets), right, right.new_tensor(len(targets))])
+                piece = torch.stack([loss.detach() * len(targets), right, right.new_full((), len(targets))])
                 sums = piece if sums is None else sums + piece
         assert sums is not None
         return sums

@@ -233,3 +233,24 @@ def test_an_infinite_loss_ends_training_with_one_sentence(tmp_path, space, tiny,
 
     with pytest.raises(GenasError, match="no longer finite"):
         train(tmp_path, space, tiny, fabric, learning_rate=1e30, clip=None, epochs=2)
+
+
+def test_cumulative_statistics_are_torch_s_own_also_where_a_batch_norm_is_called_twice():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, images):
+            return self.norm(2 * self.norm(images) + 1)
+
+    images = [torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+    ours, theirs = Twice(), Twice()
+    recalibrate(ours, images)
+    theirs.norm.momentum = None
+    with torch.no_grad():
+        for one in images:
+            theirs(one)
+    assert same(ours.state_dict(), theirs.state_dict())
+    assert ours.norm.momentum == 0.1
+    assert not ours.norm._forward_pre_hooks

@@ -152,7 +152,7 @@ Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu or cuda. \\[default: auto]", rich_help_panel=MACHINE)
 ]
 Precision = Annotated[
-    str | None, typer.Option("--precision", help="32, bf16, 16 or 64. \\[default: 32]", rich_help_panel=MACHINE)
+    str | None, typer.Option("--precision", help="32, tf32, bf16, 16 or 64. \\[default: 32]", rich_help_panel=MACHINE)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=OUTPUT)]
 Baseline = Annotated[

@@ -27,6 +27,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from genas.device import memory_of
 from genas.errors import GenasError
 from genas.proxy.base import Proxy
 from genas.proxy.perturbation import Parameters, chosen, filter_scale, kept, unit_noise
@@ -37,6 +38,7 @@ from genas.space.base import Architecture, Network
 
 Measured = TypeVar("Measured")
 KEPT_NOISE = 256 << 20  # bytes of noise that are kept for the next architecture
+KEPT_SHARE = 16  # of a GPU's memory, where more: noise is drawn on the CPU, which takes longer than an evaluation there
 PATH_LAYERS = 10  # of a path whose layers get the same noise with ``noise_per`` layer and path
 FLOOR = 1e-5  # published code: keeps the inverse finite
 
@@ -145,6 +147,8 @@ class Flatness(Proxy):
         self.by_function = self.settings.common_noise and self.settings.noise_per == "layer"
         self._kept: dict[tuple[int, int, str], Tensor] = {}
         self._kept_bytes = 0
+        device = scoring.fabric.device
+        self._room = KEPT_NOISE if device.type == "cpu" else max(KEPT_NOISE, (memory_of(device)[1] or 0) // KEPT_SHARE)
 
     def score(self, architecture: Architecture) -> Score:
         """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term.
@@ -268,7 +272,7 @@ class Flatness(Proxy):
             return self._kept[key]
         noise = unit_noise(parameter, seed, "flatness", draw, position, name)
         size = noise.numel() * noise.element_size()
-        if self.settings.common_noise and self._kept_bytes + size <= KEPT_NOISE:
+        if self.settings.common_noise and self._kept_bytes + size <= self._room:
             self._kept[key] = noise
             self._kept_bytes += size
         return noise

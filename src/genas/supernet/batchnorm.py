@@ -5,8 +5,9 @@ average weighs all batches alike. The published code resets the statistics to me
 at momentum 0.1, which leaves 0.9^n of the reset values (22.9 % after 14 batches; methods.md T7, G3): ``momentum``.
 """
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +27,25 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor], averaging: Averag
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     before = [norm.momentum for norm in norms]
+    calls: Counter[nn.Module] = Counter()
+
+    def weigh(norm: Any, _: object) -> None:
+        calls[norm] += 1
+        norm.momentum = 1.0 / calls[norm]
+
+    hooks = []
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None if averaging == "cumulative" else 0.1
+        norm.momentum = 0.1
+        if averaging == "cumulative":  # torch's own (momentum None) waits for the device in every call
+            hooks.append(norm.register_forward_pre_hook(weigh))
     network.train()
     try:
         for images in batches:
             network(images)
     finally:
+        for hook in hooks:
+            hook.remove()
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
         network.eval()
