@@ -125,7 +125,7 @@ def test_the_data_set_comes_from_the_run_or_must_be_named(trained_folder, tmp_pa
 
 
 def test_faulty_settings_are_named():
-    with pytest.raises(ConfigError, match=r"unknown key 'flatnes' \(known are batch_size, "):
+    with pytest.raises(ConfigError, match=r"unknown key 'flatnes' \(did you mean 'flatness'\?\)"):
         read_settings([{"flatnes": 1}])
     with pytest.raises(ConfigError, match="limit is 1: input should be greater than or equal to 2"):
         read_settings([{"limit": 5}, {"limit": 1}])

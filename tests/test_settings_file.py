@@ -56,7 +56,7 @@ def test_a_setting_given_twice_is_refused(tmp_path):
     [
         ({"Supernet": {"epochs": 1}}, "did you mean 'supernet'"),
         ({"supernet": {"Epochs": 1}}, "did you mean 'supernet.epochs'"),
-        ({"epochs": 1}, "supernet.epochs or retrain.epochs"),
+        ({"epochs": 1}, "supernet.epochs' or 'retrain.epochs"),
         ({"supernet.epohcs": 1}, "did you mean 'supernet.epochs'"),
     ],
 )

@@ -5,7 +5,6 @@ Later wins: the models' defaults (publications), the preset of the space, the pr
 """
 
 import contextlib
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,10 +27,12 @@ from genas.presets import (
 from genas.proxy import ProxySettings
 from genas.retrain import RetrainSettings
 from genas.retrain.baseline import BaselineSettings
-from genas.runs import explain, flatten
-from genas.settings import Count, Settings, expand, message_of
+from genas.runs import explain
+from genas.settings import Count, Settings, expand, keys_of, validate
 from genas.strategy import SearchSettings
 from genas.supernet import SupernetSettings
+
+_WRONG = "the configuration is wrong"
 
 
 class DataSettings(Settings):
@@ -166,10 +167,10 @@ class Config(Settings):
     baseline: BaselineSettings = Field(default_factory=BaselineSettings)
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the entries of `over`, mappings merged key by key."""
+def merge(base: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the entries of `layers`, later ones winning, mappings merged key by key."""
     merged = dict(base)
-    for key, value in over.items():
+    for key, value in ((key, value) for layer in layers for key, value in layer.items()):
         before = merged.get(key)
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         merged[key] = merge(before, value) if both else value  # type: ignore[arg-type]
@@ -251,9 +252,7 @@ def build_config(
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
     """
-    given: dict[str, Any] = {}
-    for override in overrides:
-        given = merge(given, _expand(override, "the settings"))
+    given = merge({}, *(_expand(override, "the settings") for override in overrides))
     for section in ("data", "space"):
         if section in given and not isinstance(given[section], Mapping):
             raise ConfigError(f"{section} is {given[section]!r}; expected a mapping such as {{name: ...}}.")
@@ -266,15 +265,12 @@ def build_config(
         base = merge(base, scale_settings(scale, data, space, side if asked is None else asked))
     if as_published:
         base = merge(base, published_behaviour(space))
-    try:
-        return Config.model_validate(merge(base, given))
-    except ValidationError as error:
-        raise ConfigError(_explain(error, known_settings())) from error
+    return validate(Config, merge(base, given), _WRONG)
 
 
 def known_settings() -> list[str]:
     """All settings of a run, as dotted keys."""
-    return list(flatten(Config().model_dump()))
+    return keys_of(Config)
 
 
 def completed(frozen: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,8 +280,8 @@ def completed(frozen: Mapping[str, Any]) -> dict[str, Any]:
     """
     model = RetrainConfig if frozen.get("kind") == "retrain" else Config
     try:
-        whole = model.model_validate(dict(frozen)).model_dump(mode="json")
-    except ValidationError:
+        whole = validate(model, frozen, _WRONG).model_dump(mode="json")
+    except ConfigError:
         return dict(frozen)
     return merge(whole, frozen)
 
@@ -296,36 +292,4 @@ def build_retrain_config(content: Mapping[str, Any]) -> RetrainConfig:
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
     """
-    try:
-        return RetrainConfig.model_validate(dict(content))
-    except ValidationError as error:
-        known = [f"data.{name}" for name in DataSettings.model_fields]
-        known += [f"retrain.{name}" for name in RetrainSettings.model_fields]
-        raise ConfigError(_explain(error, [*known, *RetrainConfig.model_fields, "space.name"])) from error
-
-
-def _explain(error: ValidationError, known: Sequence[str]) -> str:
-    faults = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            faults.append(f"unknown key {key!r} ({_hint(key, known)})")
-        else:
-            # a fault of several settings together has the whole section as its input
-            given = "" if isinstance(fault["input"], Mapping) else f" is {fault['input']!r}"
-            faults.append(f"{key}{given}: {message_of(fault)}".lstrip(": "))
-    return f"the configuration is wrong: {'; '.join(faults)}."
-
-
-def _hint(key: str, known: Sequence[str]) -> str:
-    """The known key or section that was probably meant, else what is known beside it."""
-    same = [name for name in known if name.rpartition(".")[2] == key.lower()]
-    if same:
-        return f"did you mean {' or '.join(same[:3])}?"
-    sections = {name.rpartition(".")[0] for name in known} - {""}
-    names = {name.lower(): name for name in (*known, *sections)}
-    close = difflib.get_close_matches(key.lower(), names, 1)
-    if close:
-        return f"did you mean {names[close[0]]!r}?"
-    above = key.rpartition(".")[0]
-    return f"known here are {', '.join(name for name in names.values() if name.rpartition('.')[0] == above)}"
+    return validate(RetrainConfig, content, _WRONG)

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from genas.config import merge
 from genas.data.inspection import summary_of, tell
 from genas.data.named import takes_size
@@ -19,7 +17,7 @@ from genas.report.evaluation import MISTAKES, build_evaluation_page
 from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
 from genas.retrain.source import data_source
 from genas.runs import check_writable, flatten, write_csv, write_json
-from genas.settings import faults_of
+from genas.settings import validate
 
 FORMAT = "genas-evaluation-1"
 
@@ -93,14 +91,7 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> EvaluateSettings:
     Raises:
         ConfigError: an unknown key or an impossible value; every fault is named.
     """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = merge(merged, layer)
-    try:
-        return EvaluateSettings.model_validate(merged)
-    except ValidationError as error:
-        faults = faults_of(error, flatten(EvaluateSettings().model_dump()))
-        raise ConfigError(f"the settings of the evaluation are wrong: {faults}.") from error
+    return validate(EvaluateSettings, merge({}, *layers), "the settings of the evaluation are wrong")
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

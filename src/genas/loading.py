@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from genas.checkpoint import load_checkpoint
 from genas.data.preprocessing import CHANNELS, Preprocessing
 from genas.errors import CheckpointError, GenasError
 from genas.fingerprint import fingerprint, refuse_other_code
+from genas.settings import validate
 from genas.space import Network, Space, open_space
 
 EXPORT_FORMAT = "genas-model-1"
@@ -227,14 +228,10 @@ def read_facts(folder: Path) -> ModelFacts:
     if file is None:
         raise CheckpointError(f"{folder} has no model.json: weights alone do not tell which network they belong to.")
     try:
-        return ModelFacts.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        raise CheckpointError(f"{file} is damaged: {where + ': ' if where else ''}{message}.") from error
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{file} is damaged: it is not JSON ({error}).") from error
+    return validate(ModelFacts, content, f"{file} is damaged", CheckpointError)
 
 
 def read_weights(file: Path, facts: ModelFacts) -> dict[str, Tensor]:

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from genas.checkpoint import load_checkpoint
 from genas.code import check_code, code_of_run
 from genas.config import Config, build_config, merge, read_yaml
@@ -37,9 +35,9 @@ from genas.progress import doing, duration
 from genas.proxy import ProxySettings
 from genas.rehearsal import rehearse_proxy
 from genas.report.ranking import build_ranking_page, verdicts
-from genas.runs import RunFolder, environment, explain, flatten, write_csv, write_json
+from genas.runs import RunFolder, environment, explain, write_csv, write_json
 from genas.session import Session, load_config
-from genas.settings import faults_of
+from genas.settings import validate
 from genas.space.cost import Cost
 from genas.supernet import initial_weights, initialise, load_weights
 from genas.terminal import say
@@ -249,14 +247,7 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:
     Raises:
         ConfigError: an unknown key or an impossible value; every fault is named.
     """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = merge(merged, layer)
-    try:
-        return StudySettings.model_validate(merged)
-    except ValidationError as error:
-        faults = faults_of(error, flatten(StudySettings().model_dump()))
-        raise ConfigError(f"the settings of the study are wrong: {faults}.") from error
+    return validate(StudySettings, merge({}, *layers), "the settings of the study are wrong")
 
 
 def weights_file(run: Path, epoch: int | None, checkpoint: Path | None) -> Path:

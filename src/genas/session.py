@@ -35,6 +35,7 @@ from genas.retrain.data import parts_of
 from genas.retrain.network import check_sizes, sized
 from genas.runs import RunFolder, digest_of, environment, keep_environment, read_config
 from genas.seeding import python_rng
+from genas.settings import validate
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
 from genas.space.named import check_recorded
 from genas.strategy import Search, SearchSettings, open_search
@@ -257,7 +258,7 @@ def load_config(run: Path, data: str | None = None, data_root: str | None = None
     content = read_config(run)
     if content.get("kind") == "retrain":
         raise RunError(f"{run} is a run of genas retrain, not of a search; continue it with: genas retrain --run {run}")
-    config = Config.model_validate(content)
+    config = validate(Config, content, f"{run / 'config.yaml'} is damaged", RunError)
     name, root = locate_data(config.data.name, config.data.root, run, data, data_root)
     return config.model_copy(update={"data": config.data.model_copy(update={"name": name, "root": root})})
 

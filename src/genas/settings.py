@@ -1,10 +1,16 @@
 """The base of all settings: frozen pydantic models that refuse unknown keys."""
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from genas.errors import ConfigError, GenasError
+
+Model = TypeVar("Model", bound=BaseModel)
+_LONGEST = 100  # characters of a wrong value in a message
 
 
 class Settings(BaseModel):
@@ -76,26 +82,58 @@ def _put(into: dict[str, Any], key: str, value: Any) -> None:
         raise ValueError(f"{key} is given twice")
 
 
-def message_of(fault: Mapping[str, object]) -> str:
-    """The message of one entry of pydantic's ``ValidationError.errors()``, as the end of a sentence."""
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
-
-
-def faults_of(error: ValidationError, known: Iterable[str], noun: str = "key") -> str:
-    """Every fault that pydantic found, as the end of a sentence.
+def validate(model: type[Model], values: object, fault: str, error: type[GenasError] = ConfigError) -> Model:
+    """The values as a model: the one place where what pydantic finds becomes a sentence.
 
     Args:
-        error: what it raised.
-        known: names that would have been right.
-        noun: what a name is called.
+        model: class of the settings.
+        values: a mapping by field.
+        fault: how the sentence begins, such as ``the configuration is wrong``.
+        error: class of the error.
+
+    Raises:
+        GenasError: of the class `error`: unknown keys, each with the nearest that exists, and impossible values.
     """
-    names = ", ".join(known)
-    faults = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            faults.append(f"unknown {noun} {key!r} (known are {names})")
-        else:
-            faults.append(f"{key} is {fault['input']!r}: {message_of(fault)}")
-    return "; ".join(faults)
+    try:
+        return model.model_validate(dict(values) if isinstance(values, Mapping) else values)
+    except ValidationError as found:
+        faults = "; ".join(_explain(one, model) for one in found.errors())
+        raise error(f"{fault}: {faults}.") from found
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The settings of a model and of those nested in it, as dotted keys."""
+    keys = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
+        keys += keys_of(inner, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]  # type: ignore[arg-type]
+    return keys
+
+
+def _explain(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """One entry of pydantic's ``ValidationError.errors()``, as a part of a sentence."""
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {key!r} ({_hint(key, keys_of(model))})"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    given = "" if isinstance(fault["input"], Mapping) else f" is {_cut(repr(fault['input']))}"  # else a whole section
+    return f"{key}{given}: {message[0].lower()}{message[1:]}".removeprefix(": ")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    """The known key or section that was probably meant, else what is known beside it."""
+    same = [name for name in known if name.rpartition(".")[2] == key.lower()]
+    if same:
+        return f"did you mean {' or '.join(map(repr, same[:3]))}?"
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    names = {name.lower(): name for name in (*known, *sections)}
+    close = difflib.get_close_matches(key.lower(), names, 1)
+    if close:
+        return f"did you mean {names[close[0]]!r}?"
+    above = key.rpartition(".")[0]
+    return f"known here are {', '.join(name for name in names.values() if name.rpartition('.')[0] == above)}"

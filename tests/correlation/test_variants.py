@@ -56,7 +56,11 @@ def test_members_of_aggregated_ranks_are_ranked_themselves():
         ("", {"failures": "loss"}, "'failures' needs another name: this one has a meaning in every study"),
         ("", {"loss": {"expression": "angle"}}, "'loss' needs another name: this one has a meaning in every study"),
         ("", {"x": 3}, "the variant 'x' is 3: expected an expression or a mapping of settings"),
-        ("", {"x": {"flatness": {"drawz": 2}}}, "variant 'x' are wrong: unknown key 'flatness.drawz' .known are"),
+        (
+            "",
+            {"x": {"flatness": {"drawz": 2}}},
+            "variant 'x' are wrong: unknown key 'flatness.drawz' .did you mean 'flatness.draws'",
+        ),
         ("", {"x": {"flatness": {"draws": 0}}}, "variant 'x' are wrong: flatness.draws is 0: "),
     ],
 )

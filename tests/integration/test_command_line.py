@@ -235,7 +235,7 @@ def test_limits_hold(tmp_path, finished):
         (["--set", "supernet.epoch=3"], "unknown key 'supernet.epoch' (did you mean 'supernet.epochs'?)"),
         (["--set", "supernet.epochs=many"], "supernet.epochs is 'many'"),
         (["--set", "supernet"], "must read section.key=value"),
-        (["--set", "space.chanels=3"], "unknown option 'chanels'"),
+        (["--set", "space.chanels=3"], "unknown key 'chanels' (did you mean 'channels'?)"),
         (["--set", "proxy.flatness.sigmas=[0.1, 0.05]"], "sigmas"),
         (["--set", "proxy.flatness.sigmas=[0, 0.05]"], "sigmas"),
         (["--device", "tpu"], "device"),

@@ -271,7 +271,7 @@ def test_flattest_counts_directions_of_the_least_rise(tmp_path):
         ({"radius": 3}, "the radius 3 lies outside the range 1"),
         ({"radius": 1, "normalise": "none"}, "the radius 1 lies outside the range 0.05"),
         ({"data": []}, "validation, test or both"),
-        ({"colour": 1}, "colour is 1: extra inputs"),
+        ({"colour": 1}, "unknown key .colour. .did you mean"),
     ],
 )
 def test_bad_settings_are_told_in_one_sentence(changes, message):

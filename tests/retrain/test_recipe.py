@@ -80,8 +80,8 @@ def test_a_recipe_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epoch: 3", "unknown setting 'epoch' \\(did you mean 'epochs'\\?\\)"),
-        ("zzz: 3", "unknown setting 'zzz' \\(known are epochs, batch_size"),
+        ("epoch: 3", "unknown key 'epoch' \\(did you mean 'epochs'\\?\\)"),
+        ("zzz: 3", "unknown key 'zzz' \\(known here are epochs, batch_size"),
         ("epochs: many", "epochs is 'many': input should be a valid integer"),
         ("epochs: 0\nmomentum: 2", "epochs is 0: .*; momentum is 2: "),
         ("schedule: liner", "schedule is 'liner': input should be 'cosine', 'exponential' or 'linear'"),

@@ -16,7 +16,7 @@ from genas.space.cost import count
     [
         ("dart", {}, "Did you mean 'darts'"),
         ("nothing", {}, "known are darts, nasbench201, nasbench-macro"),
-        ("darts", {"chanels": 4}, "unknown option 'chanels' (known are cells, channels"),
+        ("darts", {"chanels": 4}, "unknown key 'chanels' (did you mean 'channels'?)"),
         ("darts", {"channels": "many"}, "channels is 'many'"),
         ("darts", {"cells": 1}, "cells is 1"),
         ("no_such_package:X", {}, "cannot be imported"),

@@ -14,16 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from genas.code import code_of_proxies
 from genas.config import merge
 from genas.errors import ConfigError
 from genas.proxy import ProxySettings, parse_expression
 from genas.proxy.expression import kept_options
-from genas.runs import flatten
 from genas.seeding import derive
-from genas.settings import faults_of
+from genas.settings import validate
 
 COVARIATES = ("loss", "macs")
 """Always ranked: the baselines, and what partial correlations are given."""
@@ -160,13 +157,9 @@ class _Reader:
         return Variant(text, "proxy", self._settings(text, {"expression": text}))
 
     def _settings(self, name: str, changes: Mapping[str, Any]) -> ProxySettings:
-        try:
-            base = self.base.model_dump()
-            if isinstance(changes.get("expression"), str):
-                base["options"] = kept_options(self.base, changes["expression"])
-            settings = ProxySettings.model_validate(merge(base, changes))
-        except ValidationError as error:
-            faults = faults_of(error, flatten(ProxySettings().model_dump()))
-            raise ConfigError(f"the settings of the variant {name!r} are wrong: {faults}.") from error
+        base = self.base.model_dump()
+        if isinstance(changes.get("expression"), str):
+            base["options"] = kept_options(self.base, changes["expression"])
+        settings = validate(ProxySettings, merge(base, changes), f"the settings of the variant {name!r} are wrong")
         parse_expression(settings.expression)
         return settings

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from genas.errors import ConfigError
-from genas.settings import Settings, message_of
+from genas.settings import Settings, validate
 
 ABSOLUTE_SIGMAS = (0.001, 0.003, 0.006, 0.01, 0.02, 0.03)  # the search's own (methods.md 4.3), and beyond
 RELATIVE_SIGMAS = (0.05, 0.1, 0.2, 0.3, 0.4)  # those of `genas evaluate`
@@ -104,12 +103,4 @@ def read_settings(given: Mapping[str, Any]) -> LandscapeSettings:
     Raises:
         ConfigError: an unknown key or an impossible value; every fault is named.
     """
-    try:
-        return LandscapeSettings.model_validate(dict(given))
-    except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            key = ".".join(str(part) for part in fault["loc"])
-            came = "" if isinstance(fault["input"], Mapping) else f"{key} is {fault['input']!r}: "
-            faults.append(f"{came}{message_of(fault)}")
-        raise ConfigError(f"the settings of the landscape are wrong: {'; '.join(faults)}.") from error
+    return validate(LandscapeSettings, given, "the settings of the landscape are wrong")

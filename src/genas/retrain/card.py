@@ -8,8 +8,10 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genas.display import visible
+from genas.errors import CheckpointError
 from genas.loading import ModelFacts
 from genas.retrain.recipe import RetrainSettings
+from genas.settings import validate
 
 SET_LICENCES = {
     "digits": "The data set: optical recognition of handwritten digits (UCI machine learning repository, CC BY 4.0).",
@@ -30,7 +32,7 @@ def model_card(config: Mapping[str, Any], licence: str = "other") -> str:
         config: what ``config.json`` of the exported folder holds.
         licence: of the header: an identifier of the hub, such as ``apache-2.0``.
     """
-    facts = ModelFacts.model_validate(dict(config))
+    facts = validate(ModelFacts, config, "config.json is damaged", CheckpointError)
     training: Mapping[str, Any] = config.get("training") or {}
     evaluation: Mapping[str, Any] = config.get("evaluation") or {}
     onnx: Mapping[str, Any] = config.get("onnx") or {}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from genas.errors import CheckpointError
 from genas.loading import EXPORT_FORMAT, WEIGHTS, ModelFacts, fit_weights
 from genas.retrain.export import write_folder
+from genas.settings import validate
 
 
 class HubModel(nn.Module, PyTorchModelHubMixin, library_name="genas", pipeline_tag="image-classification"):
@@ -32,7 +33,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="genas", pipeline_t
         if description.get("format") != EXPORT_FORMAT:
             raise CheckpointError("this is no network that genas exported: its config.json lacks the format's name.")
         self.config = dict(description)
-        self.facts = ModelFacts.model_validate(self.config)
+        self.facts = validate(ModelFacts, self.config, "config.json is damaged", CheckpointError)
         space = self.facts.open_space()
         self.network = space.network(self.facts.classes, space.parse(self.facts.genotype), self.facts.image_shape[0])
         if self.facts.takes_images:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from genas.errors import ConfigError
-from genas.settings import Settings, expand, message_of
+from genas.settings import Settings, expand, validate
 
 
 class RetrainSettings(Settings):
@@ -229,22 +229,7 @@ def validated_settings(content: Mapping[str, Any], where: str) -> RetrainSetting
     Raises:
         ConfigError: an unknown field or a wrong value; every fault is named.
     """
-    try:
-        return RetrainSettings.model_validate(dict(content))
-    except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            key = ".".join(str(part) for part in fault["loc"])
-            if fault["type"] == "extra_forbidden":
-                close = difflib.get_close_matches(key, RetrainSettings.model_fields, 1)
-                hint = (
-                    f"did you mean {close[0]!r}?" if close else f"known are {', '.join(RetrainSettings.model_fields)}"
-                )
-                faults.append(f"unknown setting {key!r} ({hint})")
-            else:
-                message = message_of(fault)
-                faults.append(f"{key} is {fault['input']!r}: {message}" if key else message)
-        raise ConfigError(f"{where} is wrong: {'; '.join(faults)}.") from error
+    return validate(RetrainSettings, content, f"{where} is wrong")
 
 
 def _folder() -> Any:

@@ -3,9 +3,8 @@
 from typing import Any, ClassVar, Self
 
 from genas.registry import class_path
-from genas.settings import Settings
+from genas.settings import Settings, validate
 from genas.space.base import Space
-from genas.space.options import validated
 
 
 class ConfiguredSpace(Space):
@@ -33,7 +32,7 @@ class ConfiguredSpace(Space):
     def from_options(cls, name: str, options: dict[str, Any]) -> Self:
         """See `Space.from_options`."""
         if cls._by_config():
-            return cls(validated(name, cls.config_class, options))
+            return cls(validate(cls.config_class, options, f"the space {name!r} is configured wrongly"))
         return super().from_options(name, options)
 
     @classmethod
