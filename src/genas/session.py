@@ -85,10 +85,10 @@ class Session:
                 engine = completed(read_config(run))["proxy"]["evaluation"]["engine"]
             else:
                 with doing("Choosing the engine of the evaluation", self._quiet):
-                    engine = choose_engine(self.space, self.fabric)
+                    engine = choose_engine(self.space, self.fabric, evaluation.precision)
             proxy = config.proxy.model_copy(update={"evaluation": evaluation.model_copy(update={"engine": engine})})
             config = config.model_copy(update={"proxy": proxy})
-        check_engine(config.proxy.evaluation.engine, self.fabric)
+        check_engine(config.proxy.evaluation.engine, self.fabric, evaluation.precision)
         return config
 
     @property

@@ -112,3 +112,25 @@ def test_auto_takes_what_is_equal_and_faster(scoring, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(engine, name, failing)
             assert engine.choose_engine(scoring.space, scoring.fabric) == "fast"
+
+
+def test_bfloat16_rounds_the_losses_and_nothing_else(scoring):
+    path = scoring.space.sample(random.Random(0))
+    exact = Loss(scoring).score(path).terms["loss"]
+    for name in ("fast", "plain"):
+        evaluation = scoring.evaluation.model_copy(update={"engine": name, "precision": "bf16"})
+        rounded = scoring.reseeded(scoring.seed, evaluation)
+        loss = Loss(rounded).score(path).terms["loss"]
+        assert loss != exact
+        assert loss == pytest.approx(exact, rel=0.02)
+        f32 = scoring.reseeded(scoring.seed, evaluation.model_copy(update={"precision": "run"}))
+        statistics = [dict(one.prepared(path).named_buffers()) for one in (rounded, f32)]
+        assert all(torch.equal(one, statistics[1][key]) for key, one in statistics[0].items())
+
+
+def test_bfloat16_is_refused_where_it_cannot_be(scoring):
+    with pytest.raises(ConfigError, match="expected device cpu and precision 32, got device cpu and precision bf16"):
+        engine.check_engine("onnxruntime", scoring.fabric, "bf16")
+    with pytest.raises(ConfigError, match="precision=bf16: expected a run of precision 32 or bf16, got 64"):
+        engine.check_engine("fast", Fabric("cpu", "64-true"), "bf16")
+    assert engine.choose_engine(scoring.space, scoring.fabric, "bf16") == "fast"

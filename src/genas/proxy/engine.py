@@ -25,6 +25,7 @@ from genas.space.base import Space
 from genas.space.graph import IMAGES, Graph
 
 Engine = Literal["auto", "fast", "plain", "onnxruntime"]
+EvaluationPrecision = Literal["run", "bf16"]
 Runner = Callable[[Tensor], Tensor]
 
 NEEDED = ("onnx", "onnxruntime")
@@ -34,12 +35,23 @@ _ROUNDS = 3
 _TRIAL_IMAGES = (64, 3, 32, 32)
 
 
-def check_engine(engine: Engine, fabric: Fabric) -> None:
+def check_engine(engine: Engine, fabric: Fabric, precision: EvaluationPrecision = "run") -> None:
     """Refuses an engine that this machine or precision does not have.
+
+    Args:
+        engine: the engine of an evaluation.
+        fabric: device and precision of the run.
+        precision: of the evaluation.
 
     Raises:
         ConfigError: with what to do instead.
     """
+    mode = fabric.precision.mode
+    if precision == "bf16" and mode not in ("32-true", "bf16-mixed"):
+        raise ConfigError(
+            f"proxy.evaluation.precision=bf16: expected a run of precision 32 or bf16, got {mode.partition('-')[0]}; "
+            "use proxy.evaluation.precision=run."
+        )
     if engine != "onnxruntime":
         return
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
@@ -49,10 +61,11 @@ def check_engine(engine: Engine, fabric: Fabric) -> None:
             f"{' and '.join(missing)}; install them with: pip install 'genas[engine]', or use "
             "proxy.evaluation.engine=fast."
         )
-    if fabric.device.type != "cpu" or fabric.precision.mode != "32-true":
+    if fabric.device.type != "cpu" or mode != "32-true" or precision == "bf16":
+        got = "bf16" if precision == "bf16" else mode.partition("-")[0]
         raise ConfigError(
             "proxy.evaluation.engine=onnxruntime: expected device cpu and precision 32, got device "
-            f"{fabric.device.type} and precision {fabric.precision.mode.partition('-')[0]}; use "
+            f"{fabric.device.type} and precision {got}; use "
             "proxy.evaluation.engine=fast."
         )
 
@@ -124,17 +137,18 @@ def check_equal(engine: Runner, network: nn.Module, images: Tensor, labels: Tens
     return difference
 
 
-def choose_engine(space: Space, fabric: Fabric) -> Engine:
+def choose_engine(space: Space, fabric: Fabric, precision: EvaluationPrecision = "run") -> Engine:
     """What ``auto`` stands for here: ``onnxruntime`` where a trial shows it equal and faster, else ``fast``.
 
     The trial takes random architectures of the space with fresh weights and random images, one batch of 64 of 32x32.
 
     Args:
         space: the search space.
-        fabric: device and precision.
+        fabric: device and precision of the run.
+        precision: of the evaluation.
     """
     try:
-        check_engine("onnxruntime", fabric)
+        check_engine("onnxruntime", fabric, precision)
         return "onnxruntime" if _is_equal_and_faster(space) else "fast"
     except Exception:  # whatever a custom space or a foreign library raises: `fast` works with everything
         return "fast"
