@@ -6,6 +6,7 @@ slips. It is meant to be read and timed, not to be used.
 """
 
 import copy
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -44,9 +45,11 @@ def evaluate(network: nn.Module, path, images, labels, batch_size: int = 64) -> 
     return total / len(images)
 
 
-def step(supernet: nn.Module, optimizer, path, images, labels, clip: float = 5.0) -> None:
-    """One training step of one path."""
+def step(supernet: nn.Module, optimizer, path, images, labels, clip: float = 5.0, around=None) -> None:
+    """One training step of one path, its forward pass inside the context `around`."""
     optimizer.zero_grad(set_to_none=True)
-    functional.cross_entropy(supernet(images, path), labels).backward()
+    with around or nullcontext():
+        loss = functional.cross_entropy(supernet(images, path), labels)
+    loss.backward()
     nn.utils.clip_grad_norm_(supernet.parameters(), clip)
     optimizer.step()

@@ -9,6 +9,7 @@ import random
 import resource
 import sys
 import time
+from contextlib import contextmanager
 
 import reference
 import torch
@@ -17,9 +18,17 @@ from made import SIGMAS, pictures, scoring_of
 from genas.device import open_fabric
 from genas.proxy import Flatness, FlatnessSettings
 from genas.space import open_space
+from genas.space.kernels import fast_gradients
 from genas.supernet import initialise
 
 BATCH = 64
+
+
+@contextmanager
+def around(work: str):
+    """What the forward pass of a step runs in: ``step``, ``step-fast``, ``step-bf16`` or ``step-fast-bf16``."""
+    with fast_gradients(on="fast" in work), torch.autocast("cpu", torch.bfloat16, enabled="bf16" in work):
+        yield
 
 
 def main() -> None:
@@ -37,10 +46,13 @@ def main() -> None:
     batch, targets = images[:BATCH].contiguous(memory_format=layout), labels[:BATCH]
     flatness = Flatness(scoring, FlatnessSettings(sigmas=SIGMAS))
 
+    def step(work: str, path) -> None:
+        reference.step(net, optimizer, path, batch, targets, around=around(work))
+
     def prepare(work: str, number: int):
         path = space.sample(random.Random(number))
-        if work == "step":
-            return lambda: reference.step(net, optimizer, path, batch, targets)
+        if work.startswith("step"):
+            return lambda: step(work, path)
         if ours:
             scoring.forget()
             if work == "score":

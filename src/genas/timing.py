@@ -26,6 +26,7 @@ from genas.retrain.recipe import RetrainSettings
 from genas.seeding import derive, python_rng
 from genas.session import Session
 from genas.space import Architecture, Space, architecture_cost
+from genas.space.kernels import fast_gradients
 from genas.supernet import initialise
 
 RACED = 0.5  # share of the images that a race looks at (studies/racing)
@@ -68,7 +69,9 @@ def time_supernet(config: Config, session: Session, done: int) -> tuple[Phase, i
 
     def step(pictures: Tensor, labels: Tensor, number: int) -> Tensor:
         pictures = pictures.to(dtype).contiguous(memory_format=layout)
-        return functional.cross_entropy(network(pictures, paths[number % PATHS]), labels)
+        with fast_gradients(on=settings.gradients == "fast"):
+            logits = network(pictures, paths[number % PATHS])
+        return functional.cross_entropy(logits, labels)
 
     batch = min(settings.batch_size, len(images))
     few = _batch(images, 4, splits, fabric, config.seed)

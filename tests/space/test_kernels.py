@@ -36,6 +36,30 @@ def test_dilated_depthwise(size, stride, kernel, bias):
         torch.testing.assert_close(mine, wanted)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_wide_depthwise(size, stride, dilation):
+    convolution = nn.Conv2d(6, 6, 5, stride, 2 * dilation, dilation=dilation, groups=6, bias=False).double()
+    x = pictures(6, size)
+    ours, theirs = kernels.wide_depthwise(x, convolution.weight, stride, dilation), convolution(x)
+    torch.testing.assert_close(ours, theirs)
+    inputs = (x, convolution.weight)
+    for mine, wanted in zip(gradients(ours, *inputs), gradients(theirs, *inputs), strict=True):
+        torch.testing.assert_close(mine, wanted)
+
+
+def test_concatenated_maps_get_the_gradients_of_torch_laid_out_densely():
+    parts = [pictures(channels, (4, 6)) for channels in (2, 3)]
+    found = []
+    for join in (kernels.concatenate, lambda given: torch.cat(given, 1)):
+        out = join(parts)
+        found.append((out, *gradients(out, *parts)))
+    for mine, wanted in zip(*found, strict=True):
+        assert torch.equal(mine, wanted)
+        assert mine.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("widths", [(3, 3), (2, 5)])
 @pytest.mark.parametrize("bias", [False, True])
 def test_shifted_pair(widths, bias):
@@ -90,6 +114,44 @@ def test_networks_compute_the_same_in_both_layouts(name):
             assert (parameter.grad is None) == (theirs[key].grad is None)
             if parameter.grad is not None:
                 torch.testing.assert_close(parameter.grad, theirs[key].grad, rtol=1e-7, atol=1e-9)
+
+
+def steps_of(out: torch.Tensor) -> set[str]:
+    """Names of what autograd does for `out`."""
+    found, ahead = {}, [out.grad_fn]
+    while ahead:
+        step = ahead.pop()
+        if step is not None and id(step) not in found:
+            found[id(step)] = step
+            ahead.extend(following for following, _ in step.next_functions)
+    return {step.name() for step in found.values()}
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("darts", {"_WideDepthwiseBackward", "_ConcatenationBackward"}), ("nasbench-macro", {"_WideDepthwiseBackward"})],
+)
+def test_fast_gradients_are_those_of_torch_up_to_rounding(name, own):
+    sizes = {"darts": {"cells": 3, "channels": 4}, "nasbench-macro": {"channels": 4, "tail_channels": 16}}
+    space = open_space(name, **sizes[name])
+    torch.manual_seed(0)
+    network = space.network(3).double().to(memory_format=torch.channels_last).train()
+    images = torch.randn(4, 3, 18, 18, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    steps: dict[bool, set[str]] = {True: set(), False: set()}
+    for seed in range(4):
+        path, found = space.sample(random.Random(seed)), []
+        for on in (True, False):
+            network.zero_grad()
+            with kernels.fast_gradients(on=on):
+                out = network(images, path)
+            out.square().sum().backward()
+            found.append({key: one.grad for key, one in network.named_parameters() if one.grad is not None})
+            steps[on] |= steps_of(out)
+        assert found[0].keys() == found[1].keys()
+        for key, gradient in found[0].items():
+            torch.testing.assert_close(gradient, found[1][key], rtol=1e-7, atol=1e-9)
+    assert own <= steps[True]
+    assert not own & steps[False]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -62,6 +62,7 @@ def test_training_lowers_the_loss_and_keeps_the_initial_weights(tmp_path, space,
         (5, {}),
         (4, {"labels": "random"}),
         (2, {"unused_gradients": "zero"}),
+        (2, {"gradients": "fast"}),
         (2, {"unused_gradients": "zero", "momentum": 0.0}),  # no momentum tells what has been reached
     ],
 )

@@ -6,13 +6,24 @@ What depends on sizes, layout or gradients is decided in functions that `torch.f
 that a traced network decides as the network itself does whenever it runs.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from genas.space.kernels import average_pool, dilated_depthwise, is_traced, max_pool, shifted_pair, suits
+from genas.space.kernels import (
+    average_pool,
+    concatenate,
+    dilated_depthwise,
+    has_fast_gradient,
+    is_traced,
+    max_pool,
+    shifted_pair,
+    suits,
+    wide_depthwise,
+)
 
 Folds = tuple[tuple[tuple[str, ...], str], ...]  # see genas.proxy.folding
 
@@ -20,6 +31,18 @@ Folds = tuple[tuple[tuple[str, ...], str], ...]  # see genas.proxy.folding
 def relu_over(x: Tensor, source: nn.Module) -> Tensor:
     """ReLU in place of the output `x` of `source`, unless somebody else may look at it: a traced network or a hook."""
     return torch.relu(x) if is_traced(x) or source._forward_hooks else torch.relu_(x)
+
+
+def side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenates along the channels."""
+    fast = not is_traced(parts[0]) and has_fast_gradient(parts[0])
+    return concatenate(parts) if fast else torch.cat(list(parts), 1)
+
+
+def has_fast_form(own: nn.Conv2d, x: Tensor) -> bool:
+    """Whether the weight gradient of a convolution of `x` is to be computed in the faster way of `wide_depthwise`."""
+    wide = own.kernel_size == (5, 5) and own.groups == own.in_channels and own.bias is None
+    return wide and not is_traced(x) and has_fast_gradient(x)
 
 
 @fx.wrap
@@ -98,7 +121,9 @@ class _Separable(nn.Module):
         if not rectified:
             x = torch.relu(x)
         own = self.depthwise
-        if own.dilation[0] == 2 and (is_traced(x) or (torch.is_grad_enabled() and suits(x))):
+        if has_fast_form(own, x):
+            x = wide_depthwise(x, own.weight, own.stride[0], own.dilation[0])
+        elif own.dilation[0] == 2 and (is_traced(x) or (torch.is_grad_enabled() and suits(x))):
             x = dilated_depthwise_or_plain(x, own.weight, own.bias, own.stride[0])
         else:  # the module itself, for hooks that count or observe it
             x = own(x)
@@ -205,7 +230,13 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor, factor: Tensor | None = None) -> Tensor:
         """[B, Cin, H, W] to [B, Cout, H/stride, W/stride]; `factor`, [B, 1, 1, 1], is drop-path's for the branch."""
-        out: Tensor = self.branch(x)
+        out: Tensor
+        depthwise = self.branch[3]
+        if isinstance(depthwise, nn.Conv2d) and has_fast_form(depthwise, x):
+            out = wide_depthwise(self.branch[:3](x), depthwise.weight, depthwise.stride[0], 1)
+            out = self.branch[4:](out)
+        else:
+            out = self.branch(x)
         if factor is not None:
             out = out * factor
         return x + out if self.shortcut else out

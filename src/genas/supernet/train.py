@@ -23,6 +23,7 @@ from genas.errors import CheckpointError, DataError
 from genas.seeding import derive, python_rng, seed_torch_globals, torch_rng
 from genas.settings import Settings
 from genas.space.base import Network, Space
+from genas.space.kernels import fast_gradients
 from genas.training import Trainer, cosine
 
 
@@ -58,6 +59,10 @@ class SupernetSettings(Settings):
     """Memory layout of images and weights: the same computation up to rounding, at another speed. On the CPU, batch
     norm in training rounds 8 to 130 times as coarsely with ``channels-last`` (relative error of its output up to 1e-5
     instead of 1e-7; ``benchmarks/rounding.py``)."""
+    gradients: Literal["plain", "fast"] = "plain"
+    """``fast``: on a CPU with ``layout=channels-last``, gradients of concatenated maps are laid out densely and those
+    of depthwise 5x5 weights computed in two parts: the same computation up to rounding, in the DARTS space about 1.5
+    times as fast (``benchmarks/README.md``)."""
     keep_every: int = Field(0, ge=0)
     """Also keep the weights after every that many epochs (4.2: 5); 0 keeps none."""
     checkpoint_seconds: float = Field(300.0, gt=0)
@@ -173,7 +178,8 @@ def train_supernet(
 
     def step(pictures: Tensor, labels: Tensor, epoch: int, number: int) -> tuple[Tensor, Tensor]:
         path = space.sample_training_path(python_rng(seed, "supernet.paths", epoch, number), network.num_cells)
-        logits = network(pictures.to(dtype).contiguous(memory_format=layout), path)
+        with fast_gradients(on=settings.gradients == "fast"):
+            logits = network(pictures.to(dtype).contiguous(memory_format=layout), path)
         return functional.cross_entropy(logits, labels), logits
 
     trainer.run(

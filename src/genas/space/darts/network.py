@@ -12,7 +12,15 @@ from genas.space.darts.auxiliary import AuxiliaryHead
 from genas.space.darts.encoding import NODES, Cell, DartsArchitecture, edge_index
 from genas.space.kernels import is_traced
 from genas.space.names import DARTS_OPERATIONS
-from genas.space.operations import DilConv, FactorizedReduce, ReluConvBn, SepConv, darts_operation, relu_over
+from genas.space.operations import (
+    DilConv,
+    FactorizedReduce,
+    ReluConvBn,
+    SepConv,
+    darts_operation,
+    relu_over,
+    side_by_side,
+)
 
 
 class DartsCell(nn.Module):
@@ -87,7 +95,7 @@ class DartsCell(nn.Module):
                     out = out * factors[2 * (node - 2) + place].to(out.dtype)
                 outputs.append(out)
             states.append(outputs[0] + outputs[1])
-        return torch.cat(states[2:], 1)
+        return side_by_side(states[2:])
 
 
 class DartsNetwork(Network):
