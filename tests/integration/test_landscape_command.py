@@ -113,7 +113,7 @@ def test_landscape_of_a_trained_network(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["333"], "expected 6 operations, got 1."),
+        (["333"], "expected 6 operations, got 3."),
         (["333333", "--points", 4], "points is 4: expected an odd number"),
         (["333333", "--range", 0], "range is 0.0: input should be greater than 0"),
         (["333333", "--split", "train"], "Invalid --split 'train': expected validation, test or both."),

@@ -31,11 +31,11 @@ def test_text_round_trips():
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("", "character 1: expected eight digits from 0 to 2, got the end"),
-        ("0201210", "expected 8 operations, one for each layer, got 7"),
-        ("020121000", "expected 8 operations, one for each layer, got 9"),
+        ("", "character 1: expected 8 digits, got the end"),
+        ("0201210", "expected 8 operations, got 7"),
+        ("020121000", "expected 8 operations, got 9"),
         ("02013100", "layer 4: expected an operation from 0 to 2, got 3"),
-        ("0201-100", "character 5: expected eight digits from 0 to 2, got '-100'"),
+        ("0201-100", "character 5: expected 8 digits, got '-100'"),
         ("Genotype(normal=[])", "got 'Genotype(nor'"),
         ("0 2 0 1 2 1 0", "expected 8 operations"),
     ],
@@ -111,7 +111,7 @@ def test_every_layer_can_take_its_own_path():
     images = torch.randn(2, 3, 8, 8)
     mixed = [space.parse(str(number) * 8) for number in (0, 2, 0, 1, 2, 1, 0, 0)]
     assert torch.equal(supernet(images, mixed), supernet(images, space.parse("02012100")))
-    with pytest.raises(ConfigError, match="expected one architecture for each of 8 layers, got 2"):
+    with pytest.raises(ConfigError, match="expected one architecture for each of 8 cells, got 2"):
         supernet(images, mixed[:2])
     with pytest.raises(ConfigError, match="needs a path"):
         supernet(images)

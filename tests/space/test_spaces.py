@@ -1,13 +1,15 @@
+import hashlib
 import random
 import sys
 import types
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
 from genas.errors import CheckpointError, ConfigError
-from genas.space import Space, architecture_cost, copy_path, open_space
+from genas.space import Architecture, Space, architecture_cost, copy_path, open_space
 from genas.space.cost import count
 
 
@@ -53,6 +55,30 @@ def test_a_users_own_space(monkeypatch):
         open_space("own_space:Mine", depth=2)
 
 
+STREAMS = {
+    "darts": "2552b58cdc692d1e52da2723adf380e206456f5924373a1678d7a5295d239839",
+    "nasbench201": "490d60ca98caa7d470660485820bc3cf5af16a94c494d7bdd0630036617c8cdc",
+    "nasbench-macro": "1fc2811fce9bb233a158bcbad5eea8ecf86f07e0a7438ae0c3a4b2b964b3bced",
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_seed_gives_the_architectures_that_it_always_gave(name):
+    """A run of an earlier version continues with the same proposals; the digests are of that version."""
+    space, rng = open_space(name), random.Random(7)
+    drawn = [space.sample(rng) for _ in range(60)]
+    texts = [one.genotype for one in drawn]
+    for probability in (0.1, 0.3, 1e-9):
+        for one in drawn[:25]:
+            texts += [space.mutate(one, rng, probability).genotype, space.mutate_draft(one, rng, probability)[0]]
+    for pair in pairwise(drawn):
+        texts += [space.crossover(*pair, rng).genotype, space.crossover_draft(*pair, rng)[0]]
+    path = space.sample_training_path(rng, 4)
+    texts += [path.genotype] if isinstance(path, Architecture) else [one.genotype for one in path]
+    texts.append(str(rng.random()))
+    assert hashlib.sha256("\n".join(texts).encode()).hexdigest() == STREAMS[name]
+
+
 def test_cost_agrees_with_torchs_own_counter(space):
     """An independent count: FlopCounterMode counts two per multiply-accumulate."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -75,6 +101,25 @@ def test_counting_leaves_the_network_as_it_was():
     assert count(network, (3, 8, 8)).macs == 16 * 8 * 27 + 8 * 16 * 5
     assert network.training
     assert not network[0]._forward_hooks
+
+
+def test_spaces_of_different_constructors_are_equal_only_to_themselves():
+    """`architecture_cost` remembers costs by space: a subclass with options of its own may not share them."""
+    darts = type(open_space("darts"))
+
+    class Wide(darts):
+        def __init__(self, width):
+            super().__init__(cells=3)
+            self.width = width
+
+        def network(self, num_classes, architecture=None, image_channels=3):
+            return open_space("darts", cells=3, channels=self.width).network(num_classes, architecture, image_channels)
+
+    narrow, wide = Wide(4), Wide(8)
+    architecture = narrow.sample(random.Random(0))
+    assert narrow != wide
+    costs = [architecture_cost(space, architecture, 4, (3, 16, 16)).params for space in (narrow, wide)]
+    assert costs[0] < costs[1]
 
 
 def test_copying_from_another_space_is_refused():

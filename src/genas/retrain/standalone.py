@@ -34,7 +34,7 @@ _TAIL = '''
 
 def build(config: dict[str, Any]) -> {network}:
     """The network that ``config.json`` describes, with random weights."""
-    return {network}(config["classes"], parse(config["genotype"]), **config["network"])
+    return {network}(config["classes"], {architecture}.parse(config["genotype"]), **config["network"])
 
 
 def load(folder: str | Path = Path(__file__).parent) -> tuple[{network}, dict[str, Any]]:
@@ -96,17 +96,21 @@ def modeling_source(network: Network, architecture: Architecture, title: str, ve
 
     Args:
         network: a stand-alone network of genas.
-        architecture: its architecture; the module of its class has the reader ``parse``.
+        architecture: its architecture, whose class has the reader ``parse``.
         title: first words of the file.
         version: of genas.
     """
     source = _Source()
     name = type(network).__name__
     source.take(type(network).__module__, name)
-    source.take(type(architecture).__module__, "parse")
+    source.take(type(architecture).__module__, type(architecture).__name__)
     source.take(Preprocessing.__module__, Preprocessing.__name__)
     body = source.text(_TAIL_IMPORTS)
-    return _HEAD.format(title=title, version=version) + body + _TAIL.format(network=name)
+    return (
+        _HEAD.format(title=title, version=version)
+        + body
+        + _TAIL.format(network=name, architecture=type(architecture).__name__)
+    )
 
 
 @dataclass

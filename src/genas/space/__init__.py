@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genas.space.architecture import Architecture as Architecture
+    from genas.space.architecture import ChoiceArchitecture as ChoiceArchitecture
     from genas.space.base import AngleTerms as AngleTerms
     from genas.space.base import FeatureInfo as FeatureInfo
     from genas.space.base import Network as Network
     from genas.space.base import Space as Space
+    from genas.space.choices import ChoiceSpace as ChoiceSpace
     from genas.space.cost import Cost as Cost
     from genas.space.cost import architecture_cost as architecture_cost
     from genas.space.cost import largest_width as largest_width
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Architecture": "architecture",
+    "ChoiceArchitecture": "architecture",
     "AngleTerms": "base",
     "FeatureInfo": "base",
     "Network": "base",
     "Space": "base",
+    "ChoiceSpace": "choices",
     "Cost": "cost",
     "architecture_cost": "cost",
     "largest_width": "cost",

@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from genas.data.preprocessing import Preprocessing
 from genas.errors import ConfigError, GenasError, GenotypeError
 from genas.registry import Recorded, blame, class_path, make, options_of, parameters_of
+from genas.space.architecture import A
 from genas.space.architecture import Architecture as Architecture
 from genas.space.kernels import is_traced
 
@@ -133,6 +134,30 @@ class Network(nn.Module, ABC):
                 traced.graph.erase_node(node)  # a stand-alone network has no other path
         traced.recompile()
         return traced
+
+    def cell_paths(self, path: Architecture | Sequence[Architecture] | None, kind: type[A]) -> list[A]:
+        """One architecture for each cell: what `forward` was given, checked.
+
+        Args:
+            path: see `forward`; None for a stand-alone network's own.
+            kind: the class of the space's architectures.
+
+        Raises:
+            ConfigError: a supernet was given no path, or the path does not fit the network.
+        """
+        if path is None or is_traced(path):
+            path = self.architecture
+            if path is None:
+                raise ConfigError("a supernet needs a path; give the architecture to run.")
+        several = [path] * self.num_cells if isinstance(path, Architecture) else list(path)
+        if len(several) != self.num_cells:
+            raise ConfigError(f"expected one architecture for each of {self.num_cells} cells, got {len(several)}.")
+        own = [one for one in several if isinstance(one, kind)]
+        if len(own) != len(several):
+            raise ConfigError(f"{type(self).__name__} runs architectures of the class {kind.__name__} only.")
+        if self.architecture is not None and any(one != self.architecture for one in own):
+            raise ConfigError("a stand-alone network runs its own architecture only.")
+        return own
 
     @property
     @abstractmethod

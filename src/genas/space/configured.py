@@ -1,21 +1,25 @@
 """Spaces whose options are a settings model: what the spaces of genas have in common, and what a subclass changes."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self
 
 from genas.registry import class_path
 from genas.settings import Settings, validate
+from genas.space.architecture import A, Architecture, check_kind
 from genas.space.base import Space
 
 
-class ConfiguredSpace(Space):
+class ConfiguredSpace(Space, Generic[A]):
     """A space made from one settings model.
 
     Args:
-        config: the options; None for the defaults.
+        config: the options; None for the defaults and those that are given by name.
+        options: fields of the settings model.
     """
 
-    config_class: ClassVar[type[Settings]]
-    """The settings model."""
+    architecture_class: type[A]
+    """The class of the space's architectures."""
+    config_class: ClassVar[type[Settings]] = Settings
+    """The settings model; without one, the space has no options."""
     registered: ClassVar[str | None] = None
     """The short name of the class itself; subclasses are named by module and class."""
     config: Any
@@ -25,8 +29,9 @@ class ConfiguredSpace(Space):
         super().__init_subclass__(**kwargs)
         cls.registered = registered
 
-    def __init__(self, config: Settings | None = None) -> None:
-        self.config = config or self.config_class()
+    def __init__(self, config: Settings | None = None, /, **options: Any) -> None:
+        fault = f"the space {type(self).__name__!r} is configured wrongly"
+        self.config = config or validate(self.config_class, options, fault)
 
     @classmethod
     def from_options(cls, name: str, options: dict[str, Any]) -> Self:
@@ -47,10 +52,20 @@ class ConfiguredSpace(Space):
         return {"name": self.registered or class_path(type(self)), **self.config.model_dump(mode="json")}
 
     def __eq__(self, other: object) -> bool:
+        if not self._by_config():
+            return self is other
         return isinstance(other, type(self)) and type(other) is type(self) and self.config == other.config
 
     def __hash__(self) -> int:
-        return hash((type(self), self.config))
+        return hash((type(self), self.config)) if self._by_config() else object.__hash__(self)
+
+    def own(self, architecture: Architecture) -> A:
+        """The architecture, which must be one of this space.
+
+        Raises:
+            ConfigError: it is of another class.
+        """
+        return check_kind(architecture, self.architecture_class, self.name)
 
     def changed(self, cells: int | None, channels: int | None, options: dict[str, Any], **published: Any) -> "Space":
         """The space of final networks.

@@ -15,7 +15,7 @@ from genas.space.darts.space import DartsSpace
 from genas.space.nasbench201.space import NasBench201Space
 from genas.space.nasbench_macro.space import NasBenchMacroSpace
 
-_KNOWN: dict[str, type[ConfiguredSpace]] = {
+_KNOWN: dict[str, type[ConfiguredSpace[Any]]] = {
     "darts": DartsSpace,
     "nasbench201": NasBench201Space,
     "nasbench-macro": NasBenchMacroSpace,

@@ -13,11 +13,11 @@ def recognise(genotype: str) -> Architecture | None:
     """The architecture of a known space; None for the text form of a user's own space."""
     try:
         if "Genotype" in genotype:
-            return darts.parse(genotype)
+            return darts.DartsArchitecture.parse(genotype)
         if genotype.startswith("|"):
-            return nasbench201.parse(genotype)
+            return nasbench201.NasBench201Architecture.parse(genotype)
         if re.fullmatch(r"[012]{8}", genotype):
-            return nasbench_macro.parse(genotype)
+            return nasbench_macro.NasBenchMacroArchitecture.parse(genotype)
     except GenotypeError:
         return None
     return None

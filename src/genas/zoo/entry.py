@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from genas.errors import ConfigError
-from genas.space.darts.encoding import DartsArchitecture, parse
+from genas.space.darts.encoding import DartsArchitecture
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def load(name: str) -> ZooEntry:
     entry = _data()[name]
     return ZooEntry(
         name=name,
-        architecture=parse(entry["edges"]),
+        architecture=DartsArchitecture.parse(entry["edges"]),
         searched_on=entry["searched_on"],
         origin=entry["origin"],
         imagenet_channels=tuple(entry["imagenet_channels"]),

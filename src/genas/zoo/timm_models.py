@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from genas.errors import ConfigError
 from genas.space.base import Architecture
+from genas.space.darts.encoding import DartsArchitecture
 from genas.space.darts.network import DartsNetwork
 from genas.zoo.costs import SHAPES
 from genas.zoo.entry import load, names
@@ -115,7 +116,7 @@ class TimmDarts(DartsNetwork):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """The last map, [B, 16C, H/32, W/32]."""
-        return self._outputs(images, self._paths(None), ())[self.num_cells - 1]
+        return self._outputs(images, self.cell_paths(None, DartsArchitecture), ())[self.num_cells - 1]
 
     def forward_head(self, maps: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits of the last map, or what the classifier would see."""
@@ -124,7 +125,7 @@ class TimmDarts(DartsNetwork):
 
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]."""
-        self._paths(path)
+        self.cell_paths(path, DartsArchitecture)
         return self.forward_head(self.forward_features(images))
 
     def forward_intermediates(
@@ -159,7 +160,7 @@ class TimmDarts(DartsNetwork):
         wanted, last = feature_take_indices(len(positions), indices)
         chosen = [positions[index] for index in sorted(set(wanted))]
         end = positions[last] + 1 if stop_early else self.num_cells
-        outputs = self._outputs(x, self._paths(None), chosen, end)
+        outputs = self._outputs(x, self.cell_paths(None, DartsArchitecture), chosen, end)
         maps = [outputs[position] for position in chosen]
         return maps if intermediates_only else (outputs[end - 1], maps)
 

@@ -36,6 +36,19 @@ class DartsArchitecture(Architecture):
         for label, cell in (("normal", self.normal), ("reduce", self.reduce)):
             _check(label, cell)
 
+    @classmethod
+    def parse(cls, text: str) -> "DartsArchitecture":
+        """Reads the published ``Genotype(...)`` text or the 28-number form, with or without separators.
+
+        Raises:
+            GenotypeError: with the place where the text goes wrong.
+        """
+        if re.fullmatch(r"\s*\d{14}\s*/?\s*\d{14}\s*", text):
+            return from_edges([int(digit) for digit in text if digit.isdigit()])
+        if re.fullmatch(r"[\s\d,;/|\[\]()-]+", text):
+            return from_edges([int(number) for number in re.findall(r"-?\d+", text)])
+        return _GenotypeReader(text).read()
+
     @property
     def genotype(self) -> str:
         """The published form, ``Genotype(normal=[...], normal_concat=range(2, 6), ...)``."""
@@ -139,19 +152,6 @@ def _check(label: str, cell: Cell) -> None:
             )
         if pairs[0][1] > pairs[1][1]:
             raise GenotypeError(f"{label} cell, node {node}: the pairs must be sorted by input.")
-
-
-def parse(text: str) -> DartsArchitecture:
-    """Reads the published ``Genotype(...)`` text or the 28-number form, with or without separators.
-
-    Raises:
-        GenotypeError: with the place where the text goes wrong.
-    """
-    if re.fullmatch(r"\s*\d{14}\s*/?\s*\d{14}\s*", text):
-        return from_edges([int(digit) for digit in text if digit.isdigit()])
-    if re.fullmatch(r"[\s\d,;/|\[\]()-]+", text):
-        return from_edges([int(number) for number in re.findall(r"-?\d+", text)])
-    return _GenotypeReader(text).read()
 
 
 _TOKEN = re.compile(

@@ -10,7 +10,6 @@ from genas.errors import ConfigError
 from genas.space.base import Architecture, FeatureInfo, Network
 from genas.space.darts.auxiliary import AuxiliaryHead
 from genas.space.darts.encoding import NODES, Cell, DartsArchitecture, edge_index
-from genas.space.kernels import is_traced
 from genas.space.names import DARTS_OPERATIONS
 from genas.space.operations import (
     DilConv,
@@ -185,13 +184,13 @@ class DartsNetwork(Network):
 
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
-        return self._classify(self._outputs(images, self._paths(path), ())[self.num_cells - 1])
+        return self._classify(self._outputs(images, self.cell_paths(path, DartsArchitecture), ())[self.num_cells - 1])
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits and, in training mode, those of the auxiliary head; see `Network.forward_with_auxiliary`."""
         if self.auxiliary_head is None or not self.training:
             return self(images), None
-        outputs = self._outputs(images, self._paths(None), (self._second_reduction,))
+        outputs = self._outputs(images, self.cell_paths(None, DartsArchitecture), (self._second_reduction,))
         return self._classify(outputs[self.num_cells - 1]), self.auxiliary_head(outputs[self._second_reduction])
 
     def features(self, images: Tensor) -> list[Tensor]:
@@ -199,7 +198,7 @@ class DartsNetwork(Network):
 
         With the ``imagenet`` stem, its map at a quarter of the pictures' side comes first.
         """
-        outputs = self._outputs(images, self._paths(None), self.feature_positions)
+        outputs = self._outputs(images, self.cell_paths(None, DartsArchitecture), self.feature_positions)
         return [outputs[position] for position in self.feature_positions]
 
     @property
@@ -249,21 +248,6 @@ class DartsNetwork(Network):
             else:
                 last = relu_over(out, cell)
         return outputs
-
-    def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[DartsArchitecture]:
-        if path is None or is_traced(path):
-            path = self.architecture
-            if path is None:
-                raise ConfigError("a supernet needs a path; give the architecture to run.")
-        several = [path] * self.num_cells if isinstance(path, Architecture) else list(path)
-        if len(several) != self.num_cells:
-            raise ConfigError(f"expected one architecture for each of {self.num_cells} cells, got {len(several)}.")
-        own = [one for one in several if isinstance(one, DartsArchitecture)]
-        if len(own) != len(several):
-            raise ConfigError("a network of the space 'darts' runs architectures of that space only.")
-        if self.architecture is not None and any(one != self.architecture for one in own):
-            raise ConfigError("a stand-alone network runs its own architecture only.")
-        return own
 
 
 def _cell(architecture: DartsArchitecture, reduction: bool) -> Cell:

@@ -18,7 +18,6 @@ from genas.space.darts.encoding import (
     draft_text,
     edge_index,
     from_edges,
-    parse,
     repair,
 )
 from genas.space.darts.network import DartsCell, DartsNetwork
@@ -49,11 +48,12 @@ class DartsConfig(Settings):
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
 
 
-class DartsSpace(ConfiguredSpace, registered="darts"):
+class DartsSpace(ConfiguredSpace[DartsArchitecture], registered="darts"):
     """1.08e18 architectures of a normal and a reduction cell."""
 
     name = "darts"
 
+    architecture_class = DartsArchitecture
     config_class = DartsConfig
     config: DartsConfig
 
@@ -82,7 +82,7 @@ class DartsSpace(ConfiguredSpace, registered="darts"):
         self, architecture: Architecture, rng: random.Random, probability: float = 0.1
     ) -> tuple[str, DartsArchitecture]:
         """As `mutate`, with the text of the 28 numbers before the repair; see `Space.mutate_draft`."""
-        parent = _own(architecture)
+        parent = self.own(architecture)
         published = self.config.mutation == "as-published"
         positions = EDGES if published else 2 * EDGES
         for _ in range(ATTEMPTS):
@@ -107,18 +107,18 @@ class DartsSpace(ConfiguredSpace, registered="darts"):
         self, first: Architecture, second: Architecture, rng: random.Random
     ) -> tuple[str, DartsArchitecture]:
         """As `crossover`, with the text of the 28 numbers before the repair; see `Space.mutate_draft`."""
-        numbers = [rng.choice(pair) for pair in zip(_own(first).edges, _own(second).edges, strict=True)]
+        numbers = [rng.choice(pair) for pair in zip(self.own(first).edges, self.own(second).edges, strict=True)]
         return draft_text(numbers), repair(numbers, rng)
 
     def parse(self, text: str) -> DartsArchitecture:
         """The published ``Genotype(...)`` or 28 numbers."""
-        return parse(text)
+        return self.architecture_class.parse(text)
 
     def network(
         self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
     ) -> DartsNetwork:
         """The supernet or a stand-alone network."""
-        chosen = None if architecture is None else _own(architecture)
+        chosen = None if architecture is None else self.own(architecture)
         config = self.config
         return DartsNetwork(
             num_classes,
@@ -153,7 +153,7 @@ class DartsSpace(ConfiguredSpace, registered="darts"):
         """Variant B of methods.md section 8."""
         if not isinstance(network, DartsNetwork):
             raise ConfigError("the angle of the DARTS space needs a network of the DARTS space.")
-        chosen = _own(architecture)
+        chosen = self.own(architecture)
         known = dict(network.named_parameters())
         terms: list[tuple[str, int]] = [
             (name, 1) for name in known if name.startswith(("stem", "classifier.weight")) or ".preprocess" in name
@@ -201,9 +201,3 @@ def active_paths(cell: Cell) -> int:
     for node, pairs in enumerate(cell, 2):
         into[node] = sum(into[source] for _, source in pairs)
     return sum(into[node] for node in range(2, 2 + NODES))
-
-
-def _own(architecture: Architecture) -> DartsArchitecture:
-    if not isinstance(architecture, DartsArchitecture):
-        raise ConfigError(f"{architecture} is not an architecture of the space 'darts'.")
-    return architecture

@@ -1,10 +1,10 @@
 """Architectures of NAS-Bench-201 (Dong and Yang, ICLR 2020; methods.md 13.1): six edges, five operations."""
 
 import re
-from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from genas.errors import GenotypeError
-from genas.space.architecture import Architecture
+from genas.space.architecture import ChoiceArchitecture
 from genas.space.names import NASBENCH201_OPERATIONS
 
 EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -13,18 +13,10 @@ PATHS: tuple[tuple[int, ...], ...] = ((3,), (1, 5), (0, 2, 5), (0, 4))
 """The four input-to-output paths as edge numbers."""
 
 
-@dataclass(frozen=True)
-class NasBench201Architecture(Architecture):
+class NasBench201Architecture(ChoiceArchitecture):
     """Operation numbers 0..4 of the six edges, in the order of `EDGES`."""
 
-    operations: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.operations) != len(EDGES):
-            raise GenotypeError(f"expected {len(EDGES)} operations, got {len(self.operations)}.")
-        for (source, node), number in zip(EDGES, self.operations, strict=True):
-            if not 0 <= number < len(NASBENCH201_OPERATIONS):
-                raise GenotypeError(f"edge {source}->{node}: expected an operation from 0 to 4, got {number}.")
+    choices: ClassVar = {f"edge {source}->{node}": NASBENCH201_OPERATIONS for source, node in EDGES}
 
     @property
     def genotype(self) -> str:
@@ -38,6 +30,18 @@ class NasBench201Architecture(Architecture):
             ]
             nodes.append(f"|{'|'.join(pairs)}|")
         return "+".join(nodes)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads the published string, or six operation numbers.
+
+        Raises:
+            GenotypeError: with the place where the text goes wrong.
+        """
+        text = text.strip()
+        if re.fullmatch(r"[\s\d,;\[\]()]+", text):
+            return super().parse(text)
+        return cls(tuple(_read_operations(text)))
 
     @property
     def active_paths(self) -> tuple[tuple[int, ...], ...]:
@@ -77,17 +81,8 @@ def function_key(architecture: NasBench201Architecture, run_unreached: bool = Fa
     return "+".join(sorted(terms[3])) or "0"
 
 
-def parse(text: str) -> NasBench201Architecture:
-    """Reads the published string, or six operation numbers.
-
-    Raises:
-        GenotypeError: with the place where the text goes wrong.
-    """
-    text = text.strip()
-    if re.fullmatch(r"\d{6}", text):
-        return NasBench201Architecture(tuple(int(digit) for digit in text))
-    if re.fullmatch(r"[\s\d,;\[\]()]+", text):
-        return NasBench201Architecture(tuple(int(number) for number in re.findall(r"\d+", text)))
+def _read_operations(text: str) -> list[int]:
+    """The operation numbers of the published string."""
     numbers = []
     at = 0
 
@@ -116,4 +111,4 @@ def parse(text: str) -> NasBench201Architecture:
             expect("|")
     if at < len(text):
         raise GenotypeError(f"genotype, character {at + 1}: expected the end, got {text[at : at + 12]!r}.")
-    return NasBench201Architecture(tuple(numbers))
+    return numbers

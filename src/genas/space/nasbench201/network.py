@@ -6,9 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genas.errors import ConfigError
 from genas.space.base import Architecture, FeatureInfo, Network
-from genas.space.kernels import is_traced
 from genas.space.names import NASBENCH201_OPERATIONS
 from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture
 from genas.space.operations import ReluConvBn, nasbench201_operation
@@ -143,12 +141,13 @@ class NasBench201Network(Network):
 
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
-        out: Tensor = self.classifier(torch.relu(self.tail(self._maps(images, self._paths(path))[-1])).mean((2, 3)))
+        maps = self._maps(images, self.cell_paths(path, NasBench201Architecture))
+        out: Tensor = self.classifier(torch.relu(self.tail(maps[-1])).mean((2, 3)))
         return out
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The output of each stage; see `Network.features`."""
-        return self._maps(images, self._paths(None))
+        return self._maps(images, self.cell_paths(None, NasBench201Architecture))
 
     @property
     def feature_info(self) -> tuple[FeatureInfo, ...]:
@@ -170,18 +169,3 @@ class NasBench201Network(Network):
                 maps.append(x)
                 x = cell(x)
         return [*maps, x]
-
-    def _paths(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[NasBench201Architecture]:
-        if path is None or is_traced(path):
-            path = self.architecture
-            if path is None:
-                raise ConfigError("a supernet needs a path; give the architecture to run.")
-        several = [path] * self.num_cells if isinstance(path, Architecture) else list(path)
-        if len(several) != self.num_cells:
-            raise ConfigError(f"expected one architecture for each of {self.num_cells} cells, got {len(several)}.")
-        own = [one for one in several if isinstance(one, NasBench201Architecture)]
-        if len(own) != len(several):
-            raise ConfigError("a network of the space 'nasbench201' runs architectures of that space only.")
-        if self.architecture is not None and any(one != self.architecture for one in own):
-            raise ConfigError("a stand-alone network runs its own architecture only.")
-        return own

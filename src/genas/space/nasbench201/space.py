@@ -10,12 +10,10 @@ from pydantic import Field
 from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
-from genas.space.configured import ConfiguredSpace
+from genas.space.choices import ChoiceSpace
 from genas.space.names import NASBENCH201_OPERATIONS
-from genas.space.nasbench201.encoding import EDGES, NasBench201Architecture, function_key, parse
+from genas.space.nasbench201.encoding import NasBench201Architecture, function_key
 from genas.space.nasbench201.network import NasBench201Cell, NasBench201Network
-
-ATTEMPTS = 20
 
 
 class NasBench201Config(Settings):
@@ -33,11 +31,12 @@ class NasBench201Config(Settings):
     such a convolution adds its batch norm's constant shift."""
 
 
-class NasBench201Space(ConfiguredSpace, registered="nasbench201"):
+class NasBench201Space(ChoiceSpace[NasBench201Architecture], registered="nasbench201"):
     """15,625 cells of six edges with five operations."""
 
     name = "nasbench201"
 
+    architecture_class = NasBench201Architecture
     config_class = NasBench201Config
     config: NasBench201Config
     cells_option = "cells_per_stage"
@@ -45,14 +44,6 @@ class NasBench201Space(ConfiguredSpace, registered="nasbench201"):
     def describe(self) -> dict[str, Any]:
         """Name and options; ``unreached`` only where it is not the default, as in runs from before it was one."""
         return {key: value for key, value in super().describe().items() if (key, value) != ("unreached", "skip")}
-
-    def size(self) -> int:
-        """Number of architectures: 5^6."""
-        return int(len(NASBENCH201_OPERATIONS) ** len(EDGES))
-
-    def sample(self, rng: random.Random) -> NasBench201Architecture:
-        """A uniform operation on every edge."""
-        return NasBench201Architecture(tuple(rng.randrange(len(NASBENCH201_OPERATIONS)) for _ in EDGES))
 
     def sample_training_path(self, rng: random.Random, num_cells: int) -> Sequence[NasBench201Architecture]:
         """Every cell draws for itself; each node is redrawn until one incoming operation is not `none` (13.3)."""
@@ -68,35 +59,9 @@ class NasBench201Space(ConfiguredSpace, registered="nasbench201"):
 
         return [cell() for _ in range(num_cells)]
 
-    def mutate(
-        self, architecture: Architecture, rng: random.Random, probability: float = 0.1
-    ) -> NasBench201Architecture:
-        """Each edge gets, with `probability`, a uniform operation; drawn again until the child differs."""
-        parent = _own(architecture)
-        count = len(NASBENCH201_OPERATIONS)
-        for _ in range(ATTEMPTS):
-            child = NasBench201Architecture(
-                tuple(rng.randrange(count) if rng.random() < probability else number for number in parent.operations)
-            )
-            if child != parent:
-                return child
-        numbers = list(parent.operations)
-        edge = rng.randrange(len(EDGES))
-        numbers[edge] = rng.choice([number for number in range(count) if number != numbers[edge]])
-        return NasBench201Architecture(tuple(numbers))
-
-    def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> NasBench201Architecture:
-        """Each edge from either parent with probability 1/2."""
-        pairs = zip(_own(first).operations, _own(second).operations, strict=True)
-        return NasBench201Architecture(tuple(rng.choice(pair) for pair in pairs))
-
-    def parse(self, text: str) -> NasBench201Architecture:
-        """The published string or six numbers."""
-        return parse(text)
-
     def function_key(self, architecture: Architecture) -> str:
         """See `function_key` of the encoding."""
-        return function_key(_own(architecture), self.config.unreached == "run")
+        return function_key(self.own(architecture), self.config.unreached == "run")
 
     def benchmark(self) -> "NasBench201Space":
         """See `Space.benchmark`: what no signal reaches is counted too."""
@@ -108,7 +73,7 @@ class NasBench201Space(ConfiguredSpace, registered="nasbench201"):
         """The supernet or a stand-alone network."""
         return NasBench201Network(
             num_classes,
-            None if architecture is None else _own(architecture),
+            None if architecture is None else self.own(architecture),
             cells_per_stage=self.config.cells_per_stage,
             channels=self.config.channels,
             image_channels=image_channels,
@@ -135,7 +100,7 @@ class NasBench201Space(ConfiguredSpace, registered="nasbench201"):
         """Variant E of methods.md section 8 (there are no dilated convolutions to slip on)."""
         if not isinstance(network, NasBench201Network):
             raise ConfigError("the angle of NAS-Bench-201 needs a network of the space 'nasbench201'.")
-        chosen = _own(architecture)
+        chosen = self.own(architecture)
         counts = Counter(edge for path in chosen.active_paths for edge in path)
         terms: list[tuple[str, int]] = [(name, 1) for name, _ in network.named_parameters() if ".edges." not in name]
         length, square = 0, 0.0
@@ -150,9 +115,3 @@ class NasBench201Space(ConfiguredSpace, registered="nasbench201"):
                 elif operation.startswith("nor_conv"):
                     terms.append((f"cells.{position}.edges.{edge}.{operation}.conv.weight", count))
         return AngleTerms(tuple(terms), length, square, has_path=bool(counts))
-
-
-def _own(architecture: Architecture) -> NasBench201Architecture:
-    if not isinstance(architecture, NasBench201Architecture):
-        raise ConfigError(f"{architecture} is not an architecture of the space 'nasbench201'.")
-    return architecture

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from genas.errors import ConfigError
 from genas.space.base import Architecture, FeatureInfo, Network
-from genas.space.kernels import is_traced
 from genas.space.names import NASBENCH_MACRO_OPERATIONS
 from genas.space.nasbench_macro.encoding import FIRST, LAYERS, STAGES, NasBenchMacroArchitecture
 from genas.space.operations import nasbench_macro_operation
@@ -99,17 +97,5 @@ class NasBenchMacroNetwork(Network):
                 x = operation(x, factors[layer].to(x.dtype))
         return [*maps, x]
 
-    def _operations(self, path: Architecture | Sequence[Architecture] | None) -> Sequence[int]:
-        if path is None or is_traced(path):
-            path = self.architecture
-            if path is None:
-                raise ConfigError("a supernet needs a path; give the architecture to run.")
-        several = [path] * LAYERS if isinstance(path, Architecture) else list(path)
-        if len(several) != LAYERS:
-            raise ConfigError(f"expected one architecture for each of {LAYERS} layers, got {len(several)}.")
-        own = [one for one in several if isinstance(one, NasBenchMacroArchitecture)]
-        if len(own) != len(several):
-            raise ConfigError("a network of the space 'nasbench-macro' runs architectures of that space only.")
-        if self.architecture is not None and any(one != self.architecture for one in own):
-            raise ConfigError("a stand-alone network runs its own architecture only.")
-        return [one.operations[layer] for layer, one in enumerate(own)]
+    def _operations(self, path: Architecture | Sequence[Architecture] | None) -> list[int]:
+        return [one.operations[layer] for layer, one in enumerate(self.cell_paths(path, NasBenchMacroArchitecture))]

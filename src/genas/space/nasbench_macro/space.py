@@ -1,6 +1,5 @@
 """The NAS-Bench-Macro space: sampling, mutation, crossover, networks, the angle's terms (methods.md 14)."""
 
-import random
 from typing import Any
 
 from pydantic import Field
@@ -8,12 +7,10 @@ from pydantic import Field
 from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
-from genas.space.configured import ConfiguredSpace
+from genas.space.choices import ChoiceSpace
 from genas.space.names import NASBENCH_MACRO_OPERATIONS
-from genas.space.nasbench_macro.encoding import LAYERS, NasBenchMacroArchitecture, canonical, parse
+from genas.space.nasbench_macro.encoding import LAYERS, NasBenchMacroArchitecture, canonical
 from genas.space.nasbench_macro.network import NasBenchMacroNetwork
-
-ATTEMPTS = 20
 
 
 class NasBenchMacroConfig(Settings):
@@ -25,54 +22,21 @@ class NasBenchMacroConfig(Settings):
     """Width of the last 1x1 convolution (14: 1280)."""
 
 
-class NasBenchMacroSpace(ConfiguredSpace, registered="nasbench-macro"):
+class NasBenchMacroSpace(ChoiceSpace[NasBenchMacroArchitecture], registered="nasbench-macro"):
     """6,561 chains of eight layers with three operations."""
 
     name = "nasbench-macro"
 
+    architecture_class = NasBenchMacroArchitecture
     config_class = NasBenchMacroConfig
     config: NasBenchMacroConfig
-
-    def size(self) -> int:
-        """Number of architectures: 3^8."""
-        return int(len(NASBENCH_MACRO_OPERATIONS) ** LAYERS)
-
-    def sample(self, rng: random.Random) -> NasBenchMacroArchitecture:
-        """A uniform operation in every layer."""
-        return NasBenchMacroArchitecture(tuple(rng.randrange(len(NASBENCH_MACRO_OPERATIONS)) for _ in range(LAYERS)))
-
-    def mutate(
-        self, architecture: Architecture, rng: random.Random, probability: float = 0.1
-    ) -> NasBenchMacroArchitecture:
-        """Each layer gets, with `probability`, a uniform operation; drawn again until the child differs."""
-        parent = _own(architecture)
-        count = len(NASBENCH_MACRO_OPERATIONS)
-        for _ in range(ATTEMPTS):
-            child = NasBenchMacroArchitecture(
-                tuple(rng.randrange(count) if rng.random() < probability else number for number in parent.operations)
-            )
-            if child != parent:
-                return child
-        numbers = list(parent.operations)
-        layer = rng.randrange(LAYERS)
-        numbers[layer] = rng.choice([number for number in range(count) if number != numbers[layer]])
-        return NasBenchMacroArchitecture(tuple(numbers))
-
-    def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> NasBenchMacroArchitecture:
-        """Each layer from either parent with probability 1/2."""
-        pairs = zip(_own(first).operations, _own(second).operations, strict=True)
-        return NasBenchMacroArchitecture(tuple(rng.choice(pair) for pair in pairs))
-
-    def parse(self, text: str) -> NasBenchMacroArchitecture:
-        """Eight digits."""
-        return parse(text)
 
     def network_key(self, architecture: Architecture) -> str:
         """The same text for architectures whose stand-alone networks are the same: 3,969 for 6,561 architectures.
 
         Not `function_key`: two of them run different weights of a supernet.
         """
-        return canonical(_own(architecture)).genotype
+        return canonical(self.own(architecture)).genotype
 
     def network(
         self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
@@ -80,7 +44,7 @@ class NasBenchMacroSpace(ConfiguredSpace, registered="nasbench-macro"):
         """The supernet or a stand-alone network."""
         return NasBenchMacroNetwork(
             num_classes,
-            None if architecture is None else _own(architecture),
+            None if architecture is None else self.own(architecture),
             channels=self.config.channels,
             tail_channels=self.config.tail_channels,
             image_channels=image_channels,
@@ -113,7 +77,7 @@ class NasBenchMacroSpace(ConfiguredSpace, registered="nasbench-macro"):
             raise ConfigError("the angle of NAS-Bench-Macro needs a network of the space 'nasbench-macro'.")
         chosen = {
             f"layers.{layer}.{NASBENCH_MACRO_OPERATIONS[number]}."
-            for layer, number in enumerate(_own(architecture).operations)
+            for layer, number in enumerate(self.own(architecture).operations)
         }
         terms = tuple(
             (name, 1)
@@ -121,9 +85,3 @@ class NasBenchMacroSpace(ConfiguredSpace, registered="nasbench-macro"):
             if not name.startswith("layers.") or name.startswith(tuple(chosen))
         )
         return AngleTerms(terms, 0, 0.0, has_path=True)
-
-
-def _own(architecture: Architecture) -> NasBenchMacroArchitecture:
-    if not isinstance(architecture, NasBenchMacroArchitecture):
-        raise ConfigError(f"{architecture} is not an architecture of the space 'nasbench-macro'.")
-    return architecture
