@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,10 @@ class Result:
     report: Path
     warnings: tuple[Verdict, ...] = ()
     baseline: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "run": str(self.run), "report": str(self.report)}
 
 
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:

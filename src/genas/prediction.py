@@ -81,7 +81,7 @@ class Predictions:
     unreadable: tuple[Unreadable, ...]
     note: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The same as JSON-able values."""
         return {
             "network": self.network,

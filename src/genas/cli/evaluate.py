@@ -1,6 +1,5 @@
 """``genas evaluate``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -121,7 +120,4 @@ def evaluate(
         precision=precision or "32",
         quiet=quiet or as_json,
     )
-    if as_json:
-        print(json.dumps(content, indent=2))
-    else:
-        print_evaluation(content, out if out is not None else path)
+    options.emit(content, as_json, lambda content: print_evaluation(content, path if out is None else out))

@@ -1,6 +1,5 @@
 """``genas export``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -88,7 +87,4 @@ def export(
         "onnx_difference": done.onnx_difference,
         "pushed": address,
     }
-    if as_json:
-        print(json.dumps(content, indent=2))
-    else:
-        print_export(content)
+    options.emit(content, as_json, print_export)

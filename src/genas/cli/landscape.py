@@ -1,6 +1,5 @@
 """``genas landscape``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -157,7 +156,4 @@ def landscape(
         device=device,
         quiet=quiet,
     )
-    if as_json:
-        print(json.dumps(found, indent=2))
-    else:
-        print_landscape(found)
+    options.emit(found, as_json, print_landscape)

@@ -339,14 +339,18 @@ def run_and_settings(
     return folder, settings_on(folder, layers, as_published, named)
 
 
-def print_plan(plan: Any, as_json: bool) -> None:
-    """Prints a plan as a table or as JSON."""
-    if as_json:
-        print(json.dumps(plan.as_dict(), indent=2))
-    else:
-        from genas.cli.show_plan import print_run_plan
+def emit(result: Any, as_json: bool, show: Callable[[Any], object]) -> None:
+    """Prints what a command gave: the end of every command.
 
-        print_run_plan(plan)
+    Args:
+        result: what JSON holds, or an object whose ``as_dict`` gives that.
+        as_json: whether JSON was asked for.
+        show: prints the result for people.
+    """
+    if not as_json:
+        show(result)
+    else:
+        print(json.dumps(result if isinstance(result, dict | list) else result.as_dict(), indent=2))
 
 
 def plan_shown(quiet: bool) -> Callable[[Any], None] | None:

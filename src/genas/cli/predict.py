@@ -1,6 +1,5 @@
 """``genas predict``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -47,9 +46,6 @@ def predict(
     found = classify(
         path, list(images), top=top, batch_size=batch_size, device=device or "auto", quiet=quiet or as_json
     )
-    if as_json:
-        print(json.dumps(found.to_json(), indent=2))
-    else:
-        print_predictions(found)
+    options.emit(found, as_json, print_predictions)
     if found.unreadable:
         raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """``genas rank``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -173,12 +172,7 @@ def rank(
         quiet=quiet or as_json,
         plan=plan,
     )
-    if plan and not as_json:
-        print_rank_plan(content)
-    elif as_json:
-        print(json.dumps(content, indent=2))
-    else:
-        print_ranking(content)
+    options.emit(content, as_json, print_rank_plan if plan else print_ranking)
 
 
 def _count(text: str) -> int | None:

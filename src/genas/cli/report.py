@@ -1,6 +1,5 @@
 """``genas report``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -36,4 +35,4 @@ def report(
     from genas.report.build import build_report
 
     path = build_report(run, out)
-    print(json.dumps({"report": str(path)}) if as_json else str(path))
+    options.emit({"report": str(path)}, as_json, lambda content: print(content["report"]))

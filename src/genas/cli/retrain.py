@@ -1,6 +1,5 @@
 """``genas retrain``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -118,7 +117,7 @@ def retrain(
     from genas.cli import show_retrain
 
     if list_recipes:
-        show_retrain.print_recipes(as_json)
+        options.emit(show_retrain.list_recipes(), as_json, show_retrain.print_recipes)
         return
     with options.loading(quiet or as_json):
         from genas.retraining import retrain_run
@@ -152,9 +151,10 @@ def retrain(
     if run is None and what is not None:  # of the usual folder, what is not given is as the run was begun
         settings = configure(what, space=space, recipe=recipe, from_supernet=supernet, overrides=given, run=folder)
     if plan:
+        from genas.cli.show_plan import print_run_plan
         from genas.retraining import plan_retraining
 
-        options.print_plan(plan_retraining(settings, folder, quiet=quiet), as_json)
+        options.emit(plan_retraining(settings, folder, quiet=quiet), as_json, print_run_plan)
         return
     result = retrain_run(
         settings,
@@ -166,7 +166,4 @@ def retrain(
     )
     if not options.is_first_process():
         return
-    if as_json:
-        print(json.dumps(result.as_dict(), indent=2))
-    else:
-        show_retrain.print_retrained(result)
+    options.emit(result, as_json, show_retrain.print_retrained)

@@ -1,6 +1,5 @@
 """``genas score``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +41,4 @@ def score(
 
             raise ConfigError(f"--set may change proxy settings only; {section} is fixed by the run {run}.")
     rows = score_genotypes(settings, run, genotypes)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    else:
-        print_scores(rows)
+    options.emit(rows, as_json, print_scores)

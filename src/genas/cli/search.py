@@ -1,6 +1,5 @@
 """``genas search``."""
 
-import dataclasses
 import json
 from typing import Annotated
 
@@ -68,6 +67,7 @@ def search(
     """
     with options.loading(quiet):
         from genas.cli.show import print_profile, print_result
+        from genas.cli.show_plan import print_run_plan
         from genas.pipeline import run_pipeline
 
     limits = {
@@ -93,7 +93,8 @@ def search(
     if plan:
         from genas.planning import plan_run
 
-        options.print_plan(plan_run(settings, folder, supernet=supernet, quiet=quiet, with_retrain=retrain), as_json)
+        expected = plan_run(settings, folder, supernet=supernet, quiet=quiet, with_retrain=retrain)
+        options.emit(expected, as_json, print_run_plan)
         return
     result = run_pipeline(
         settings,
@@ -104,10 +105,6 @@ def search(
         supernet=supernet,
         on_plan=options.plan_shown(quiet),
     )
-    if as_json:
-        content = dataclasses.asdict(result)
-        print(json.dumps({**content, "run": str(result.run), "report": str(result.report)}, indent=2))
-    else:
-        if profile:
-            print_profile(json.loads((folder / "profile" / "summary.json").read_text())["phases"])
-        print_result(result)
+    if profile and not as_json:
+        print_profile(json.loads((folder / "profile" / "summary.json").read_text())["phases"])
+    options.emit(result, as_json, print_result)

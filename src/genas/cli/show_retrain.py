@@ -1,6 +1,5 @@
 """Recipes, plans and results of ``genas retrain`` on the terminal."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,26 +17,29 @@ if TYPE_CHECKING:
 _WRAP = 4  # recipes side by side
 
 
-def print_recipes(as_json: bool) -> None:
-    """The recipes that come with genas: what they set, side by side, or everything as JSON."""
+def list_recipes() -> dict[str, Any]:
+    """The recipes that come with genas, by name: title, short names, all settings."""
     from genas.retrain.recipe import ALIASES, read_recipe, recipe_names, recipe_title, validated_settings
 
-    recipes = {name: read_recipe(name) for name in recipe_names()}
-    if as_json:
-        whole = {
-            name: {
-                "title": recipe_title(name),
-                "short": [short for short, full in ALIASES.items() if full == name],
-                "settings": validated_settings(fields, name).model_dump(mode="json"),
-            }
-            for name, fields in recipes.items()
+    return {
+        name: {
+            "title": recipe_title(name),
+            "short": [short for short, full in ALIASES.items() if full == name],
+            "settings": validated_settings(read_recipe(name), name).model_dump(mode="json"),
         }
-        print(json.dumps(whole, indent=2))
-        return
+        for name in recipe_names()
+    }
+
+
+def print_recipes(found: dict[str, Any]) -> None:
+    """What the recipes set, side by side."""
+    from genas.retrain.recipe import read_recipe
+
+    recipes = {name: read_recipe(name) for name in found}
     console = Console(highlight=False)
-    for name in recipes:
-        short = "".join(f" = {alias}" for alias, full in ALIASES.items() if full == name)
-        console.print(f"[bold]{name}[/bold]{short}: {recipe_title(name)}", soft_wrap=True)
+    for name, recipe in found.items():
+        short = "".join(f" = {alias}" for alias in recipe["short"])
+        console.print(f"[bold]{name}[/bold]{short}: {recipe['title']}", soft_wrap=True)
     rows = list(dict.fromkeys(key for fields in recipes.values() for key in fields))
     names = list(recipes)
     for first in range(0, len(names), _WRAP):

@@ -1,6 +1,5 @@
 """``genas status``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +18,4 @@ def status(
     from genas.status import read_status
 
     state = read_status(run)
-    if as_json:
-        print(json.dumps(state, indent=2))
-    elif "genotype" in state:
-        print_retrain_status(state)
-    else:
-        print_status(state)
+    options.emit(state, as_json, print_retrain_status if "genotype" in state else print_status)

@@ -1,7 +1,6 @@
 """``genas supernet``."""
 
 import dataclasses
-import json
 
 from genas.cli import options
 
@@ -28,7 +27,10 @@ def supernet(
     On an existing run folder the settings may be left out: the run's own hold.
     """
     with options.loading(quiet):
+        from genas.cli.show_plan import print_run_plan
         from genas.pipeline import train_supernet_of
+        from genas.runs import read_config
+        from genas.verdicts.read import read_verdicts
 
     named = {
         "data.name": data,
@@ -45,14 +47,10 @@ def supernet(
     if plan:
         from genas.planning import plan_run
 
-        options.print_plan(plan_run(settings, folder, quiet=quiet, with_retrain=False, with_search=False), as_json)
+        expected = plan_run(settings, folder, quiet=quiet, with_retrain=False, with_search=False)
+        options.emit(expected, as_json, print_run_plan)
         return
     checkpoint = train_supernet_of(settings, folder, quiet)
-    if not as_json:
-        print(checkpoint)
-        return
-    from genas.runs import read_config
-    from genas.verdicts.read import read_verdicts
-
     warnings = [dataclasses.asdict(one) for one in read_verdicts(folder, read_config(folder))]
-    print(json.dumps({"run": str(folder), "checkpoint": str(checkpoint), "warnings": warnings}, indent=2))
+    content = {"run": str(folder), "checkpoint": str(checkpoint), "warnings": warnings}
+    options.emit(content, as_json, lambda content: print(content["checkpoint"]))

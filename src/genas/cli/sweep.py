@@ -1,6 +1,5 @@
 """``genas sweep``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -78,7 +77,4 @@ def sweep(
         device=device,
         quiet=quiet,
     )
-    if as_json:
-        print(json.dumps(found, indent=2))
-    else:
-        print_sweep(found)
+    options.emit(found, as_json, print_sweep)

@@ -1,6 +1,5 @@
 """``genas zoo``."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -28,12 +27,6 @@ def zoo(
 
     limit = None if max_macs is None else options.parse_count(max_macs, "--max-macs")
     found = rows(names() if name is None else (name,), limit)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
     from genas.cli.show_zoo import print_entry, print_zoo
 
-    if name is None:
-        print_zoo(found)
-    else:
-        print_entry(load(name), found)
+    options.emit(found, as_json, print_zoo if name is None else lambda rows: print_entry(load(name), rows))
