@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from genas.config import Config, completed
+from genas.config import completed
 from genas.data import Splits
 from genas.data.base import LabelledImages, Normalisation
 from genas.errors import ConfigError, GenotypeError, RunError
@@ -34,7 +34,7 @@ from genas.proxy import Scoring
 from genas.report.landscape import build_landscape_page
 from genas.report.page import letter
 from genas.runs import RunFolder, digest_of, write_json
-from genas.session import Session, load_config
+from genas.session import Session, changed_settings
 from genas.space import Architecture, Network, Space
 from genas.subject import parse_architecture
 
@@ -99,7 +99,9 @@ def draw_landscape(
     asked = settings if isinstance(settings, LandscapeSettings) else read_settings(settings or {})
     run = Path(run)
     folder = run / "landscape" / checked_name(name)
-    session = Session(_with_pictures(load_config(run, data, data_root), asked.pictures, device), run, quiet=quiet)
+    fewer = {} if asked.pictures is None else {"proxy": {"evaluation": {"pictures": asked.pictures}}}
+    config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=data_root, device=device)
+    session = Session(config, run, quiet=quiet)
     grounds = _grounds(session, run, subjects, retrained, asked)
     with RunFolder(run):
         _check_identity(folder, session, grounds, asked)
@@ -139,15 +141,6 @@ def checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ConfigError(f"Invalid --name {name!r}: expected letters, digits, dots, dashes and underscores.")
     return name
-
-
-def _with_pictures(config: Config, pictures: int | None, device: str | None) -> Config:
-    evaluation = config.proxy.evaluation
-    if pictures is not None:
-        evaluation = evaluation.model_copy(update={"pictures": pictures})
-    proxy = config.proxy.model_copy(update={"evaluation": evaluation})
-    changed: dict[str, Any] = {"proxy": proxy, **({"device": device} if device else {})}
-    return config.model_copy(update=changed)
 
 
 def _described(settings: LandscapeSettings) -> dict[str, Any]:

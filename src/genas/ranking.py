@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from genas.checkpoint import load_checkpoint
-from genas.code import check_code, code_of_run
 from genas.config import Config, build_config, merge, read_yaml
 from genas.correlation import (
     Outcome,
@@ -36,10 +35,9 @@ from genas.proxy import ProxySettings
 from genas.rehearsal import rehearse_proxy
 from genas.report.ranking import build_ranking_page, verdicts
 from genas.runs import RunFolder, environment, explain, write_csv, write_json
-from genas.session import Session, load_config
+from genas.session import Session, changed_settings
 from genas.settings import validate
 from genas.space.cost import Cost
-from genas.supernet import initial_weights, initialise, load_weights
 from genas.terminal import say
 
 FORMAT = "genas-rank-1"
@@ -97,9 +95,7 @@ def rank(
     """
     run, table = Path(run), Path(table)
     asked = settings if isinstance(settings, StudySettings) else read_settings([settings or {}])
-    config = _config(load_config(run, data, data_root), proxy_settings, device)
-    if any(set(one) != {"proxy"} for one in proxy_settings):
-        raise ConfigError("settings of proxies come as {'proxy': {...}}; the run's other settings are fixed.")
+    config = changed_settings(run, proxy_settings, ["proxy"], data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
     config = session.config
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
@@ -117,7 +113,7 @@ def rank(
     if plan or not (quiet or whole <= FEW_IMAGES or (folder / "scores.sqlite").exists()):
 
         def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
-            fewer = _config(config, [*proxy_settings, {"proxy": {"evaluation": {"pictures": count}}}], device)
+            fewer = build_config([config.model_dump(mode="json"), {"proxy": {"evaluation": {"pictures": count}}}])
             return open_scorer(run, fewer, weights, session), read_variants(proxies, named, fewer.proxy)
 
         with doing("Timing the first architecture", quiet):
@@ -288,28 +284,22 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
         CheckpointError: a damaged or foreign file.
     """
     session = session or Session(config, run)
-    if weights == run / "supernet" / "checkpoint.safetensors":
-        network = session.scoring(run).supernet
-    else:
-        check_code(run, code_of_run(config))
-        tensors, _ = load_checkpoint(weights)
-        network = initialise(session.space, session.splits.num_classes, session.splits.image_shape[0], config.seed)
-        load_weights(network, tensors, weights)
-        network = network.to(session.fabric.device).eval()
-    initial = initial_weights(run / "supernet")
+    final = weights == run / "supernet" / "checkpoint.safetensors"
+    opened = session.scoring(run, weights=None if final else weights)
 
     def scoring(settings: ProxySettings, seed: int) -> TimedScoring:
-        splits = session.splits
         return TimedScoring(
-            session.space, network, initial, splits, session.fabric, seed, settings.batchnorm, settings.evaluation
+            session.space,
+            opened.supernet,
+            opened.initial,
+            session.splits,
+            session.fabric,
+            seed,
+            settings.batchnorm,
+            settings.evaluation,
         )
 
     return Scorer(session.space, scoring, config.seed)
-
-
-def _config(own: Config, proxy_settings: Sequence[Mapping[str, Any]], device: str | None) -> Config:
-    before = own.model_dump(mode="json")
-    return build_config([before, *proxy_settings, {"device": device} if device else {}])
 
 
 def _study_name(name: str | None, weights: Path) -> str:

@@ -1,6 +1,6 @@
 """What a configuration names, opened: data, space, device, the run folder, the finished supernet."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from genas.checkpoint import load_checkpoint
 from genas.code import check_code, code_of_run, record_code
-from genas.config import Config, completed
+from genas.config import Config, build_config, completed, merge
 from genas.continuation import done_of, keep_settings, reconcile
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import HALVES, identify
@@ -19,11 +18,11 @@ from genas.data.inspection import check, summarise
 from genas.data.record import check_data, check_place, locate_data, record_data
 from genas.data.split import divided_by
 from genas.device import Fabric, describe_machine, open_fabric
-from genas.errors import RunError, SearchError
+from genas.errors import ConfigError, RunError, SearchError
 from genas.progress import doing
 from genas.proxy import Scoring, needs_training, parse_expression
 from genas.proxy.engine import check_engine, choose_engine, packages_of
-from genas.proxy.expression import custom_classes
+from genas.proxy.expression import custom_classes, kept_options
 from genas.rehearsal import (
     rehearse_retraining,
     rehearse_scores,
@@ -35,12 +34,13 @@ from genas.retrain.data import parts_of
 from genas.retrain.network import check_sizes, sized
 from genas.runs import RunFolder, digest_of, environment, keep_environment, read_config
 from genas.seeding import python_rng
-from genas.settings import validate
+from genas.settings import expand, validate
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
 from genas.space.named import check_recorded
 from genas.strategy import Search, SearchSettings, open_search
-from genas.supernet import initial_weights, initialise, load_weights
+from genas.supernet import initial_weights, initialise
 from genas.supernet.adoption import adopt_supernet, check_adoption, unfinished_adoption
+from genas.supernet.stored import load_supernet
 
 LIMIT_DRAWS = 200  # random architectures that must hold one within the limits before a run begins
 
@@ -191,12 +191,13 @@ class Session:
             self.space, network, initial, splits, self.fabric, self.config.seed, proxy.batchnorm, proxy.evaluation
         )
 
-    def scoring(self, run: Path, *, untrained: bool = False) -> Scoring:
+    def scoring(self, run: Path, *, untrained: bool = False, weights: Path | None = None) -> Scoring:
         """The finished supernet of a run folder, ready to score.
 
         Args:
             run: the run folder; nothing is written there.
             untrained: the proxies need no training, so that a supernet that is not finished will do.
+            weights: another file of the supernet's weights, as of `load_supernet`.
 
         Raises:
             RunError: the supernet is not trained to its end.
@@ -206,17 +207,8 @@ class Session:
         if untrained and (folder / "initial.safetensors").exists():
             network = initialise(self.space, self.splits.num_classes, self.splits.image_shape[0], self.config.seed)
             return self.scoring_of(network.to(self.fabric.device).eval(), run)
-        if not (folder / "checkpoint.safetensors").exists():
-            raise RunError(f"{run} has no supernet yet; train it with: genas supernet --run {run}")
-        tensors, facts = load_checkpoint(folder / "checkpoint.safetensors")
-        if facts["epoch"] < self.config.supernet.epochs:
-            raise RunError(
-                f"the supernet of {run} has trained {facts['epoch']} of {self.config.supernet.epochs} epochs; "
-                f"continue it with: genas supernet --run {run}"
-            )
-        network = initialise(self.space, self.splits.num_classes, self.splits.image_shape[0], self.config.seed)
-        load_weights(network, tensors, folder / "checkpoint.safetensors")
-        return self.scoring_of(network.to(self.fabric.device).eval(), run)
+        network = load_supernet(run, self.space, self.splits, self.fabric, self.config.seed, weights)
+        return self.scoring_of(network, run)
 
     def scoring_of(self, network: Network, run: Path) -> Scoring:
         """Scoring with a trained supernet that is at hand."""
@@ -261,6 +253,45 @@ def load_config(run: Path, data: str | None = None, data_root: str | None = None
     config = validate(Config, content, f"{run / 'config.yaml'} is damaged", RunError)
     name, root = locate_data(config.data.name, config.data.root, run, data, data_root)
     return config.model_copy(update={"data": config.data.model_copy(update={"name": name, "root": root})})
+
+
+def changed_settings(
+    run: Path,
+    overrides: Sequence[Mapping[str, Any]],
+    allowed: Sequence[str],
+    *,
+    data: str | None = None,
+    data_root: str | None = None,
+    device: str | None = None,
+) -> Config:
+    """The configuration of a command that works on a trained supernet: the run's own, changed where the command may.
+
+    Args:
+        run: the run folder.
+        overrides: nested mappings, later ones winning.
+        allowed: the sections and settings that they may change.
+        data: as of `load_config`.
+        data_root: as of `load_config`.
+        device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
+
+    Raises:
+        ConfigError: an unknown key, an impossible value, or a change of what the run fixes.
+    """
+    own = load_config(run, data, data_root)
+    before = own.model_dump(mode="json")
+    layers = [expand(layer) for layer in overrides]
+    proxy = merge({}, *layers).get("proxy")
+    if isinstance(proxy, Mapping) and isinstance(proxy.get("expression"), str):
+        before["proxy"]["options"] = kept_options(own.proxy, proxy["expression"])
+    config = build_config([before, *layers])
+    now = config.model_dump(mode="json")
+    fixed = [key for key in before if key not in allowed and now[key] != before[key]]
+    if fixed:
+        raise ConfigError(
+            f"{' and '.join(fixed)} {'is' if len(fixed) == 1 else 'are'} fixed by the run {run}: expected changes of "
+            f"{', '.join(allowed)} only."
+        )
+    return config if device is None else config.model_copy(update={"device": device})
 
 
 @contextmanager

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from genas.code import code_of_scores
-from genas.config import Config, build_config, completed
+from genas.config import completed, merge
 from genas.errors import ConfigError, GenasError, RunError
 from genas.fingerprint import refuse_other_code
 from genas.landscapes import checked_name
 from genas.pipeline import write_best
 from genas.proxy import Combined, Scoring, open_proxy
-from genas.proxy.expression import kept_options
 from genas.rehearsal import rehearse_proxy
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
 from genas.retrain.network import sized
 from genas.runs import RunFolder, changes, digest_of, flatten, write_csv, write_json
 from genas.seeding import python_rng
-from genas.session import Session, load_config
+from genas.session import Session, changed_settings
+from genas.settings import expand
 from genas.space import Architecture
 from genas.strategy import History, Record, run_search
 from genas.sweep import Remembered, Scores, Template, mean_share, parse_template, weight_for
@@ -33,7 +33,7 @@ FORMAT = "genas-sweep-1"
 POSTER_SHARES = (0.0, 20.0, 43.0, 76.0, 89.0)  # shares of flatness beside the angle, in per cent (the GeNAS poster)
 ALWAYS = ("angle", "flatness", "loss")  # told of every winner, whatever the expression
 COSTS = ("params", "macs")
-FIXED_SECTIONS = ("data", "space", "supernet", "seed")
+CHANGEABLE = ("proxy", "search", "retrain")
 
 
 def sweep_weights(
@@ -80,7 +80,11 @@ def sweep_weights(
     given = check_weights(weights) if weights is not None else ()
     run = Path(run)
     folder = run / "sweep" / checked_name(name or _name_of(expression))
-    config = _config(load_config(run, data, data_root), run, template, settings, device)
+    one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
+    if "expression" in (merge({}, *map(expand, settings)).get("proxy") or {}):
+        raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
+    layers = [*settings, {"proxy": {"expression": one}}]
+    config = changed_settings(run, layers, CHANGEABLE, data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
     config = session.config
     with RunFolder(run):
@@ -259,28 +263,6 @@ def _normalised(proxy: Remembered, architecture: Architecture) -> float:
 
 def _name_of(expression: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", expression).strip("-.")
-
-
-def _config(
-    own: Config, run: Path, template: Template, layers: Sequence[Mapping[str, Any]], device: str | None
-) -> Config:
-    """The run's configuration with changes to what comes after the supernet.
-
-    Raises:
-        ConfigError: a change to what the run has fixed.
-    """
-    if any("expression" in (layer.get("proxy") or {}) for layer in layers):
-        raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
-    before = own.model_dump(mode="json")
-    one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
-    before["proxy"]["options"] = kept_options(own.proxy, one)
-    extra: dict[str, Any] = {"proxy": {"expression": one}, **({"device": device} if device else {})}
-    config = build_config([before, *layers, extra])
-    now = config.model_dump(mode="json")
-    for section in FIXED_SECTIONS:
-        if now[section] != before[section]:
-            raise ConfigError(f"--set may change proxy, search and retrain only; {section} is fixed by the run {run}.")
-    return config
 
 
 def _check_identity(folder: Path, run: Path, template: Template, session: Session) -> None:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
-from genas.errors import CheckpointError
+from genas.errors import CheckpointError, RunError
 from genas.retrain import RetrainSettings, retrain
 from genas.retrain.network import sized
 from genas.retrain.weights import checkpoint_weights, supernet_weights, take_over
@@ -120,6 +120,6 @@ def test_what_does_not_fit_is_refused_and_nothing_is_copied(tmp_path):
     ):
         with pytest.raises(CheckpointError, match=message):
             take_over(checkpoint_weights(tmp_path / f"{name}.safetensors"), network, DARTS, ARCHITECTURE)
-    with pytest.raises(CheckpointError, match="has no supernet"):
+    with pytest.raises(RunError, match="has no supernet"):
         supernet_weights(tmp_path)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -23,22 +23,11 @@ def score(
     """Score architectures with a run's supernet, by the run's proxy or another one. Nothing is written to the run."""
     with options.loading():
         from genas.cli.show import print_scores
-        from genas.config import Config, build_config, merge
         from genas.pipeline import score_genotypes
-        from genas.proxy.expression import kept_options
-        from genas.session import load_config
+        from genas.session import changed_settings
 
-    layers = options.overrides(None, assignments, {"proxy.expression": proxy, "device": device})
-    own = load_config(run, data, data_root)
-    before = own.model_dump(mode="json")
-    if proxy is not None:
-        before["proxy"]["options"] = kept_options(own.proxy, proxy)
-    settings: Config = build_config([before, *layers]) if layers else build_config([before])
-    wanted = merge({}, settings.model_dump(mode="json"))
-    for section in ("data", "space", "supernet", "seed"):
-        if wanted[section] != before[section]:
-            from genas.errors import ConfigError
-
-            raise ConfigError(f"--set may change proxy settings only; {section} is fixed by the run {run}.")
+    layers = options.overrides(None, assignments, {"proxy.expression": proxy})
+    allowed = ["proxy", "precision", "device"]
+    settings = changed_settings(run, layers, allowed, data=data, data_root=data_root, device=device)
     rows = score_genotypes(settings, run, genotypes)
     options.emit(rows, as_json, print_scores)

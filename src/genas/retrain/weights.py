@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from genas.checkpoint import load_checkpoint
 from genas.errors import CheckpointError
 from genas.space.base import Architecture, Network, Space
+from genas.supernet.stored import find_supernet
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,12 @@ class Match:
 
 
 def supernet_weights(run: Path) -> InitialWeights:
-    """The weights of the finished supernet of a run of ``genas search`` or ``genas supernet``.
+    """The weights of the supernet of a run of ``genas search`` or ``genas supernet``.
 
     Raises:
-        CheckpointError: there is none.
+        RunError: there is none.
     """
-    file = run / "supernet" / "checkpoint.safetensors"
-    if not file.is_file():
-        raise CheckpointError(f"{run} has no supernet: there is no {file}; train one with: genas supernet --run {run}")
-    return checkpoint_weights(file)
+    return checkpoint_weights(find_supernet(run))
 
 
 def checkpoint_weights(path: Path) -> InitialWeights:

@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from genas.checkpoint import load_checkpoint
 from genas.errors import RunError
-from genas.runs import digest_of, explain, read_config, write_json
+from genas.runs import digest_of, explain, write_json
+from genas.supernet.stored import find_supernet, read_supernet
 
 ORIGIN = "origin.json"
 _FILES = ("initial.safetensors", "metrics.csv", "checkpoint.safetensors")  # the last one makes it trained
@@ -31,21 +31,13 @@ def check_adoption(source: Path, run: Path) -> None:
     """
     if os.path.abspath(source) == os.path.abspath(run):
         raise RunError(f"{run} cannot take the supernet from itself: expected another folder with --run.")
-    checkpoint = source / "supernet" / "checkpoint.safetensors"
-    if not checkpoint.is_file():
-        raise RunError(f"{source} has no supernet yet; train it with: genas supernet --run {source}")
-    epochs, done = int(read_config(source)["supernet"]["epochs"]), int(load_checkpoint(checkpoint)[1].get("epoch", 0))
-    if done < epochs:
-        raise RunError(
-            f"the supernet of {source} has trained {done} of {epochs} epochs; continue it with: "
-            f"genas supernet --run {source}"
-        )
+    read_supernet(source)
     if not (run / "config.yaml").is_file():
         return
     origin = read_origin(run)
     if not origin and (run / "supernet" / "checkpoint.safetensors").exists():
         raise RunError(f"{run} has trained a supernet of its own; choose another folder with --run.")
-    if origin and origin.get("digest") != digest_of(checkpoint):
+    if origin and origin.get("digest") != digest_of(find_supernet(source)):
         raise RunError(
             f"{run} uses another supernet, that of {origin.get('run')}; leave --supernet out to continue it, or choose "
             "another folder with --run."
