@@ -11,6 +11,7 @@ it yields.
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +61,31 @@ class PixelStore:
         return self._copies[device]
 
 
+@dataclass(frozen=True)
+class Walk:
+    """One walk through images: `order` is [N], their places; the rest as in `LabelledImages.batches`."""
+
+    order: Tensor
+    batch_size: int
+    device: torch.device
+    seed: int | None
+    augmentation: Augmentation | None
+    start: int
+    share: Share | None
+
+    def rows(self, first: int) -> tuple[slice | Tensor, tuple[Tensor, int] | None]:
+        """Where the batch whose first image is at `first` lies in the walk.
+
+        Returns:
+            The places of its rows in the walk, and (rows of the batch, size of the batch) where they are a share.
+        """
+        if self.share is None:
+            return slice(first, first + self.batch_size), None
+        size = min(self.batch_size, len(self.order) - first)
+        rows = self.share.rows(size)
+        return (rows + first).to(self.device), (rows, size)
+
+
 class Walked(LabelledImages):
     """Pictures in an order that is decided before the walk begins."""
 
@@ -75,22 +101,13 @@ class Walked(LabelledImages):
         limit: int | None = None,
         share: Share | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walks through the pictures once; see `LabelledImages.batches`."""
+        """Walks through the images once; see `LabelledImages.batches`."""
         order = walk_order(len(self), batch_size, seed, shuffle, augmentation, limit)
-        return self._walk(order, batch_size, torch.device(device), seed, augmentation, start, share)
+        return self._walk(Walk(order, batch_size, torch.device(device), seed, augmentation, start, share))
 
     @abstractmethod
-    def _walk(
-        self,
-        order: Tensor,
-        batch_size: int,
-        device: torch.device,
-        seed: int | None,
-        augmentation: Augmentation | None,
-        start: int,
-        share: Share | None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of a walk: `order` is [N], the places of the pictures; the rest as in `batches`."""
+    def _walk(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of a walk."""
 
 
 class ResidentImages(Walked):
@@ -136,16 +153,9 @@ class ResidentImages(Walked):
         """The same pictures with another normalisation; the pixels are shared."""
         return ResidentImages(self.store, self.labels, normalisation, self.indices)
 
-    def _walk(
-        self,
-        order: Tensor,
-        batch_size: int,
-        device: torch.device,
-        seed: int | None,
-        augmentation: Augmentation | None,
-        start: int,
-        share: Share | None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def _walk(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
+        order, batch_size, device = walk.order, walk.batch_size, walk.device
+        augmentation, seed = walk.augmentation, walk.seed
         store = self.store.on(device)
         # One copy of order and labels per walk, so that no batch waits for the host.
         places, labels = self.indices[order].to(device), self.labels[order].to(device)
@@ -155,8 +165,8 @@ class ResidentImages(Walked):
             if augmentation and augmentation.one_by_one
             else None
         )
-        for first in range(start * batch_size, len(order), batch_size):
-            here, part = batch_rows(first, batch_size, len(order), share, device)
+        for first in range(walk.start * batch_size, len(order), batch_size):
+            here, part = walk.rows(first)
             pixels = store[places[here]]
             if augmentation is None or seed is None:
                 yield pixels.float().sub_(mean).div_(std), labels[here]
@@ -184,28 +194,6 @@ def _transformed(pixels: Tensor, transform: Transform, seed: int, places: Sequen
     if not len(pixels):
         return pixels
     return torch.stack([seeded(transform, picture, seed, place) for picture, place in zip(pixels, places, strict=True)])
-
-
-def batch_rows(
-    first: int, batch_size: int, count: int, share: Share | None, device: torch.device
-) -> tuple[slice | Tensor, tuple[Tensor, int] | None]:
-    """Where a batch lies in its walk.
-
-    Args:
-        first: place of the batch's first picture.
-        batch_size: pictures per batch.
-        count: pictures of the whole walk.
-        share: this process's rows only; None for all.
-        device: where an index lies.
-
-    Returns:
-        The places of the rows in the walk, and (rows of the batch, size of the batch) where they are a share.
-    """
-    if share is None:
-        return slice(first, first + batch_size), None
-    size = min(batch_size, count - first)
-    rows = share.rows(size)
-    return (rows + first).to(device), (rows, size)
 
 
 def walk_order(

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from genas.data.augment import Augmentation, centre_crop
+from genas.data.augment import centre_crop
 from genas.data.base import Normalisation
 from genas.data.identity import Fingerprinted
-from genas.data.loader import Transform, Walked, batch_rows, channel_constants, checked_labels, seeded
+from genas.data.loader import Transform, Walk, Walked, channel_constants, checked_labels, seeded
 from genas.data.pictures import PictureSource, at_size, to_rgb, worker_count
 from genas.errors import DataError
 from genas.processes import Share
@@ -89,34 +89,25 @@ class StreamedImages(Walked):
             self.pictures, labels, normalisation or self.normalisation, self.size, indices, self.workers, self.resizing
         )
 
-    def _walk(
-        self,
-        order: Tensor,
-        batch_size: int,
-        device: torch.device,
-        seed: int | None,
-        augmentation: Augmentation | None,
-        start: int,
-        share: Share | None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def _walk(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
+        augmentation, seed, device = walk.augmentation, walk.seed, walk.device
         plain = AtSize(self.size, self.resizing)
         transform = plain if augmentation is None else augmentation.per_picture(self.size, self.resizing)
-        labels = self.labels[order].to(device)
+        labels = self.labels[walk.order].to(device)
         mean, std = channel_constants(self.normalisation, 3, device)
-        walk = stream_pixels(
+        stream = stream_pixels(
             self.pictures,
-            self.indices[order],
-            batch_size,
+            self.indices[walk.order],
+            walk.batch_size,
             transform,
             seed=None if augmentation is None else seed,
-            start=start,
+            start=walk.start,
             workers=self.workers,
             pin_memory=device.type == "cuda",
-            share=share,
+            share=walk.share,
         )
-        for number, pixels in enumerate(walk, start):
-            first = number * batch_size
-            here, part = batch_rows(first, batch_size, len(order), share, device)
+        for number, pixels in enumerate(stream, walk.start):
+            here, part = walk.rows(number * walk.batch_size)
             if not len(pixels):
                 pixels = pixels.expand(0, 3, self.size, self.size)
             images = pixels.to(device, non_blocking=True).float()
