@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export GENAS_DATA ?= $(abspath ../shared/data)
 
-.PHONY: setup demo test test-zoo bench lint types layers unit lock clean
+.PHONY: setup demo test test-zoo bench cuda-tests gpu lint types layers unit lock clean
 
 setup: $(VENV)/.ready
 
@@ -48,3 +48,12 @@ clean:
 # by hand: about ten minutes on two cores; its figures are only worth something on a quiet machine
 bench: setup
 	$(BIN)/python -W ignore benchmarks/run.py --out benchmarks/latest.json
+
+# on a machine with a GPU; they skip where there is none
+cuda-tests: setup
+	$(BIN)/pytest -m cuda -n 0 -rs tests/cuda
+
+# on a machine with a GPU: at most nine minutes, results in $(OUT)
+gpu: OUT ?= runs/gpu
+gpu: setup
+	$(BIN)/python -W ignore benchmarks/gpu.py --out $(OUT)

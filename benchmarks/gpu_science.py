@@ -1,0 +1,315 @@
+"""Fourth phase of `gpu.py`: a supernet of the published size on real images, and how well proxies rank with it.
+
+The supernet of NAS-Bench-201 (5 cells per stage, 16 channels) trains on CIFAR-10 for as many whole epochs as fit, with
+the weights after some of them kept; ``genas rank`` then scores architectures of the benchmark. Both are the commands'
+own functions; a timer sends Ctrl-C where one takes longer than it may, and what it has done is used.
+"""
+
+import itertools
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gpu_phase import Notes, computing, precisions, timed
+from scipy.stats import kendalltau
+
+from genas.checkpoint import load_checkpoint
+from genas.config import Config
+from genas.continuation import settings_on
+from genas.correlation import Scores, draw, open_table
+from genas.errors import Interrupted
+from genas.pipeline import train_supernet_of
+from genas.proxy import EvaluationSettings, Scoring, open_proxy
+from genas.ranking import rank, weights_file
+from genas.runs import read_rows
+from genas.session import Session
+from genas.supernet import initial_weights, initialise, load_weights
+from genas.timing import time_supernet
+
+PROXIES = "flatness,relative-flatness,accuracy,loss,angle,consensus"
+COMPARED = ("flatness", "relative-flatness", "angle + 16*flatness")
+"""Expressions whose ranking in other precisions is compared with that in single precision."""
+SMALLEST: dict[str, Any] = {
+    "space": {"cells_per_stage": 1, "channels": 4},
+    "supernet": {"epochs": 1, "keep_every": 1},
+    "proxy": {"consensus": {"reference": 8}, "relative_flatness": {"draws": 2}, "batchnorm": {"pictures": 64}},
+}
+"""Settings to try the script."""
+ARCHITECTURES = 300
+COLUMN = "cifar10_test"
+TRAINING, RANKING, CURVES, PRECISIONS = 0.42, 0.55, 0.9, 0.4
+"""Shares of the seconds that are left when a part begins."""
+
+
+@contextmanager
+def stopped_after(seconds: float) -> Iterator[None]:
+    """Sends this process Ctrl-C when the time is over."""
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1.0))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Study:
+    """A run of the supernet and what is measured with it.
+
+    Args:
+        notes: of the phase.
+        run: the run folder.
+        data: a data set's name.
+        table: of the benchmark.
+        device: ``cpu`` or ``cuda``.
+        batch: images per batch of an evaluation, which changes nothing but the speed.
+        tiny: as small as can be, to try the script.
+    """
+
+    def __init__(self, notes: Notes, run: Path, data: str, table: Path, device: str, batch: int, tiny: bool) -> None:
+        self.notes, self.run, self.table, self.device = notes, run, table, device
+        self.batch, self.tiny = batch, tiny
+        self.architectures = 10 if tiny else ARCHITECTURES
+        named = {"data": {"name": data, "check": False}, "space": {"name": "nasbench201"}, "device": device}
+        self.layers: list[dict[str, Any]] = [named, SMALLEST if tiny else {}]
+
+    def config(self, **supernet: int) -> Config:
+        """The settings of the run: the published ones but for the epochs."""
+        return settings_on(self.run, [*self.layers, {"supernet": supernet}], scale="paper")
+
+    def train(self) -> dict[str, Any]:
+        """Trains for as many epochs as fit."""
+        config, budget = self.config(), TRAINING * self.notes.left
+        begun = time.monotonic()
+        session = Session(config, quiet=True)
+        phase, _, _ = time_supernet(config, session, 0)
+        assert phase.step is not None
+        steps = -(-len(session.splits.weights) // config.supernet.batch_size)
+        opened = time.monotonic() - begun  # the run opens its data once more
+        epochs = max(1, min(250, int((budget - 2 * opened) / (steps * phase.step))))
+        if not self.tiny:
+            every = max(1, epochs // 5)
+            config = self.config(epochs=epochs // every * every, keep_every=every)
+        try:
+            with stopped_after(1.25 * budget):
+                train_supernet_of(config, self.run, quiet=True)
+            stopped = False
+        except Interrupted:
+            stopped = True
+        rows = read_rows(self.run / "supernet" / "metrics.csv")
+        return {
+            "epochs_asked": config.supernet.epochs,
+            "epochs": len(rows),
+            "stopped": stopped,
+            "steps_per_epoch": steps,
+            "seconds_per_epoch": statistics.median(float(row["seconds"]) for row in rows),
+            "loss": [float(row["loss"]) for row in rows],
+            "accuracy": [float(row["accuracy"]) for row in rows],
+            "learning_rate": [float(row["learning_rate"]) for row in rows],
+        }
+
+    def kept(self) -> list[int]:
+        """Epochs whose weights are kept, the untrained ones (0) first."""
+        files = (self.run / "supernet").glob("epoch-*.safetensors")
+        return [0, *sorted(int(file.stem.partition("-")[2]) for file in files)]
+
+    def evaluation(self, images: int | None) -> Mapping[str, Any]:
+        """Settings of an evaluation on so many images."""
+        return {"proxy": {"evaluation": {"pictures": images, "batch_size": self.batch}}}
+
+    def rank(self, epoch: int, images: int | None, architectures: int, seconds: float) -> dict[str, Any]:
+        """Ranks with the weights after `epoch`, for at most so many seconds; says what was left out."""
+        name = f"epoch-{epoch}-{images or 'all'}"
+
+        def ranked(count: int) -> dict[str, Any]:
+            return rank(
+                self.run,
+                self.table,
+                PROXIES,
+                columns=[COLUMN],
+                settings={"architectures": count, "analysis": {"replicates": 200}},
+                proxy_settings=[self.evaluation(images)],
+                epoch=epoch,
+                name=name,
+                quiet=True,
+                command="benchmarks/gpu.py",
+            )
+
+        begun, count = time.monotonic(), architectures
+        try:
+            with stopped_after(seconds):
+                content = ranked(count)
+        except (Interrupted, KeyboardInterrupt):
+            count = self.scored(name)
+            content = ranked(count)
+        return {
+            "epoch": epoch,
+            "images": images or "all",
+            "architectures_asked": architectures,
+            "architectures": content["scored"],
+            "seconds": time.monotonic() - begun,
+            "study": name,
+            "proxies": {
+                proxy: {
+                    "seconds": found["seconds"],
+                    "failed": found["failed"],
+                    **{key: value for key, value in found["columns"].get(COLUMN, {}).items() if key != "scatter"},
+                }
+                for proxy, found in content["proxies"].items()
+            },
+        }
+
+    def scored(self, name: str) -> int:
+        """How many of the first architectures of the draw every proxy has scored, or others of their function."""
+        session = Session(self.config(), quiet=True)
+        genotypes = draw(open_table(self.table, session.space, [COLUMN], None).genotypes, self.architectures, 0)
+        functions = {one: session.space.function_key(session.space.parse(one)) for one in genotypes}
+        with Scores(self.run / "rank" / name / "scores.sqlite") as scores:
+            done = [{functions[one] for one in scores.genotypes_of(proxy, 0)} for proxy in PROXIES.split(",")]
+        scored = itertools.takewhile(lambda one: all(functions[one] in each for each in done), genotypes)
+        return sum(1 for _ in scored)
+
+    def plan(self, epoch: int, seconds: float) -> int | None:
+        """Validation images with which all architectures fit the time; None for all of them."""
+        if self.tiny:
+            return 32
+        settings = {"architectures": self.architectures}
+        planned = partial(rank, self.run, self.table, PROXIES, columns=[COLUMN], settings=settings, plan=True)
+        expected = planned(proxy_settings=[self.evaluation(None)], epoch=epoch, quiet=True)
+        fixed, each = expected["fixed"], expected["each"]
+        for images in (None, 10_000, 5_000, 2_000):
+            if self.architectures * (fixed + (images or expected["images"]) * each) < seconds:
+                return images
+        return 2_000
+
+    def precision(self, epoch: int, seconds: float) -> dict[str, Any]:
+        """Scores in other precisions beside those in single precision: tau, the ten best, what moved."""
+        config = self.config()
+        session = Session(config, quiet=True)
+        images = 32 if self.tiny else 5_000
+        genotypes = draw(open_table(self.table, session.space, [COLUMN], None).genotypes, self.architectures, 0)
+        genotypes = genotypes[: 4 if self.tiny else 100]
+        found: dict[str, dict[str, list[float]]] = {}
+        network, initial = self.weights(session, epoch)
+        done, begun = len(genotypes), time.monotonic()
+        for precision in precisions(self.device):
+            with computing(self.device, precision) as fabric:
+                own = config.proxy.evaluation.model_copy(update={"pictures": images, "batch_size": self.batch})
+                scoring = Scoring(
+                    session.space, network, initial, session.splits, fabric, config.seed, config.proxy.batchnorm, own
+                )
+                proxies = {
+                    text: open_proxy(scoring, config.proxy.model_copy(update={"expression": text})) for text in COMPARED
+                }
+                rows: dict[str, list[float]] = {text: [] for text in COMPARED}
+                for number, genotype in enumerate(genotypes[:done]):
+                    if number >= 4 and time.monotonic() - begun > seconds / len(precisions(self.device)):
+                        break
+                    for text, proxy in proxies.items():
+                        rows[text].append(proxy.score(session.space.parse(genotype)).value)
+                found[precision], begun = rows, time.monotonic()
+                done = min(done, len(rows[COMPARED[0]]))
+        return {
+            "epoch": epoch,
+            "images": images,
+            "architectures": done,
+            **{
+                precision: {text: agreement(found["32"][text][:done], rows[text][:done]) for text in COMPARED}
+                for precision, rows in found.items()
+                if precision != "32"
+            },
+        }
+
+    def weights(self, session: Session, epoch: int) -> tuple[Any, dict[str, Any]]:
+        """The supernet after an epoch, on the device, and its untrained weights."""
+        file = weights_file(self.run, epoch, None)
+        splits = session.splits
+        network = initialise(session.space, splits.num_classes, splits.image_shape[0], session.config.seed)
+        load_weights(network, load_checkpoint(file)[0], file)
+        return network.to(session.fabric.device).eval(), initial_weights(self.run / "supernet")
+
+    def published_score(self, epoch: int) -> dict[str, Any]:
+        """Seconds of a published score (angle and flatness) on all validation images, and of the best batch."""
+        config = self.config()
+        session = Session(config, quiet=True)
+        network, initial = self.weights(session, epoch)
+        images = 32 if self.tiny else None
+        evaluation = EvaluationSettings(pictures=images, batch_size=self.batch)
+        scoring = Scoring(
+            session.space, network, initial, session.splits, session.fabric, 0, config.proxy.batchnorm, evaluation
+        )
+        proxy = open_proxy(scoring, config.proxy.model_copy(update={"expression": "angle + 16*flatness"}))
+        spent = []
+        for genotype in draw(open_table(self.table, session.space, [COLUMN], None).genotypes, 4, 0):
+            architecture = session.space.parse(genotype)
+            spent.append(timed(lambda one=architecture: proxy.score(one), session.fabric.device))
+        return {"images": scoring.validation_count, "batch": self.batch, "seconds": statistics.median(spent[1:])}
+
+
+def agreement(expected: list[float], found: list[float]) -> dict[str, Any]:
+    """Kendall's tau-b between two precisions, how many of the ten best they share, greatest relative difference."""
+    first, second = np.array(expected), np.array(found)
+    best = [set(np.argsort(-values)[:10].tolist()) for values in (first, second)]
+    scale = np.maximum(np.abs(first), 1e-12)
+    return {
+        "tau": float(kendalltau(first, second).statistic),
+        "ten_best_shared": len(best[0] & best[1]),
+        "same_best": bool(first.argmax() == second.argmax()),
+        "relative_difference": float((np.abs(first - second) / scale).max()),
+    }
+
+
+def extrapolated(training: Mapping[str, Any], score: Mapping[str, Any]) -> dict[str, Any]:
+    """Hours of a full search on this card from an epoch and a score that were measured."""
+    epochs, architectures = 250, 1000
+    seconds = epochs * training["seconds_per_epoch"] + architectures * score["seconds"]
+    return {
+        "extrapolated": True,
+        "of": f"{epochs} epochs and {architectures} architectures on {score['images']} images, one after the other",
+        "training_hours": epochs * training["seconds_per_epoch"] / 3600,
+        "search_hours": architectures * score["seconds"] / 3600,
+        "hours": seconds / 3600,
+    }
+
+
+def run(notes: Notes, device: str, work: Path, out: Path, data: str, table: Path, batch: int, tiny: bool) -> None:
+    """All measurements of the phase.
+
+    Args:
+        notes: of the phase.
+        device: ``cpu`` or ``cuda``.
+        work: where the run folder goes.
+        out: where the scores are copied.
+        data: a data set's name.
+        table: of the benchmark.
+        batch: images per batch of an evaluation.
+        tiny: as small as can be.
+    """
+    study = Study(notes, work / "run", data, table, device, batch, tiny)
+    training = notes.attempt("training", study.train)
+    if training is None:
+        return
+    last = study.kept()[-1]
+    score = notes.attempt("published score", lambda: study.published_score(last))
+    if score is not None:
+        notes.attempt("full search", lambda: extrapolated(training, score))
+    seconds = RANKING * notes.left
+    images = notes.attempt("images of the ranking", lambda: {"images": study.plan(last, 0.8 * seconds)})
+    final = notes.attempt(
+        "ranking", lambda: study.rank(last, images["images"] if images else 2_000, study.architectures, seconds)
+    )
+    if final is not None:
+        shutil.copyfile(study.run / "rank" / final["study"] / "scores.csv", out / "scores.csv")
+    notes.attempt("precision", lambda: study.precision(last, PRECISIONS * notes.left))
+    few, on = (10, 32) if tiny else (100, 1_000)
+    epochs = study.kept()[:1] if tiny else study.kept()
+    for place, epoch in enumerate(epochs):
+        share = CURVES * notes.left / (len(epochs) - place)
+        notes.attempt(f"ranking after epoch {epoch}", partial(study.rank, epoch, on, few, share))
