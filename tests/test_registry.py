@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genas.errors import ConfigError
-from genas.registry import Recorded, check_rebuilt, load_class, make, name_and_options, options_of
+from genas.registry import Recorded, Registry, check_rebuilt, load_class, make, options_of
 
 
 class Base(Recorded):
@@ -82,11 +82,18 @@ def test_a_constructor_that_fails_is_one_sentence():
         make("x:Fails", Fails, options={"width": 3})
 
 
+SHORT = {"sized": f"{__name__}:Sized", "box:PATH": f"{__name__}:Bare"}
+BASES = Registry("space", f"{__name__}:Base", SHORT)
+OPEN = Registry("space", f"{__name__}:Base", {})
+
+
 def test_what_a_program_passes():
-    assert name_and_options("a:B", Base, "space", objects=True) == ("a:B", {})
     here = f"{__name__}:Sized"
-    assert name_and_options(Sized, Base, "space", objects=True) == (here, {})
-    assert name_and_options(Sized(16), Base, "space", objects=True) == (here, {"width": 16})
+    assert OPEN.describe("a:B") == ("a:B", {})
+    assert OPEN.describe(Sized) == (here, {})
+    assert OPEN.describe(Sized(16)) == OPEN.describe(Sized(width=16)) == (here, {"width": 16})
+    assert BASES.describe(Sized(16)) == ("sized", {"width": 16})
+    assert BASES.describe(Sized) == ("sized", {})
 
 
 @pytest.mark.parametrize(
@@ -101,8 +108,41 @@ def test_what_a_program_passes():
 )
 def test_what_cannot_be_found_again_is_refused(thing, message):
     with pytest.raises(ConfigError) as caught:
-        name_and_options(thing, Base, "space", objects=True)
+        OPEN.describe(thing)
     assert message in str(caught.value)
+
+
+def test_a_name_leads_to_a_class_and_back():
+    for name, custom in (("sized", False), ("box:a/b", False), (f"{__name__}:Sized", True), ("box", True)):
+        assert BASES.is_custom(name) == (custom and ":" in name)
+    assert BASES.find("sized") is BASES.find(f"{__name__}:Sized") is Sized
+    assert BASES.find("box:a/b") is Bare
+    assert (BASES.path_in("box:a/b"), BASES.path_in("box:"), BASES.path_in("sized")) == ("a/b", "", None)
+    assert BASES.make("sized", 3, options={"where": "x"}).width == 3
+    assert BASES.name_of(Sized) == "sized"
+    assert BASES.name_of(Forgetful) == f"{__name__}:Forgetful"
+
+
+def test_an_unknown_name_is_told_the_likely_one():
+    for ask in (BASES.check, BASES.find):
+        with pytest.raises(ConfigError) as caught:
+            ask("Sizd")
+        assert str(caught.value) == (
+            "unknown space 'Sizd'; known are sized, box:PATH, package.module:Name. Did you mean 'sized'?"
+        )
+
+
+class Placed(Base):
+    """Given its place by genas, the rest by the user."""
+
+    surroundings = ("place",)
+
+    def __init__(self, place, width=1):
+        self.place, self.width = place, width
+
+
+def test_a_run_records_what_the_user_gave_not_what_genas_gives():
+    assert OPEN.describe(Placed(object(), 4)) == (f"{__name__}:Placed", {"width": 4})
 
 
 @pytest.fixture

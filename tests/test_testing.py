@@ -12,7 +12,7 @@ from genas.errors import GenasError
 from genas.proxy import ProxySettings
 from genas.proxy.expression import FACTORIES
 from genas.space import open_space
-from genas.strategy.named import KNOWN
+from genas.strategy.named import STRATEGIES
 from genas.testing import check_dataset, check_proxy, check_space, check_strategy
 
 SMALL = {
@@ -34,9 +34,9 @@ def test_proxies(name):
     check_proxy(lambda scoring: FACTORIES[name](scoring, QUICK))
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", STRATEGIES.names)
 def test_strategies(name):
-    check_strategy(KNOWN[name])
+    check_strategy(STRATEGIES.find(name))
 
 
 def test_data_sets():

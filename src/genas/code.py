@@ -3,31 +3,26 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from genas.config import Config, RetrainConfig
-from genas.data import Dataset
-from genas.data.named import is_custom
+from genas.data.named import DATASETS
 from genas.errors import RunError
 from genas.fingerprint import fingerprint, refuse_other_code
 from genas.proxy import ProxySettings
 from genas.proxy.expression import custom_classes
-from genas.registry import load_class
+from genas.registry import Registry
 from genas.runs import write_json
-from genas.space import Space
+from genas.space.named import SPACES
 from genas.strategy import SearchSettings
-from genas.strategy.named import custom_class
+from genas.strategy.named import STRATEGIES
 
 FILE = "custom.json"
 
 
 def code_of_run(config: Config | RetrainConfig) -> dict[str, str]:
     """Fingerprints of the custom space and data set, which everything in a run folder depends on; empty without any."""
-    kinds: dict[str, tuple[str, type]] = {}
-    if ":" in config.space.name:
-        kinds["space"] = (config.space.name, Space)
-    if is_custom(config.data.name):
-        kinds["data set"] = (config.data.name, Dataset)
-    return {f"{word} {name}": fingerprint(load_class(name, kind)) for word, (name, kind) in kinds.items()}
+    return {**_code_of(SPACES, config.space.name), **_code_of(DATASETS, config.data.name)}
 
 
 def code_of_proxies(settings: ProxySettings) -> dict[str, str]:
@@ -37,9 +32,12 @@ def code_of_proxies(settings: ProxySettings) -> dict[str, str]:
 
 def code_of_scores(proxy: ProxySettings, search: SearchSettings) -> dict[str, str]:
     """Fingerprints of the custom proxies and of a custom strategy, which a history depends on."""
-    strategy = custom_class(search)
-    own = {} if strategy is None else {f"search {search.algorithm}": fingerprint(strategy)}
-    return {**code_of_proxies(proxy), **own}
+    return {**code_of_proxies(proxy), **_code_of(STRATEGIES, search.algorithm)}
+
+
+def _code_of(registry: Registry[Any], name: str) -> dict[str, str]:
+    """The fingerprint of a custom class; empty for a built-in one."""
+    return {f"{registry.word} {name}": fingerprint(registry.find(name))} if registry.is_custom(name) else {}
 
 
 def check_code(run: Path, code: Mapping[str, str]) -> None:

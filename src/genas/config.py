@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
-from genas.data.named import is_custom
+from genas.data.named import DATASETS, options_taken
+from genas.data.named import describe_given as describe_data
 from genas.errors import ConfigError
 from genas.presets import (
     AS_PUBLISHED,
@@ -25,11 +26,14 @@ from genas.presets import (
     scale_settings,
 )
 from genas.proxy import ProxySettings
+from genas.proxy.named import PROXIES
 from genas.retrain import RetrainSettings
 from genas.retrain.baseline import BaselineSettings
 from genas.runs import explain
 from genas.settings import Count, Settings, expand, keys_of, validate
+from genas.space.named import describe_given as describe_space
 from genas.strategy import SearchSettings
+from genas.strategy.named import STRATEGIES
 from genas.supernet import SupernetSettings
 
 _WRONG = "the configuration is wrong"
@@ -73,8 +77,9 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _options_of_custom_only(self) -> Self:
-        if not is_custom(self.name):
-            for key, value in self.options.items():
+        if self.options and not DATASETS.is_custom(self.name):
+            taken = options_taken(self.name) if self.name in DATASETS.table else []
+            for key, value in ((key, value) for key, value in self.options.items() if key not in taken):
                 fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
                 raise ValidationError.from_exception_data("DataSettings", [fault])
         return self
@@ -266,6 +271,29 @@ def build_config(
     if as_published:
         base = merge(base, published_behaviour(space))
     return validate(Config, merge(base, given), _WRONG)
+
+
+def describe_given(
+    *, data: object = None, space: object = None, proxy: object = None, search: object = None
+) -> dict[str, Any]:
+    """The settings for what a Python program passed: names, classes or objects; None for what it left open.
+
+    Raises:
+        ConfigError: something else, or name and options would not make it again.
+    """
+    given: dict[str, Any] = {}
+    if data is not None:
+        given["data"] = describe_data(data)
+    if space is not None:
+        given["space"] = describe_space(space)
+    for section, key, registry, thing in (
+        ("proxy", "expression", PROXIES, proxy),
+        ("search", "algorithm", STRATEGIES, search),
+    ):
+        if thing is not None:
+            name, options = registry.describe(thing)
+            given[section] = {key: name, **({"options": options} if options else {})}
+    return given
 
 
 def known_settings() -> list[str]:

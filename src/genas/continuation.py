@@ -32,8 +32,8 @@ from genas.proxy.expression import sections_read
 from genas.retrain import RetrainSettings
 from genas.retrain.schedule import extendable
 from genas.runs import change_of, changed_keys, digest_of, flatten, read_config, write_config
-from genas.strategy import History, SearchSettings
-from genas.strategy.named import custom_class
+from genas.strategy import History
+from genas.strategy.named import STRATEGIES
 
 FREE = (
     "data.check",
@@ -351,8 +351,8 @@ def _binds_search(key: str, before: Mapping[str, Any], now: Mapping[str, Any], d
     if not done.scored or section not in ("proxy", "search"):
         return False
     if key == "search.generations":
-        custom = custom_class(SearchSettings.model_validate(before["search"]))
-        return int(now["search"]["generations"]) < done.generations or not (custom is None or custom.extendable)
+        strategy = STRATEGIES.find(before["search"]["algorithm"])
+        return int(now["search"]["generations"]) < done.generations or not strategy.extendable
     if section == "proxy" and rest != "expression":
         read = sections_read(ProxySettings.model_validate(before["proxy"]))
         return rest.partition(".")[0] in read

@@ -1,7 +1,10 @@
-"""Errors that a user can mend: one root class, one clear sentence each.
+"""Errors that a user can mend: one root class, one clear sentence each, and the likely name in place of an unknown one.
 
 The command line prints the sentence and exits with `exit_code`; a traceback is shown with `--debug` only.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class GenasError(Exception):
@@ -38,3 +41,34 @@ class Interrupted(GenasError):
     """The user pressed Ctrl-C; the state is saved and the same command continues."""
 
     exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that is most like `name`, upper and lower case alike; None where none is.
+
+    Args:
+        name: what was given.
+        known: what would have been right.
+        cutoff: least similarity, 0 to 1 (`difflib.get_close_matches`).
+    """
+    names = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), names, 1, cutoff)
+    return names[close[0]] if close else None
+
+
+def suggest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The sentence " Did you mean 'x'?" with the nearest known name; empty where none is near."""
+    close = nearest(name, known, cutoff)
+    return "" if close is None else f" Did you mean {close!r}?"
+
+
+def unknown_name(word: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is not known, with all that are and the likely one.
+
+    Args:
+        word: what has the name, such as ``space``.
+        name: what was given.
+        known: the known names; forms such as ``package.module:Name`` too.
+    """
+    names = tuple(known)
+    return ConfigError(f"unknown {word} {name!r}; known are {', '.join(names)}.{suggest(name, names)}")

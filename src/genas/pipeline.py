@@ -13,10 +13,9 @@ from typing import Any
 from genas.baselines import check_baselines, compare_with_random
 from genas.checkpoint import load_checkpoint
 from genas.code import code_of_scores
-from genas.config import Config
+from genas.config import Config, describe_given
 from genas.continuation import settings_from_supernet, settings_on
 from genas.data import Dataset
-from genas.data.named import describe_given as describe_data_given
 from genas.errors import ConfigError, GenasError
 from genas.fingerprint import refuse_other_code
 from genas.noise_curves import write_noise_curves
@@ -24,7 +23,6 @@ from genas.planning import RunPlan, check_disk, plan_search, refuse_impossible
 from genas.presets import Scale
 from genas.profiling import Profile
 from genas.proxy import Proxy, Score, Scoring, checked_score, needs_training, open_proxy
-from genas.proxy.expression import name_given as proxy_given
 from genas.registry import blame
 from genas.report.build import build_report
 from genas.retrain import retrain
@@ -34,9 +32,7 @@ from genas.runs import explain, read_config, read_rows, write_atomically, write_
 from genas.seeding import derive
 from genas.session import Session, begun
 from genas.space import Architecture, Network, Space, architecture_cost
-from genas.space.named import describe_given as describe_space_given
 from genas.strategy import History, Record, Search, run_search
-from genas.strategy.named import name_given as search_given
 from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT
 from genas.subject import parse_architecture
 from genas.supernet import train_supernet, untrained_supernet
@@ -408,15 +404,7 @@ def search(
     Raises:
         GenasError: bad settings, bad data, a run folder of another configuration, and so on, one sentence each.
     """
-    named: dict[str, Any] = {}
-    if data is not None:
-        named["data"] = describe_data_given(data)
-    if space is not None:
-        named["space"] = describe_space_given(space)
-    if proxy is not None:
-        named["proxy"] = {"expression": proxy_given(proxy)}
-    if algorithm is not None:
-        named["search"] = {"algorithm": search_given(algorithm)}
+    named = describe_given(data=data, space=space, proxy=proxy, search=algorithm)
     layers, folder = [settings or {}, named], Path(run)
     source = None if supernet is None else Path(supernet)
     if source is not None:

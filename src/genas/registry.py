@@ -1,11 +1,20 @@
-"""Custom classes: from ``package.module:Name`` to the class, and from a class or an object back to name and options.
+"""One registry for data sets, spaces, proxies and strategies: from a name to a class or an object, and back.
+
+A `Registry` knows the built-in classes of one kind by a table of names, imported at first use, and every other class by
+``package.module:Name``:
+
+    SPACES = Registry("space", "genas.space.base:Space", {"darts": "genas.space.darts.space:DartsSpace"})
+    SPACES.find("darts")            # the class; also SPACES.find("my.module:Chain")
+    SPACES.make("my.module:Chain", options={"width": 16})
+    SPACES.describe(Chain(16))      # ("my.module:Chain", {"width": 16}), from a name, a class or an object
+
+A new built-in class is one file and one line of the table.
 
 A run folder holds names and options, not objects, so every object that a run is given has to be made again from them.
 `Recorded` objects know what they were made with, whatever their class does; `options_of` gives it in plain values, and
 `check_rebuilt` compares an object with the one that name and options make.
 """
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -13,18 +22,24 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from genas.errors import ConfigError, GenasError
+from genas.errors import ConfigError, GenasError, suggest, unknown_name
+from genas.settings import Settings
 
+T = TypeVar("T")
 _ARGUMENTS = "_made_with"
+_PATH = ":PATH"
 
 
 class Recorded:
     """Base of what a user may configure: remembers the arguments of its constructor."""
+
+    surroundings: ClassVar[tuple[str, ...]] = ()
+    """Parameters of the constructor that genas gives, such as ``scoring`` of a proxy; a run records the others."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Takes the arguments down; ``__init__`` of the class sees them as always."""
@@ -59,7 +74,11 @@ def options_of(made: Recorded) -> dict[str, Any]:
                 )
             elif place > 0:  # the first is the object itself
                 given[name] = value
-    return {name: _plain(value, f"{kind.__name__}: option {name!r}") for name, value in given.items()}
+    return {
+        name: _plain(value, f"{kind.__name__}: option {name!r}")
+        for name, value in given.items()
+        if name not in kind.surroundings
+    }
 
 
 def _plain(value: Any, what: str) -> Any:
@@ -70,6 +89,8 @@ def _plain(value: Any, what: str) -> Any:
         return str(value)
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _plain(entry, what) for key, entry in value.items()}
+    if isinstance(value, Settings):
+        return value.model_dump(mode="json")
     if isinstance(value, list | tuple):
         return [_plain(entry, what) for entry in value]
     raise ConfigError(
@@ -171,9 +192,7 @@ def _lacking(name: str, found: Any, part: str) -> str:
             return f"{name!r} cannot be imported: {where} has no {part!r} and hides {local}; rename that file."
     else:
         where = f"{found!r}"
-    close = difflib.get_close_matches(part, dir(found), 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{name!r} cannot be imported: {where} has no {part!r}.{hint}"
+    return f"{name!r} cannot be imported: {where} has no {part!r}.{suggest(part, dir(found))}"
 
 
 def make(name: str, found: type[Any], *args: Any, options: Mapping[str, Any]) -> Any:
@@ -203,52 +222,6 @@ def parameters_of(kind: type) -> list[str]:
     """The names of the parameters of a class's constructor, with ``self``; none where it has no constructor."""
     init = inspect.getattr_static(kind, "__init__")
     return [] if init is object.__init__ else list(inspect.signature(init).parameters)
-
-
-def name_and_options(thing: Any, kind: type, word: str, *, objects: bool) -> tuple[str, dict[str, Any]]:
-    """What a configuration holds for something that a Python program passed.
-
-    Args:
-        thing: a name, a subclass of `kind` or, where `objects`, an object of one.
-        kind: `genas.Space` and so on.
-        word: what it is, for the message.
-        objects: whether objects can be passed.
-
-    Raises:
-        ConfigError: it is something else, or name and options do not lead back to it.
-    """
-    if isinstance(thing, str):
-        return thing, {}
-    forms = f"a name, a subclass of genas.{kind.__name__}{' or an object of one' if objects else ''}"
-    if isinstance(thing, type) and issubclass(thing, kind):
-        found, options = thing, {}
-    elif isinstance(thing, kind):
-        if not objects:
-            raise ConfigError(
-                f"{word} is an object of {type(thing).__name__}; expected {forms}: genas makes the object itself, with "
-                f"the options under {word}.options."
-            )
-        assert isinstance(thing, Recorded)
-        found, options = type(thing), options_of(thing)
-    else:
-        raise ConfigError(f"{word} is {thing!r}; expected {forms}.")
-    name = class_path(found)
-    if "<locals>" in name or "<lambda>" in name:
-        raise ConfigError(
-            f"{word}: {found.__qualname__} is defined inside a function, so that a later command cannot find it; "
-            "move it to the top level of a module."
-        )
-    if found.__module__ == "__main__":
-        warnings.warn(
-            f"{word}: {found.__qualname__} is defined in the script or notebook itself, so that only it can continue "
-            "the run; move the class to a module to use the other commands of genas on it.",
-            stacklevel=4,
-        )
-    if load_class(name, kind) is not found:
-        raise ConfigError(
-            f"{word}: {name!r} is now another class than the one that was given; import it again, or give the name."
-        )
-    return name, options
 
 
 def check_rebuilt(name: str, made: object, again: object) -> None:
@@ -282,8 +255,120 @@ def _attributes(thing: object) -> dict[str, Any]:
     return found
 
 
-def known_names(names: Sequence[str], word: str, name: str) -> ConfigError:
-    """The error for a name that is not among `names`, with the likely one."""
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return ConfigError(f"unknown {word} {name!r}; known are {', '.join(names)} and package.module:Name.{hint}")
+class Registry(Generic[T]):
+    """The built-in classes of one kind by name, and every other class by ``package.module:Name``.
+
+    A name of the table that ends in ``:PATH``, such as ``folder:PATH``, stands for all names that begin so; what
+    comes after the colon is the user's.
+
+    Args:
+        word: what one of them is called in messages and in the configuration, such as ``space``.
+        kind: the base class of all, as ``module:Class``, so that its module may import the registry.
+        table: name to ``module:Class``; the modules are imported at first use.
+    """
+
+    def __init__(self, word: str, kind: str, table: Mapping[str, str]) -> None:
+        self.word, self.table, self._kind = word, dict(table), kind
+
+    @property
+    def kind(self) -> type[Any]:
+        """The base class of all."""
+        module, _, name = self._kind.partition(":")
+        found: type[Any] = getattr(importlib.import_module(module), name)
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the table."""
+        return tuple(self.table)
+
+    def entry(self, name: str) -> str | None:
+        """The entry of the table that a name belongs to: itself or ``...:PATH``; None for other names."""
+        path = name.partition(":")[0] + _PATH
+        found = path if ":" in name and path in self.table else name
+        return found if found in self.table else None
+
+    def path_in(self, name: str) -> str | None:
+        """What stands in place of PATH in a name that belongs to such an entry; None for other names."""
+        return name.partition(":")[2] if (self.entry(name) or name) != name else None
+
+    def is_custom(self, name: str) -> bool:
+        """Whether a name is that of a user's class, ``package.module:Name``."""
+        return ":" in name and self.entry(name) is None
+
+    def check(self, name: str) -> None:
+        """Refuses what is neither in the table nor has the form ``package.module:Name``; imports nothing.
+
+        Raises:
+            ConfigError: it is not; the known names and the likely one are told.
+        """
+        if self.entry(name) is None and ":" not in name:
+            raise unknown_name(self.word, name, [*self.table, "package.module:Name"])
+
+    def find(self, name: str) -> type[T]:
+        """The class of a name.
+
+        Raises:
+            ConfigError: an unknown name, or a class that cannot be imported, is abstract or of another kind.
+        """
+        self.check(name)
+        entry = self.entry(name)
+        return load_class(name if entry is None else self.table[entry], self.kind)
+
+    def custom(self, name: str) -> type[T] | None:
+        """The class of ``package.module:Name``; None for a name of the table."""
+        return self.find(name) if self.is_custom(name) else None
+
+    def make(self, name: str, *args: Any, options: Mapping[str, Any]) -> T:
+        """An object of the class `name`.
+
+        Raises:
+            ConfigError: see `find`; or the constructor does not take the options, or fails.
+        """
+        made: T = make(name, self.find(name), *args, options=options)
+        return made
+
+    def name_of(self, kind: type) -> str:
+        """The name of a class in the table; ``package.module:Name`` of others."""
+        path = class_path(kind)
+        return next((name for name, place in self.table.items() if place == path), path)
+
+    def describe(self, thing: object) -> tuple[str, dict[str, Any]]:
+        """Name and options of what a Python program passed: a name, a class, or an object of one.
+
+        Raises:
+            ConfigError: it is something else, or a later command could not find the class.
+        """
+        if isinstance(thing, str):
+            return thing, {}
+        found = thing if isinstance(thing, type) else type(thing)
+        if not issubclass(found, self.kind):
+            kind = f"genas.{self.kind.__name__}"
+            raise ConfigError(f"{self.word} is {thing!r}; expected a name, a subclass of {kind} or an object of one.")
+        name = self.name_of(found)
+        if name not in self.table:
+            _check_found_again(self.word, name, found, self.kind)
+        return name, options_of(thing) if isinstance(thing, Recorded) else {}
+
+
+def _check_found_again(word: str, name: str, found: type, kind: type) -> None:
+    """Refuses a class that its ``package.module:Name`` does not lead back to.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if "<locals>" in name or "<lambda>" in name:
+        raise ConfigError(
+            f"{word}: {found.__qualname__} is defined inside a function, so that a later command cannot find it; "
+            "move it to the top level of a module."
+        )
+    if found.__module__ == "__main__":
+        warnings.warn(
+            f"{word}: {found.__qualname__} is defined in the script or notebook itself, so that only it can continue "
+            "the run; move the class to a module to use the other commands of genas on it.",
+            stacklevel=5,
+        )
+    if load_class(name, kind) is not found:
+        raise ConfigError(
+            f"{word}: {name!r} is now another class than the one that was given; import it again, or give the name."
+        )

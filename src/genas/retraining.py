@@ -11,7 +11,7 @@ import torch
 
 from genas.baselines import check_baselines, compare_with_random
 from genas.code import check_code, code_of_run, record_code
-from genas.config import RetrainConfig, completed
+from genas.config import RetrainConfig, completed, describe_given
 from genas.continuation import (
     FIRST_WEIGHTS,
     WEIGHTS,
@@ -25,7 +25,6 @@ from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import identify
 from genas.data.inspection import check as check_images
 from genas.data.inspection import summarise as summarise_data
-from genas.data.named import describe_given as describe_data_given
 from genas.data.record import check_data, check_place, locate_data, record_data
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.planning import RunPlan, plan_trainings, refuse_impossible
@@ -50,7 +49,6 @@ from genas.runs import (
 )
 from genas.space import Architecture, Space, open_space
 from genas.space.named import check_recorded
-from genas.space.named import describe_given as describe_space_given
 
 
 @dataclass(frozen=True)
@@ -366,9 +364,9 @@ def retrain_architecture(
         GenasError: one sentence that says what is wrong.
     """
     named: dict[str, Any] = {} if seeds is None else {"seeds": list(seeds)}
-    if data is not None:
-        named["data"] = describe_data_given(data)
-    own = {} if space is None else describe_space_given(space)
+    given = describe_given(data=data, space=space)
+    own = given.pop("space", {})
+    named |= given
     if len(own) > 1:
         named["space"] = {key: value for key, value in own.items() if key != "name"}
     if from_checkpoint is not None:

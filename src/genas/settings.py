@@ -1,13 +1,12 @@
 """The base of all settings: frozen pydantic models that refuse unknown keys."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from genas.errors import ConfigError, GenasError
+from genas.errors import ConfigError, GenasError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 _LONGEST = 100  # characters of a wrong value in a message
@@ -131,9 +130,8 @@ def _hint(key: str, known: Sequence[str]) -> str:
     if same:
         return f"did you mean {' or '.join(map(repr, same[:3]))}?"
     sections = {name.rpartition(".")[0] for name in known} - {""}
-    names = {name.lower(): name for name in (*known, *sections)}
-    close = difflib.get_close_matches(key.lower(), names, 1)
-    if close:
-        return f"did you mean {names[close[0]]!r}?"
+    names = (*known, *sections)
+    if close := nearest(key, names):
+        return f"did you mean {close!r}?"
     above = key.rpartition(".")[0]
-    return f"known here are {', '.join(name for name in names.values() if name.rpartition('.')[0] == above)}"
+    return f"known here are {', '.join(name for name in names if name.rpartition('.')[0] == above)}"

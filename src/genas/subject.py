@@ -1,6 +1,5 @@
 """What a command is told to work on: a run folder, the name of a published architecture, or a genotype."""
 
-import difflib
 import json
 import os
 import re
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from genas.data.record import locate_data
-from genas.errors import ConfigError, GenotypeError, RunError
+from genas.errors import ConfigError, GenotypeError, RunError, suggest
 from genas.runs import no_run, read_config
 from genas.space.base import Architecture, Space
-from genas.space.named import open_space, spaces
+from genas.space.named import SPACES, open_space
 from genas.zoo import load, names
 
 
@@ -56,10 +55,8 @@ def find_subject(text: str, space: str | None = None, options: Mapping[str, Any]
         entry = load(text)
         return replace(_of_genotype(entry.genotype, space, {}), imagenet_channels=tuple(entry.imagenet_channels))
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
-        close = difflib.get_close_matches(text, names(), 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
-            f"{text!r} is neither a run folder, nor a published architecture, nor a genotype.{hint} "
+            f"{text!r} is neither a run folder, nor a published architecture, nor a genotype.{suggest(text, names())} "
             "Published architectures: genas zoo."
         )
     if re.fullmatch(r"[^\s|()\[\]]*/[^\s|()\[\]]*", text):
@@ -88,9 +85,8 @@ def parse_architecture(space: Space, text: str) -> Architecture:
     try:
         return space.parse(text)
     except GenotypeError as error:
-        close = difflib.get_close_matches(text, names(), 1)
-        if close:
-            raise GenotypeError(f"{str(error).rstrip('.')}. Did you mean {close[0]!r}?") from error
+        if hint := suggest(text, names()):
+            raise GenotypeError(f"{str(error).rstrip('.')}.{hint}") from error
         raise
 
 
@@ -113,7 +109,7 @@ def _of_run(folder: Path, space: str | None, changes: Mapping[str, Any]) -> Subj
 
 def _of_genotype(text: str, space: str | None, options: Mapping[str, Any]) -> Subject:
     found, faults = [], []
-    for name in [space] if space else spaces():
+    for name in [space] if space else SPACES.names:
         try:
             opened = open_space(name, **(options if space else {}))
             found.append(Subject(opened.parse(text), opened.describe()))

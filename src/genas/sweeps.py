@@ -15,6 +15,7 @@ from genas.fingerprint import refuse_other_code
 from genas.landscapes import checked_name
 from genas.pipeline import write_best
 from genas.proxy import Combined, Scoring, open_proxy
+from genas.proxy.named import PROXIES
 from genas.rehearsal import rehearse_proxy
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
@@ -136,7 +137,7 @@ class _Sweep:
     def proxy(self, name: str) -> Remembered:
         """A part of the sum, its scores shared by all weights."""
         config = self.session.config
-        options = config.proxy.options if ":" in name else {}
+        options = config.proxy.options if PROXIES.is_custom(name) else {}
         settings = config.proxy.model_copy(update={"expression": name, "options": options})
         proxy = Remembered(open_proxy(self.scoring, settings), self.scores, config.search.share_functions)
         proxy.name = name  # as the sum has it; one of the user's own may call itself otherwise

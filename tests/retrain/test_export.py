@@ -23,7 +23,7 @@ from genas.retrain import onnx as onnx_module
 from genas.retrain.card import model_card, public_name
 from genas.retrain.hub import HubModel, push_to_hub
 from genas.retrain.standalone import constructor_options, load_modeling, modeling_source
-from genas.space import open_space, spaces
+from genas.space import SPACES, open_space
 
 ALONE = """
 import sys
@@ -105,7 +105,7 @@ def test_a_process_without_genas_gets_the_same_pixels_and_logits(tmp_path, share
     assert torch.equal(torch.load(tmp_path / "logits.pt"), network((pixels - 0.4) / 0.3))
 
 
-@pytest.mark.parametrize("name", spaces())
+@pytest.mark.parametrize("name", SPACES.names)
 def test_networks_of_every_space_stand_alone(tmp_path, name):
     space = open_space(name).final(channels=4)
     network = write(tmp_path, space, space.sample(random.Random(3)))

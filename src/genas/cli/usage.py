@@ -4,11 +4,12 @@ Typer reads the command line with click. Newer versions bring a copy of their ow
 ``click`` are not those that are raised; `USAGE` is what the installed typer raises, whichever that is.
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
+
+from genas.errors import nearest
 
 USAGE: type[Exception] = typer.BadParameter.__mro__[2]
 """click's ``ClickException`` (``BadParameter`` is a ``UsageError``, which is a ``ClickException``)."""
@@ -20,8 +21,8 @@ def unknown_command(arguments: Sequence[str], commands: Iterable[str]) -> str | 
     if not arguments or arguments[0].startswith("-") or arguments[0] in known:
         return None
     name = arguments[0]
-    close = difflib.get_close_matches(name.lower(), known, 1, 0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}."
+    close = nearest(name, known, 0.5)
+    hint = f"did you mean {close!r}?" if close else f"expected one of {', '.join(known)}."
     return f"Unknown command {name!r}: {hint}"
 
 
@@ -53,13 +54,13 @@ def _unknown_option(option: str, command: str, context: Any) -> str:
     known = [name for one in context.command.params for name in (*one.opts, *one.secondary_opts)] if context else []
     known = [name.removeprefix("--") for name in known if name.startswith("--")]
     bare = option.lstrip("-").lower()
-    close = difflib.get_close_matches(bare, known, 1, 0.75)
+    close = nearest(bare, known, 0.75)
     keys = _settings(bare.replace("-", "_")) if not close and "set" in known else []
     if keys:
         return f"{command} has no option {option!r}: did you mean {' or '.join(f'--set {key}=...' for key in keys)}?"
-    close = close or difflib.get_close_matches(bare, known, 1)
+    close = close or nearest(bare, known)
     if close:
-        return f"{command} has no option {option!r}: did you mean '--{close[0]}'?"
+        return f"{command} has no option {option!r}: did you mean '--{close}'?"
     return f"{command} has no option {option!r}."
 
 

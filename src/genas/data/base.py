@@ -8,7 +8,8 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -202,6 +203,8 @@ class Dataset(Recorded, ABC):
     """
 
     name: str = "custom"
+    usual_root: ClassVar[Path] = Path("data")
+    """Where the files of a named data set lie unless ``data.root`` says otherwise."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Lets every subclass's `splits` fail with a sentence, whatever it raises."""

@@ -9,34 +9,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genas.data.named import DEFAULT_ROOT
-
-_BY_PATH = ("folder", "parquet")
-_ROOTED = ("cifar10", "cifar100", "imagenet16-120")
+from genas.data.named import DATASETS, options_taken
 
 
 def data_path(name: str, root: str | None) -> Path | None:
     """Where a data set's files lie; None where it has no files of its own or they are not ours to find."""
-    kind, _, rest = name.partition(":")
-    if kind in _BY_PATH and rest:
-        return Path(rest).expanduser()
-    if name == "imagenet":
-        return Path(root).expanduser() if root else DEFAULT_ROOT / "imagenet"
-    if name in _ROOTED:
-        return Path(root).expanduser() if root else DEFAULT_ROOT
+    if path := DATASETS.path_in(name):
+        return Path(path).expanduser()
+    if name in DATASETS.table and "root" in options_taken(name):
+        return Path(root).expanduser() if root else DATASETS.find(name).usual_root
     return None
 
 
 def at_path(name: str, path: Path) -> tuple[str, str | None]:
     """Name and root of the same data set at another place."""
     kind = name.partition(":")[0]
-    return (f"{kind}:{path}", None) if kind in _BY_PATH else (name, str(path))
+    return (name, str(path)) if DATASETS.path_in(name) is None else (f"{kind}:{path}", None)
 
 
 def same_kind(name: str, other: str) -> bool:
     """Whether two names may be those of one data set at two places."""
-    kind, other_kind = name.partition(":")[0], other.partition(":")[0]
-    return name == other or (kind == other_kind and kind in _BY_PATH)
+    entry = DATASETS.entry(name)
+    return name == other or (DATASETS.path_in(name) is not None and entry == DATASETS.entry(other))
 
 
 def describe_location(name: str, root: str | None, run: Path) -> dict[str, str] | None:

@@ -2,34 +2,41 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genas.data.base import Dataset
-from genas.data.digits import Digits
-from genas.data.imagenet16 import ImageNet16_120
-from genas.data.parquet import ParquetData
 from genas.data.summary import shown
-from genas.data.vision import Cifar10, Cifar100, ImageFolderData, ImageNet
 from genas.errors import ConfigError
-from genas.registry import check_rebuilt, known_names, load_class, make, name_and_options, options_of
+from genas.registry import Registry, check_rebuilt, parameters_of
 
-DEFAULT_ROOT = Path("data")
-_ROOTED: dict[str, Any] = {"cifar10": Cifar10, "cifar100": Cifar100, "imagenet16-120": ImageNet16_120}
-KNOWN = ("digits", *_ROOTED, "imagenet", "folder:PATH", "parquet:PATH", "package.module:Name")
+if TYPE_CHECKING:
+    from genas.data.base import Dataset
+
+DATASETS: "Registry[Dataset]" = Registry(
+    "data set",
+    "genas.data.base:Dataset",
+    {
+        "digits": "genas.data.digits:Digits",
+        "cifar10": "genas.data.vision:Cifar10",
+        "cifar100": "genas.data.vision:Cifar100",
+        "imagenet16-120": "genas.data.imagenet16:ImageNet16_120",
+        "imagenet": "genas.data.vision:ImageNet",
+        "folder:PATH": "genas.data.vision:ImageFolderData",
+        "parquet:PATH": "genas.data.parquet:ParquetData",
+    },
+)
 
 FIELDS = ("name", "root", "image_size", "resizing", "check", "limit", "split_file")
-"""Settings of every data set; whatever else stands beside them is an option of a custom class."""
-
-
-def is_custom(name: str) -> bool:
-    """Whether a data set's name is that of a class, package.module:Name."""
-    kind, colon, _ = name.partition(":")
-    return bool(colon) and kind not in ("folder", "parquet")
+"""Settings of every data set; whatever else stands beside them is an option of its constructor."""
 
 
 def takes_size(name: str) -> bool:
-    """Whether the images of a data set can be brought to a size."""
-    return name == "imagenet" or name.partition(":")[0] in ("folder", "parquet")
+    """Whether the images of a built-in data set can be brought to a size."""
+    return not DATASETS.is_custom(name) and "image_size" in options_taken(name)
+
+
+def options_taken(name: str) -> list[str]:
+    """The parameters of the constructor of a data set."""
+    return parameters_of(DATASETS.find(name))[1:]
 
 
 def open_dataset(
@@ -39,50 +46,45 @@ def open_dataset(
     image_size: int | None = None,
     resizing: str | None = None,
     **options: Any,
-) -> Dataset:
+) -> "Dataset":
     """A data set by name; nothing is read yet.
 
     Args:
-        name: one of `KNOWN`.
-        root: the folder of a named data set's files; None for ``data`` in the working folder.
+        name: a name of `DATASETS` or package.module:Name of a `Dataset` subclass.
+        root: the folder of a named data set's files; None for the usual place.
         image_size: side in pixels that pictures are resized to; for ``imagenet``, ``folder:`` and ``parquet:``.
         resizing: how they get that size, for the same; see `genas.data.collection.FileDataset`.
-        options: of the constructor of a custom class, which is also given the above where they are set.
+        options: of the constructor; that of a custom class is also given the above where they are set.
 
     Raises:
         ConfigError: an unknown name, or an option that the data set does not have.
     """
-    kind, colon, rest = name.partition(":")
     for text in (name, str(root or "")):
         if text.encode(errors="ignore").decode() != text:
             raise ConfigError(f"The data set's name {shown(text)} is not valid UTF-8: rename the file or folder.")
-    if is_custom(name) and "/" in rest:
-        raise _path_alone(name, rest)
-    if is_custom(name):
-        sizes = {"root": root if root is None else str(root), "image_size": image_size, "resizing": resizing}
-        given = {**{key: value for key, value in sizes.items() if value is not None}, **options}
-        made: Dataset = make(name, load_class(name, Dataset), options=given)
-        return made
-    if options:
-        raise ConfigError(f"the data set {name!r} has no option {', '.join(options)}.")
-    if name == "imagenet":
-        return ImageNet(root or DEFAULT_ROOT / "imagenet", image_size, resizing)
-    if colon and kind in ("folder", "parquet"):
-        if not rest:
+    kind, colon, rest = name.partition(":")
+    custom, path = DATASETS.is_custom(name), DATASETS.path_in(name)
+    if (custom and "/" in rest) or (not colon and name not in DATASETS.table and os.path.exists(name)):
+        raise _path_alone(name, rest or name)
+    found, taken = DATASETS.find(name), options_taken(name)
+    sizes = {"image_size": image_size, "resizing": resizing}
+    given = {**{key: value for key, value in sizes.items() if value is not None}, **options}
+    if custom:
+        return DATASETS.make(name, options=given if root is None else {"root": str(root), **given})
+    for key in given:
+        if key not in taken and key in sizes:
+            raise ConfigError(f"data.{key} does not apply to {name!r}: expected a data set of image files.")
+        if key not in taken:
+            raise ConfigError(f"the data set {name!r} has no option {key}.")
+    if path is not None:
+        if not path:
             raise ConfigError(f"{name!r} names no path; write {kind}:PATH.")
         if root is not None:
             raise ConfigError(f"data.root is for the named data sets; {kind}: already has a path.")
-        return (ImageFolderData if kind == "folder" else ParquetData)(rest, image_size, resizing)
-    if image_size is not None and (name == "digits" or name in _ROOTED):
-        raise ConfigError(f"data.image_size does not apply to {name!r}: its pictures have one size.")
-    if resizing is not None and (name == "digits" or name in _ROOTED):
-        raise ConfigError(f"data.resizing does not apply to {name!r}: expected imagenet, folder: or parquet: images.")
-    if name == "digits":
-        return Digits()
-    if name in _ROOTED:
-        found: Dataset = _ROOTED[name](root or DEFAULT_ROOT)
-        return found
-    raise _path_alone(name, name) if os.path.exists(name) else known_names(KNOWN[:-1], "data set", name)
+        given["root"] = path
+    elif "root" in taken:
+        given["root"] = root or found.usual_root
+    return DATASETS.make(name, options=given)
 
 
 def _path_alone(name: str, path: str) -> ConfigError:
@@ -99,16 +101,13 @@ def describe_given(data: object) -> dict[str, Any]:
     Raises:
         ConfigError: it is something else, or name and options would not make it again.
     """
-    kinds = {kind: name for name, kind in {"digits": Digits, "imagenet": ImageNet, **_ROOTED}.items()}
-    paths: dict[type, str] = {ImageFolderData: "folder", ParquetData: "parquet"}
-    if isinstance(data, type) and data in kinds:
-        return {"name": kinds[data]}
-    if isinstance(data, Dataset) and type(data) in kinds:
-        return {"name": kinds[type(data)], **options_of(data)}
-    if isinstance(data, Dataset) and type(data) in paths:
-        options = options_of(data)
-        return {"name": f"{paths[type(data)]}:{options.pop('root')}", **options}
-    name, options = name_and_options(data, Dataset, "data", objects=True)
-    if isinstance(data, Dataset):
+    name, options = DATASETS.describe(data)
+    if isinstance(data, str):
+        return {"name": name}
+    if name not in DATASETS.table and not isinstance(data, type):
         check_rebuilt(name, data, open_dataset(name, **options))
+    if ":" in name and name in DATASETS.table:  # kind:PATH
+        if "root" not in options:
+            raise ConfigError(f"data is the class {data!r}: expected an object with a path, or the name {name!r}.")
+        name = name.replace("PATH", str(options.pop("root")))
     return {"name": name, **options}

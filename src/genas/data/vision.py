@@ -207,6 +207,7 @@ class ImageNet(ImageFolderData):
         resizing: see `FileDataset`.
     """
 
+    usual_root = Path("data/imagenet")
     _normalisation = IMAGENET
     _always_stream = True
     _expected = "name the folder that holds ImageNet's train and val with --data-root"

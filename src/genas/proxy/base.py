@@ -7,17 +7,19 @@ import torch
 from torch import Tensor
 
 from genas.proxy.scoring import Score, Scoring
+from genas.registry import Recorded
 from genas.settings import Settings
 from genas.space.base import Architecture
 
 
-class Proxy(ABC):
+class Proxy(Recorded, ABC):
     """Scores architectures; higher is better. Subclass it for your own and name it ``package.module:Name``.
 
     Args:
         scoring: the trained supernet and the data.
     """
 
+    surroundings = ("scoring",)
     name: str = "custom"
     by_function: bool = False
     """Whether equal functions of the same weights get equal scores, whatever their genotypes' texts."""

@@ -4,7 +4,6 @@ Some names have a hyphen, which is an operator too. The longest known name wins:
 with and without blanks, because no known name joined to another by a hyphen makes a known name (tested).
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from genas.proxy.combined import Combined
 from genas.proxy.consensus import Consensus, ConsensusSettings
 from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
 from genas.proxy.flatness import Flatness, FlatnessSettings, RelativeFlatness, RelativeFlatnessSettings
+from genas.proxy.named import PROXIES
 from genas.proxy.scoring import BatchNormSettings, EvaluationSettings, Score, Scoring
 from genas.proxy.zero_cost import (
     BenchmarkMacs,
@@ -34,7 +34,6 @@ from genas.proxy.zero_cost import (
     SynFlow,
     ZeroCostSettings,
 )
-from genas.registry import load_class, make, name_and_options
 from genas.settings import Settings
 from genas.space.base import Architecture
 
@@ -67,7 +66,7 @@ class ProxySettings(Settings):
     def _known_members(self) -> Self:
         for name in self.consensus.members:
             try:
-                known(name)
+                PROXIES.check(name)
             except ConfigError as error:
                 raise ValueError(f"consensus.members: {error}") from error
         return self
@@ -96,12 +95,7 @@ FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
         scoring, tuple(_one(name, scoring, settings) for name in settings.consensus.members), settings.consensus
     ),
 }
-KNOWN = tuple(FACTORIES)
-_TRAINING_FREE = tuple(
-    one.name
-    for one in (Params, Macs, BenchmarkParams, BenchmarkMacs, SynFlow, Naswot, JacobCov, GradNorm, Snip)
-    if not one.needs_training
-)
+KNOWN = PROXIES.names
 _ALWAYS = ("expression", "batchnorm", "evaluation")
 _CURVATURE, _ZERO_COST = ("curvature",), ("zero_cost",)
 _SECTIONS: dict[str, tuple[str, ...]] = {  # of ProxySettings, that a proxy reads beside _ALWAYS
@@ -188,24 +182,12 @@ def parse_expression(text: str) -> tuple[Part, ...]:
                 f"proxy expression {text!r}: w has no value here; write a number in its place, or compare several "
                 f"with: genas sweep RUN --proxy {text!r} --weights 0,1,4,16"
             )
-        known(name)
+        PROXIES.check(name)
         parts.append(Part(weight, name))
     names = [part.name for part in parts]
     if len(set(names)) < len(names):
         raise ConfigError(f"proxy expression {text!r} names a proxy twice; write one term with the summed weight.")
     return tuple(parts)
-
-
-def known(name: str) -> None:
-    """Refuses what is neither a proxy's name nor that of a class.
-
-    Raises:
-        ConfigError: it is not; the known names and the likely one are told.
-    """
-    if ":" not in name and name not in KNOWN:
-        close = difflib.get_close_matches(name, KNOWN, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"unknown proxy {name!r}; known are {', '.join(KNOWN)} and package.module:Name.{hint}")
 
 
 def _name(run: str) -> str:
@@ -253,16 +235,7 @@ def kept_options(settings: ProxySettings, expression: str) -> dict[str, Any]:
 
 def custom_classes(settings: ProxySettings) -> dict[str, type[Proxy]]:
     """The custom classes among them, by name."""
-    return {name: load_class(name, Proxy) for name in single_names(settings) if ":" in name}
-
-
-def name_given(proxy: object) -> str:
-    """The expression for what a Python program passed: an expression or a subclass of `Proxy`.
-
-    Raises:
-        ConfigError: it is something else, or cannot be found by its name.
-    """
-    return name_and_options(proxy, Proxy, "proxy", objects=False)[0]
+    return {name: PROXIES.find(name) for name in single_names(settings) if PROXIES.is_custom(name)}
 
 
 def needs_training(settings: ProxySettings) -> bool:
@@ -271,13 +244,7 @@ def needs_training(settings: ProxySettings) -> bool:
     Raises:
         ConfigError: a malformed expression, or a class that cannot be imported.
     """
-    return any(_one_needs_training(name) for name in single_names(settings) if name != "consensus")
-
-
-def _one_needs_training(name: str) -> bool:
-    if name in FACTORIES:
-        return name not in _TRAINING_FREE
-    return bool(getattr(load_class(name, Proxy), "needs_training", True))
+    return any(PROXIES.find(name).needs_training for name in single_names(settings) if name != "consensus")
 
 
 def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
@@ -301,7 +268,7 @@ def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
 def _one(name: str, scoring: Scoring, settings: ProxySettings) -> Proxy:
     if name in FACTORIES:
         return FACTORIES[name](scoring, settings)
-    proxy: Proxy = make(name, load_class(name, Proxy), scoring, options=settings.options)
+    proxy = PROXIES.make(name, scoring, options=settings.options)
     if proxy.name == Proxy.name:
         proxy.name = name
     return proxy

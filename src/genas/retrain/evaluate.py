@@ -5,7 +5,6 @@ of no class, latency and flatness as asked for. The result is one JSON-able obje
 needed, writes it down and shows it.
 """
 
-import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genas.data import Splits
-from genas.data.named import KNOWN
+from genas.data.named import DATASETS
 from genas.device import Fabric
-from genas.errors import ConfigError, DataError
+from genas.errors import DataError, unknown_name
 from genas.loading import TrainedModel
 from genas.progress import Bar
 from genas.retrain.classification import (
@@ -77,16 +76,10 @@ def check_shifts(settings: EvaluateSettings, channels: int) -> None:
     Raises:
         ConfigError: an unknown name, or a corruption that does nothing to pictures of `channels` channels.
     """
-    known = (EVERYTHING, *GROUPS, *CORRUPTIONS)
-    sets = ("digits", "cifar10", "cifar100", "imagenet16-120", "imagenet")
+    known = (EVERYTHING, *GROUPS, *CORRUPTIONS, *DATASETS.names, "package.module:Name")
     for name in (*settings.shifts, *settings.ood):
-        if ":" in name or name in sets or (name in settings.shifts and is_corruption(name)):
-            continue
-        close = difflib.get_close_matches(name, (*known, *sets), 1)
-        raise ConfigError(
-            f"unknown shift {name!r}; known are {', '.join(known)}, and data sets ({', '.join(KNOWN)})."
-            + (f" Did you mean {close[0]!r}?" if close else "")
-        )
+        if not (":" in name or name in DATASETS.names or (name in settings.shifts and is_corruption(name))):
+            raise unknown_name("shift", name, known)
     open_corruptions([name for name in settings.shifts if is_corruption(name)], channels)
 
 

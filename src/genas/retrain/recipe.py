@@ -4,7 +4,6 @@ A recipe is a YAML file with fields of `RetrainSettings`. The published ones (me
 ``recipes/`` beside this file; their first line is their title.
 """
 
-import difflib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
-from genas.errors import ConfigError
+from genas.errors import ConfigError, suggest
 from genas.settings import Settings, expand, validate
 
 
@@ -192,11 +191,10 @@ def read_recipe(name: str) -> dict[str, Any]:
     else:
         path = Path(name)
         if not path.is_file():
-            close = difflib.get_close_matches(name, [*known, *ALIASES], 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            names = (*ALIASES, *known)
             raise ConfigError(
-                f"there is no recipe {name!r}; known are {', '.join([*ALIASES, *known])}, or give the path of a "
-                f"YAML file.{hint}"
+                f"there is no recipe {name!r}; known are {', '.join(names)}, or give the path of a YAML file."
+                f"{suggest(name, names)}"
             )
         try:
             text, where = path.read_text(encoding="utf-8"), f"the recipe {path}"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from genas.space.cost import Cost as Cost
     from genas.space.cost import architecture_cost as architecture_cost
     from genas.space.cost import largest_width as largest_width
+    from genas.space.named import SPACES as SPACES
     from genas.space.named import open_space as open_space
-    from genas.space.named import spaces as spaces
     from genas.space.path import copy_path as copy_path
 
 _HOMES = {
@@ -32,7 +32,7 @@ _HOMES = {
     "architecture_cost": "cost",
     "largest_width": "cost",
     "open_space": "named",
-    "spaces": "named",
+    "SPACES": "named",
     "copy_path": "path",
 }
 

@@ -23,6 +23,7 @@ from genas.registry import Recorded, blame, class_path, make, options_of, parame
 from genas.space.architecture import A
 from genas.space.architecture import Architecture as Architecture
 from genas.space.kernels import is_traced
+from genas.space.named import SPACES
 
 
 @dataclass(frozen=True)
@@ -295,7 +296,7 @@ class Space(Recorded, ABC):
 
     def describe(self) -> dict[str, Any]:
         """Name and options, enough for `open_space` to make the space again: what its constructor was given."""
-        return {"name": class_path(type(self)), **options_of(self)}
+        return {"name": SPACES.name_of(type(self)), **options_of(self)}
 
     def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "Space":
         """The space at the size of a network to retrain; None keeps the size.

@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar, Generic, Self
 
-from genas.registry import class_path
 from genas.settings import Settings, validate
 from genas.space.architecture import A, Architecture, check_kind
 from genas.space.base import Space
+from genas.space.named import SPACES
 
 
 class ConfiguredSpace(Space, Generic[A]):
@@ -20,14 +20,7 @@ class ConfiguredSpace(Space, Generic[A]):
     """The class of the space's architectures."""
     config_class: ClassVar[type[Settings]] = Settings
     """The settings model; without one, the space has no options."""
-    registered: ClassVar[str | None] = None
-    """The short name of the class itself; subclasses are named by module and class."""
     config: Any
-
-    def __init_subclass__(cls, registered: str | None = None, **kwargs: Any) -> None:
-        """Takes the short name down, for this very class."""
-        super().__init_subclass__(**kwargs)
-        cls.registered = registered
 
     def __init__(self, config: Settings | None = None, /, **options: Any) -> None:
         fault = f"the space {type(self).__name__!r} is configured wrongly"
@@ -49,7 +42,7 @@ class ConfiguredSpace(Space, Generic[A]):
         """Name and all options."""
         if not self._by_config():
             return super().describe()
-        return {"name": self.registered or class_path(type(self)), **self.config.model_dump(mode="json")}
+        return {"name": SPACES.name_of(type(self)), **self.config.model_dump(mode="json")}
 
     def __eq__(self, other: object) -> bool:
         if not self._by_config():

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from genas.errors import SearchError
+from genas.registry import Recorded
 from genas.settings import Count, Settings
 from genas.space.base import Architecture, Space
 from genas.strategy.history import History
@@ -72,7 +73,7 @@ class Proposal:
     parents: tuple[str, ...] = ()
 
 
-class Search(ABC):
+class Search(Recorded, ABC):
     """Proposes architectures. Subclass it for your own and name it ``package.module:Name``.
 
     A constructor of its own takes the same arguments, and keyword arguments that ``search.options`` give.
@@ -83,6 +84,7 @@ class Search(ABC):
         allowed: whether an architecture is within the limits.
     """
 
+    surroundings = ("space", "settings", "allowed")
     extendable: bool = True
     """Whether a finished search may go on for more generations: the proposals of a generation do not depend on how many
     there will be. A class that says no is refused more of them."""

@@ -4,14 +4,13 @@
 published for them. FLOPs stand there as published; `Published.counted_as` says which of our counts they agree with.
 """
 
-import difflib
 import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from genas.errors import ConfigError
+from genas.errors import ConfigError, suggest
 from genas.space.darts.encoding import DartsArchitecture
 
 
@@ -106,8 +105,7 @@ def load(name: str) -> ZooEntry:
         ConfigError: an unknown name.
     """
     if name not in _data():
-        close = difflib.get_close_matches(name, _data(), 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = suggest(name, _data())
         raise ConfigError(f"no published architecture is called {name!r}; genas zoo lists their names.{hint}")
     entry = _data()[name]
     return ZooEntry(

@@ -48,7 +48,7 @@ class DartsConfig(Settings):
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
 
 
-class DartsSpace(ConfiguredSpace[DartsArchitecture], registered="darts"):
+class DartsSpace(ConfiguredSpace[DartsArchitecture]):
     """1.08e18 architectures of a normal and a reduction cell."""
 
     name = "darts"

@@ -31,7 +31,7 @@ class NasBench201Config(Settings):
     such a convolution adds its batch norm's constant shift."""
 
 
-class NasBench201Space(ChoiceSpace[NasBench201Architecture], registered="nasbench201"):
+class NasBench201Space(ChoiceSpace[NasBench201Architecture]):
     """15,625 cells of six edges with five operations."""
 
     name = "nasbench201"

@@ -22,7 +22,7 @@ class NasBenchMacroConfig(Settings):
     """Width of the last 1x1 convolution (14: 1280)."""
 
 
-class NasBenchMacroSpace(ChoiceSpace[NasBenchMacroArchitecture], registered="nasbench-macro"):
+class NasBenchMacroSpace(ChoiceSpace[NasBenchMacroArchitecture]):
     """6,561 chains of eight layers with three operations."""
 
     name = "nasbench-macro"
