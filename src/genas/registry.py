@@ -334,13 +334,21 @@ class Registry(Generic[T]):
         return next((name for name, place in self.table.items() if place == path), path)
 
     def describe(self, thing: object) -> tuple[str, dict[str, Any]]:
-        """Name and options of what a Python program passed: a name, a class, or an object of one.
+        """Name and options of what a Python program passed, see `name_given`.
+
+        Raises:
+            ConfigError: see `name_given`; or an option that a run folder cannot record.
+        """
+        return self.name_given(thing), options_of(thing) if isinstance(thing, Recorded) else {}
+
+    def name_given(self, thing: object) -> str:
+        """The name for what a Python program passed: a name, a class, or an object of one.
 
         Raises:
             ConfigError: it is something else, or a later command could not find the class.
         """
         if isinstance(thing, str):
-            return thing, {}
+            return thing
         found = thing if isinstance(thing, type) else type(thing)
         if not issubclass(found, self.kind):
             kind = f"genas.{self.kind.__name__}"
@@ -348,7 +356,7 @@ class Registry(Generic[T]):
         name = self.name_of(found)
         if name not in self.table:
             _check_found_again(self.word, name, found, self.kind)
-        return name, options_of(thing) if isinstance(thing, Recorded) else {}
+        return name
 
 
 def _check_found_again(word: str, name: str, found: type, kind: type) -> None:

@@ -22,14 +22,8 @@ FAST = {
     "proxy.evaluation.pictures": 64,
     "proxy.batchnorm.pictures": 64,
 }
-SETTINGS = {
-    "supernet": {"epochs": 1},
-    "search": {"generations": 1, "options": {"count": 3}},
-    "retrain": {"epochs": 1},
-    "proxy": {"options": {"factor": 2}, "evaluation": {"pictures": 64}, "batchnorm": {"pictures": 64}},
-}
 OWN = ["--space", "{m}:Chain", "--data", "{m}:Half", "--proxy", "{m}:Small", "--search", "{m}:Walk"]
-OPTIONS = ["space.width=16", "data.step=3", "proxy.options.factor=2", "search.options.count=3"]
+OPTIONS = {"space.width": 16, "data.step": 3, "proxy.options.factor": 2, "search.options.count": 3}
 
 
 def fast(**changes):
@@ -37,7 +31,7 @@ def fast(**changes):
 
 
 def options():
-    return [part for option in OPTIONS for part in ("--set", option)]
+    return [part for key, value in OPTIONS.items() for part in ("--set", f"{key}={value}")]
 
 
 @pytest.fixture
@@ -95,21 +89,21 @@ def test_what_was_given_is_what_every_later_command_meets(beside, tmp_path, caps
 @pytest.mark.parametrize("way", ["instance", "class", "name"])
 def test_from_python(way, tmp_path):
     things = {
-        "instance": {"data": chain.Half(3), "space": chain.Chain(width=16)},
-        "class": {"data": chain.Half, "space": chain.Chain},
-        "name": {"data": "chain:Half", "space": "chain:Chain"},
+        "instance": (chain.Half(3), chain.Chain(16), chain.Small(None, 2), chain.Walk(None, None, count=3)),
+        "class": (chain.Half, chain.Chain, chain.Small, chain.Walk),
+        "name": ("chain:Half", "chain:Chain", "chain:Small", "chain:Walk"),
     }[way]
-    settings = {**SETTINGS, **({} if way == "instance" else {"space": {"width": 16}, "data": {"step": 3}})}
-    result = package.search(
-        **things, proxy=chain.Small, algorithm=chain.Walk, run=tmp_path / "r", settings=settings, quiet=True
-    )
+    settings = {} if way == "instance" else OPTIONS
+    result = package.search(*things, run=tmp_path / "r", settings={**FAST, **settings}, quiet=True)
     frozen = yaml.safe_load((tmp_path / "r/config.yaml").read_text())
     assert frozen["space"] == {"name": "chain:Chain", "width": 16}
     assert frozen["data"]["step"] == 3
+    assert (frozen["proxy"]["expression"], frozen["proxy"]["options"]) == ("chain:Small", {"factor": 2})
+    assert (frozen["search"]["algorithm"], frozen["search"]["options"]) == ("chain:Walk", {"count": 3})
     assert width(tmp_path / "r/retrain") == 16
     again = package.retrain_architecture(
         result.genotype,
-        data=things["data"],
+        data=things[0],
         space=chain.Chain(width=4),
         recipe=str(_recipe(tmp_path)),
         run=tmp_path / "again",
@@ -172,7 +166,7 @@ def local():
         ({"data": 3}, "expected a name, a subclass of genas.Dataset or an object of one"),
         ({"data": "chain:Half", "settings": {"data": {"stop": 3}}}, "does not take these options"),
         ({"data": "chain:Half", "settings": {"data": {"image_size": 32}}}, "does not take these options"),
-        ({"proxy": chain.Small(None)}, "genas makes the object itself"),
+        ({"proxy": chain.Small(None, object())}, "option 'factor' is of type object, which a run folder cannot record"),
         ({"proxy": lambda architecture: 1}, "expected a name, a subclass of genas.Proxy"),
         ({"algorithm": chain.Chain}, "expected a name, a subclass of genas.Search"),
     ],

@@ -44,11 +44,11 @@ def describe_given(space: object) -> dict[str, Any]:
     Raises:
         ConfigError: it is something else, or name and options would not make it again.
     """
-    name, options = SPACES.describe(space)
-    if isinstance(space, SPACES.kind):
-        check_recorded(space)
-        options = space.describe()
-    return {"name": name, **options}
+    name = SPACES.name_given(space)
+    if not isinstance(space, SPACES.kind):
+        return {"name": name}
+    check_recorded(space)
+    return dict(space.describe())
 
 
 def reopen(description: Mapping[str, Any]) -> "Space":
