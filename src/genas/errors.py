@@ -25,6 +25,10 @@ class GenotypeError(GenasError):
     """The text form of an architecture is malformed or names an illegal architecture."""
 
 
+class CostError(GenasError):
+    """A network runs an operator whose multiply-accumulates are not known."""
+
+
 class CheckpointError(GenasError):
     """A checkpoint is truncated, foreign or belongs to another architecture."""
 
