@@ -10,10 +10,10 @@ of NAS-Bench-201 and how well proxies rank with it). Each writes ``DIR/PHASE.jso
 """
 
 import argparse
+import hashlib
 import importlib.util
 import multiprocessing
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -27,7 +27,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 NEEDED = ("torch", "numpy", "scipy", "pydantic", "yaml", "safetensors", "pyarrow", "PIL", "sklearn", "rich", "jinja2")
-NEEDED += ("matplotlib", "tensorboard", "torchmetrics", "torchvision", "typer", "pytest", "pytest_timeout", "xdist")
+NEEDED += ("matplotlib", "tensorboard", "typer", "pytest", "pytest_timeout", "xdist")
 PHASES = {"correctness": 80.0, "speed": 110.0, "variants": 110.0, "science": 215.0}
 """Seconds of each of nine minutes; what one leaves goes to the next ones."""
 GRACE = 5.0  # seconds in which a phase may end its last measurement
@@ -58,7 +58,9 @@ class Given:
 
 def correctness(notes: Any, given: Given) -> None:
     """Runs the tests that need a GPU, in a process of its own; without one they say that they are skipped."""
-    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-n", "0", "-rsfE", "--durations=20", "tests/cuda"]
+    workers = min(8, (os.cpu_count() or 1) // 2)
+    together = ["-n", str(workers), "--dist", "load"] if workers > 1 else ["-n", "0"]
+    command = [sys.executable, "-m", "pytest", "-m", "cuda", *together, "-rsfE", "--durations=20", "tests/cuda"]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")]),
@@ -100,10 +102,14 @@ def variants(notes: Any, given: Given) -> None:
 
 def science(notes: Any, given: Given) -> None:
     """See `gpu_science`."""
+    import gpu_phase
     import gpu_science
 
+    speed = gpu_phase.read(given.out / "speed.json").get("results", {})
+    step = speed.get("nasbench201: training, batch 64", {}).get("genas")
     batch = best_batches(given).get("nasbench201", 1000)
-    gpu_science.run(notes, given.device, given.work, given.out, given.data, given.table, batch, given.tiny)
+    study = gpu_science.Study(notes, given.work / "run", given.data, given.table, given.device, batch, given.tiny)
+    gpu_science.run(notes, study, given.out, step)
 
 
 RUN: dict[str, Callable[[Any, Given], None]] = {
@@ -154,7 +160,15 @@ def run_phase(name: str, seconds: float, given: Given) -> dict[str, Any]:
     return {"ended": ended, **read(file)}
 
 
-def card(device: str) -> dict[str, Any]:
+def sources() -> str:
+    """A digest of the code, which tells it where there is no git."""
+    found = hashlib.sha256()
+    for file in sorted([*HERE.glob("*.py"), *(HERE.parent / "src").rglob("*.py")]):
+        found.update(file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def card(device: str, commit: str | None) -> dict[str, Any]:
     """What was measured on and with what: card, driver, versions, date, commit."""
     import torch
 
@@ -162,7 +176,8 @@ def card(device: str) -> dict[str, Any]:
     from genas.runs import environment
 
     facts = environment(describe_machine(torch.device("cpu")), ("scipy", "triton"))
-    facts |= {"date": time.strftime("%Y-%m-%d %H:%M"), "python": platform.python_version(), "device": device}
+    facts |= {"date": time.strftime("%Y-%m-%d %H:%M"), "device": device, "sources": sources()}
+    facts["commit"] = facts["commit"] or commit
     facts["torch"], facts["cuda"] = torch.__version__, torch.version.cuda
     query = "--query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit"
     answer = ""
@@ -198,6 +213,7 @@ def arguments(texts: list[str] | None) -> tuple[Given, argparse.Namespace]:
     parser.add_argument("--table", type=Path, default=root / "nasbench201.csv.gz", help="NAS-Bench-201's accuracies")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--phases", default=",".join(PHASES), help="some of them, with commas")
+    parser.add_argument("--commit", help="what to record where the tree is no git checkout")
     parser.add_argument("--tiny", action="store_true", help="as small as can be, to try the script")
     found = parser.parse_args(texts)
     unknown = [name for name in found.phases.split(",") if name not in PHASES]
@@ -221,7 +237,7 @@ def main(texts: list[str] | None = None) -> int:
     given, found = arguments(texts)
     from gpu_summary import write_summary
 
-    content: dict[str, Any] = {"card": card(given.device), "tiny": given.tiny, "phases": {}}
+    content: dict[str, Any] = {"card": card(given.device, found.commit), "tiny": given.tiny, "phases": {}}
     chosen = [name for name in PHASES if name in found.phases.split(",")]
     try:
         for place, name in enumerate(chosen):

@@ -117,8 +117,8 @@ class Sizes:
 
 PUBLISHED = Sizes(
     {"darts": {"cells": 8, "channels": 16}, "nasbench201": {"cells_per_stage": 5, "channels": 16}},
-    images=4096,
-    batches=(64, 256, 512, 1024, 2048, 4096),
+    images=2048,
+    batches=(64, 128, 256, 512, 1024, 2048),
     rounds=5,
     paths=2,
     product=8192,

@@ -20,7 +20,6 @@ import numpy as np
 from gpu_phase import Notes, computing, precisions, timed
 from scipy.stats import kendalltau
 
-from genas.checkpoint import load_checkpoint
 from genas.config import Config
 from genas.continuation import settings_on
 from genas.correlation import Scores, draw, open_table
@@ -30,7 +29,8 @@ from genas.proxy import EvaluationSettings, Scoring, open_proxy
 from genas.ranking import rank, weights_file
 from genas.runs import read_rows
 from genas.session import Session
-from genas.supernet import initial_weights, initialise, load_weights
+from genas.supernet import initial_weights
+from genas.supernet.stored import load_supernet
 from genas.timing import time_supernet
 
 PROXIES = "flatness,relative-flatness,accuracy,loss,angle,consensus"
@@ -84,16 +84,20 @@ class Study:
         """The settings of the run: the published ones but for the epochs."""
         return settings_on(self.run, [*self.layers, {"supernet": supernet}], scale="paper")
 
-    def train(self) -> dict[str, Any]:
-        """Trains for as many epochs as fit."""
+    def train(self, step: float | None) -> dict[str, Any]:
+        """Trains for as many epochs as fit.
+
+        Args:
+            step: seconds of a training step; None to time one.
+        """
         config, budget = self.config(), TRAINING * self.notes.left
         begun = time.monotonic()
         session = Session(config, quiet=True)
-        phase, _, _ = time_supernet(config, session, 0)
-        assert phase.step is not None
         steps = -(-len(session.splits.weights) // config.supernet.batch_size)
         opened = time.monotonic() - begun  # the run opens its data once more
-        epochs = max(1, min(250, int((budget - 2 * opened) / (steps * phase.step))))
+        step = step or time_supernet(config, session, 0)[0].step
+        assert step is not None
+        epochs = max(1, min(250, int((budget - 2 * opened) / (steps * step))))
         if not self.tiny:
             every = max(1, epochs // 5)
             config = self.config(epochs=epochs // every * every, keep_every=every)
@@ -229,11 +233,9 @@ class Study:
 
     def weights(self, session: Session, epoch: int) -> tuple[Any, dict[str, Any]]:
         """The supernet after an epoch, on the device, and its untrained weights."""
-        file = weights_file(self.run, epoch, None)
-        splits = session.splits
-        network = initialise(session.space, splits.num_classes, splits.image_shape[0], session.config.seed)
-        load_weights(network, load_checkpoint(file)[0], file)
-        return network.to(session.fabric.device).eval(), initial_weights(self.run / "supernet")
+        seed, file = session.config.seed, weights_file(self.run, epoch, None)
+        network = load_supernet(self.run, session.space, session.splits, session.fabric, seed, file)
+        return network, initial_weights(self.run / "supernet")
 
     def published_score(self, epoch: int) -> dict[str, Any]:
         """Seconds of a published score (angle and flatness) on all validation images, and of the best batch."""
@@ -279,21 +281,17 @@ def extrapolated(training: Mapping[str, Any], score: Mapping[str, Any]) -> dict[
     }
 
 
-def run(notes: Notes, device: str, work: Path, out: Path, data: str, table: Path, batch: int, tiny: bool) -> None:
+def run(notes: Notes, study: Study, out: Path, step: float | None) -> None:
     """All measurements of the phase.
 
     Args:
         notes: of the phase.
-        device: ``cpu`` or ``cuda``.
-        work: where the run folder goes.
+        study: the run and what is measured with it.
         out: where the scores are copied.
-        data: a data set's name.
-        table: of the benchmark.
-        batch: images per batch of an evaluation.
-        tiny: as small as can be.
+        step: seconds of a training step; None to time one.
     """
-    study = Study(notes, work / "run", data, table, device, batch, tiny)
-    training = notes.attempt("training", study.train)
+    tiny = study.tiny
+    training = notes.attempt("training", lambda: study.train(step))
     if training is None:
         return
     last = study.kept()[-1]

@@ -26,8 +26,19 @@ def lines_of(content: Mapping[str, Any]) -> Iterator[str]:
     if content["tiny"]:
         yield "**Tiny sizes, to try the script: these figures say nothing.**"
         yield ""
-    named = ("card", "driver", "memory", "device_name", "torch", "cuda", "date", "commit")
+    named = (
+        "card" if "card" in facts else "device_name",
+        "driver",
+        "memory",
+        "torch",
+        "cuda",
+        "date",
+        "commit",
+        "sources",
+    )
     yield "; ".join(f"{key} {facts[key]}" for key in named if facts.get(key)) + "."
+    yield ""
+    yield from goals({name: phase.get("results", {}) for name, phase in content["phases"].items()})
     for name, phase in content["phases"].items():
         results = phase.get("results", {})
         yield ""
@@ -38,6 +49,32 @@ def lines_of(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"- failed: {title}: {' '.join(error.split())[:300]}"
         if phase.get("left_out"):
             yield f"- no time was left for: {', '.join(phase['left_out'])}"
+
+
+def goals(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What was aimed at, beside what was found."""
+    speed, full = results.get("speed", {}), results.get("science", {}).get("full search")
+    for kind, part, goal in (("image pass", "score", 20), ("supernet step", "step", 5)):
+        for name, row in speed.items():
+            space, _, title = name.partition(": ")
+            if title != f"{kind}, batch 64":
+                continue
+            reference = row["reference"]["median"]
+            own = [
+                reference / one["genas"]["median"] for key, one in speed.items() if key.startswith(f"{space}: {kind},")
+            ]
+            if part == "step":
+                own = [reference / row["genas"]["median"]]  # a larger batch is another training
+            others = {
+                key: reference / one[part]["median"]
+                for key, one in results.get("variants", {}).items()
+                if key.startswith(f"{space}: ") and part in one and "graph" not in key.partition("step")[2]
+            }
+            best = max(others, key=others.__getitem__) if others else None
+            also = f"; best variant {figure(others[best])} ({best})" if best else ""
+            yield f"- goal: {space}, {kind} {goal} times as fast as the reference: genas {figure(max(own))}{also}"
+    if full:
+        yield f"- goal: a full search under 1 hour: {full['hours']:.3g} h, extrapolated"
 
 
 def table(head: Row, rows: Sequence[Row]) -> Iterator[str]:

@@ -7,7 +7,7 @@ cannot use (every step has another path) but which bounds what launches cost.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
 from typing import Any
@@ -34,6 +34,13 @@ STEP_TOLERANCE = {"32": 1e-4, "tf32": 5e-3, "bf16": 3e-2}
 """The same of the loss of a training step."""
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 STREAMS = 4
+STEP_WAYS = (
+    ("", False, False, False),
+    (", fused SGD", True, False, False),
+    (", graph", False, True, False),
+    (", cuDNN free", False, False, True),
+)
+"""Title; SGD in one kernel; from a graph; cuDNN's algorithms as it likes."""
 
 
 class Captured:
@@ -124,6 +131,19 @@ class Arranged(Scoring):
         self._labels.copy_(labels)
         found: Tensor = self._replay().clone()
         return found
+
+
+@contextlib.contextmanager
+def free_choice(free: bool) -> Iterator[None]:
+    """Lets cuDNN try its algorithms and take the fastest, repeatable or not; genas takes repeatable ones."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    if free:
+        cudnn.benchmark, cudnn.deterministic = True, False
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 def scoring(bench: Bench, fabric: Fabric, batch: int, kind: type[Scoring] = Scoring, **settings: Any) -> Any:
@@ -236,10 +256,15 @@ def evaluation_variants(
 
 
 def one_variant(
-    bench: Bench, expected: list[list[float]], precision: str, make: Callable[[Fabric], Flatness], limit: float
+    bench: Bench,
+    expected: list[list[float]],
+    precision: str,
+    make: Callable[[Fabric], Flatness],
+    limit: float,
+    free: bool = False,
 ) -> dict[str, Any]:
     """Seconds of a score on prepared networks, if its losses equal `expected` to the tolerance of the precision."""
-    with computing(bench.fabric.device.type, precision) as fabric:
+    with computing(bench.fabric.device.type, precision) as fabric, free_choice(free):
         flatness = make(fabric)
         worst = 0.0
         for path, losses in zip(bench.paths, expected, strict=True):
@@ -333,8 +358,8 @@ def step_variants(bench: Bench, batch: int, limit: float, notes: Notes) -> None:
     plain = Step(bench, bench.fabric, batch, "contiguous")
     expected = [float(plain(path)) for path in bench.paths]
 
-    def one(precision: str, layout: str, fused: bool, graph: bool) -> dict[str, Any]:
-        with computing(device.type, precision) as fabric:
+    def one(precision: str, layout: str, fused: bool, graph: bool, free: bool) -> dict[str, Any]:
+        with computing(device.type, precision) as fabric, free_choice(free):
             step = Step(bench, fabric, batch, layout, fused)
             works = [partial(step, path) for path in bench.paths]
             if graph:  # a graph of its own for each path, all over the same weights
@@ -352,9 +377,9 @@ def step_variants(bench: Bench, batch: int, limit: float, notes: Notes) -> None:
 
     for precision in precisions(device.type):
         for layout in LAYOUTS:
-            for title, fused, graph in (("", False, False), (", fused SGD", True, False), (", graph", False, True)):
+            for title, *ways in STEP_WAYS:
                 name = f"{bench.name}: step, {layout}{title}, {precision}, batch {batch}"
-                notes.attempt(name, partial(one, precision, layout, fused, graph))
+                notes.attempt(name, partial(one, precision, layout, *ways))
 
 
 def run(notes: Notes, device: str, sizes: Sizes, best: dict[str, int]) -> None:
@@ -374,9 +399,12 @@ def run(notes: Notes, device: str, sizes: Sizes, best: dict[str, int]) -> None:
         plain = Flatness(scoring(bench, fabric, BATCH, engine="plain"), settings)
         expected = [plain.score(path).terms["losses"] for path in bench.paths]
         variants = evaluation_variants(bench, largest, settings)
-        share = notes.left / (len(sizes.spaces) * (len(variants) + 14)) / 2
+        share = notes.left / (len(sizes.spaces) * (len(variants) + 18)) / 2
         for title, (precision, make) in variants.items():
             notes.attempt(f"{name}: {title}", partial(one_variant, bench, expected, precision, make, share))
+        precision, make = variants[f"fast, 32, batch {largest}"]
+        title = f"{name}: fast, cuDNN free, 32, batch {largest}"
+        notes.attempt(title, partial(one_variant, bench, expected, precision, make, share, free=True))
         for graphs in (False, True):
             title = f"{name}: {STREAMS} architectures on streams{', graphs' if graphs else ''}, batch {largest}"
             notes.attempt(title, partial(on_streams, bench, largest, graphs, share))

@@ -19,6 +19,7 @@ import gpu  # noqa: E402
 import gpu_phase  # noqa: E402
 import gpu_science  # noqa: E402
 import gpu_speed  # noqa: E402
+import gpu_summary  # noqa: E402
 import gpu_variants  # noqa: E402
 
 pytestmark = pytest.mark.timeout(600)  # a run is many small measurements
@@ -55,7 +56,7 @@ def test_all_phases_end_without_errors(results):
         assert json.loads((out / f"{name}.json").read_text())["results"] == phase["results"]
     assert code == 0
     assert content["card"]["torch"] == torch.__version__
-    assert {"date", "commit", "device_name"} <= content["card"].keys()
+    assert {"date", "commit", "device_name", "sources"} <= content["card"].keys()
     assert not list(out.glob("**/*.safetensors"))  # small enough to carry
 
 
@@ -197,3 +198,66 @@ def test_a_machine_without_a_gpu_is_refused(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         gpu.main(["--out", str(tmp_path / "out")])
     assert "no CUDA GPU" in capsys.readouterr().err
+
+
+@pytest.fixture
+def study(tmp_path, table):
+    notes = gpu_phase.Notes(tmp_path / "notes.json", 100.0)
+    return gpu_science.Study(notes, tmp_path / "run", "digits", table, "cpu", 64, tiny=True)
+
+
+def test_a_ranking_that_is_stopped_ranks_what_was_scored(study, monkeypatch):
+    study.train(None)
+    study.architectures = 14
+    add, done = gpu_science.Scores.add, 0
+
+    def add_and_stop(self, rows):
+        nonlocal done
+        add(self, rows)
+        done += 1
+        if done == 11:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(gpu_science.Scores, "add", add_and_stop)
+    monkeypatch.setattr(gpu_science, "PROXIES", "loss,angle")
+    found = study.rank(1, 32, 14, 100.0)
+    assert found["architectures_asked"] == 14
+    assert 10 <= found["architectures"] < 14
+    assert done > 11
+
+
+def test_a_training_that_is_stopped_leaves_the_epochs_that_it_kept(study, monkeypatch):
+    from genas.training import Trainer
+
+    one, steps = Trainer._one, 0
+
+    def count(self, *arguments):
+        nonlocal steps
+        steps += 1
+        one(self, *arguments)
+        if steps == 15:  # in the second epoch of 12 steps
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "_one", count)
+    study.layers.append({"supernet": {"epochs": 3}})
+    found = study.train(0.01)
+    assert (found["epochs_asked"], found["epochs"], found["stopped"]) == (3, 1, True)
+    assert study.kept() == [0, 1]
+
+
+def test_the_timer_sends_ctrl_c():
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), gpu_science.stopped_after(0.0):
+        time.sleep(30)
+    assert time.monotonic() - begun < 10
+
+
+def test_goals_are_told_beside_what_was_found():
+    row = {"reference": {"median": 10.0}, "genas": {"median": 4.0}}
+    speed = {"darts: image pass, batch 64": row, "darts: image pass, batch 512": {**row, "genas": {"median": 1.0}}}
+    variants = {"darts: fast, tf32, batch 512": {"score": {"median": 0.5}}, "darts: x": {"error": "not equal"}}
+    lines = list(gpu_summary.goals({"speed": speed, "variants": variants}))
+    assert lines == [
+        "- goal: darts, image pass 20 times as fast as the reference: genas 10; best variant 20 "
+        "(darts: fast, tf32, batch 512)"
+    ]
