@@ -1,10 +1,10 @@
 """Engines of an evaluation, interleaved: ``python benchmarks/engines.py [SPACE] [--out FILE]``.
 
-Milliseconds per image of three paths of the supernet (DARTS: 8 cells x 16 channels) on random 32x32 images, batch 64,
-and milliseconds to make an ONNX Runtime session of one set of weights. ``fast`` and ``onnxruntime`` are settings of
-``proxy.evaluation.engine``, as `Scoring.evaluate` runs them, the making of the session included. The other rows are the
-ways that were not taken, without it: threads inside the operators, and weights as inputs of one session that is never
-made again. ``--scores`` times whole scores instead: recalibration of batch norm and the losses of all draws.
+Milliseconds per image of three paths of the supernet (DARTS: 8 cells x 16 channels) on random 32x32 images, and
+milliseconds to make what a library computes one set of weights with. The engines are settings of
+``proxy.evaluation.engine`` and ``precision``, as `Scoring.evaluate` runs them: folding the present weights and making
+the session included. The ways that were not taken make a session too, but for weights as inputs, where one session
+serves all weights. ``--scores`` times whole scores instead: recalibration of batch norm and the losses of all draws.
 """
 
 import argparse
@@ -17,18 +17,28 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import torch
 from made import pictures, scoring_of
 
 from genas.device import open_fabric
-from genas.proxy import EvaluationSettings, ProxySettings, open_proxy
+from genas.proxy import EvaluationSettings, ProxySettings, Scoring, open_proxy
+from genas.proxy.engine import PIECE, SERVED
 from genas.proxy.folding import Folded
 from genas.space import open_space
 from genas.space.graph import IMAGES, Graph
 
 PATHS = 3
+ENGINES = {
+    "fast": {},
+    "onnxruntime": {"engine": "onnxruntime"},
+    "openvino": {"engine": "openvino"},
+    "fast, bf16": {"precision": "bf16"},
+    "openvino, bf16": {"engine": "openvino", "precision": "bf16"},
+}
 
 
 def with_weights_as_inputs(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
@@ -43,57 +53,76 @@ def with_weights_as_inputs(model: onnx.ModelProto, graph: Graph) -> onnx.ModelPr
     return model
 
 
-def session_of(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
+def session_of(model: onnx.ModelProto, threads: int, **entries: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+    for name, value in entries.items():
+        options.add_session_config_entry(f"session.{name}", value)
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def forms_of(space, scorings: dict, number: int, pool: ThreadPoolExecutor) -> dict[str, Callable[[], object]]:
-    """What is timed, by name: a path's evaluation on all images, and the making of a session."""
+    """What is timed, by name: a path's evaluation on all images, and the making of sessions."""
     path = space.sample(random.Random(number))
-    networks = {name: scoring.extract(path) for name, scoring in scorings.items()}
-    graph = Graph(Folded(networks["fast"], torch.contiguous_format).refresh(), (3, 32, 32))
+    networks = {name: scoring.prepared(path) for name, scoring in scorings.items()}
+    folded = Folded(networks["fast"], torch.contiguous_format)
+    graph = Graph(folded.refresh(), (3, 32, 32))
     weights = {name: one.detach().contiguous().numpy() for name, one in graph.weights.items()}
-    batches = [images.numpy() for images, _ in scorings["fast"].validation_batches()]
+    images = np.concatenate([batch.numpy() for batch, _ in scorings["fast"].validation_batches()])
     threads = torch.get_num_threads()
-    inputs = [session_of(with_weights_as_inputs(graph.model(), graph), count) for count in (1, threads)]
-    within = session_of(graph.model(), threads)
+    lasting = session_of(with_weights_as_inputs(graph.model(), graph), 1)
 
-    def side_by_side(session: onnxruntime.InferenceSession, fed: dict) -> None:
-        list(pool.map(lambda batch: session.run(None, {IMAGES: batch, **fed}), batches))
+    def pieces(size: int) -> list[np.ndarray]:
+        return [images[start : start + size] for start in range(0, len(images), size)]
 
-    def in_turn(session: onnxruntime.InferenceSession, fed: dict) -> None:
-        for batch in batches:
-            session.run(None, {IMAGES: batch, **fed})
+    def side_by_side(session: onnxruntime.InferenceSession, size: int, fed: dict) -> None:
+        list(pool.map(lambda piece: session.run(None, {IMAGES: piece, **fed}), pieces(size)))
 
+    def within(size: int, **entries: str) -> None:
+        folded.refresh()
+        session = session_of(graph.model(), threads, **entries)
+        for piece in pieces(size):
+            session.run(None, {IMAGES: piece})
+
+    def whole_batches() -> None:
+        folded.refresh()
+        side_by_side(session_of(graph.model(), 1), 64, {})
+
+    model = graph.model().SerializeToString()
+    served = {name: kind(networks["fast"], (3, 32, 32)) for name, kind in SERVED.items()}
     return {
         **{name: lambda name=name: scorings[name].evaluate(networks[name]) for name in scorings},
-        "onnxruntime, threads in the operators": lambda: in_turn(within, {}),
-        "onnxruntime, weights as inputs": lambda: side_by_side(inputs[0], weights),
-        "onnxruntime, weights as inputs, threads in the operators": lambda: in_turn(inputs[1], weights),
-        "session": lambda: session_of(graph.model(), 1),
+        "onnxruntime, whole batches side by side": whole_batches,
+        "onnxruntime, threads in the operators": lambda: within(64),
+        f"onnxruntime, threads in the operators, {PIECE} at a time": lambda: within(PIECE),
+        "onnxruntime, threads in the operators, no prepacking": lambda: within(64, disable_prepacking="1"),
+        "onnxruntime, weights as inputs": lambda: side_by_side(lasting, PIECE, weights),
+        **{f"making: {name}": lambda name=name: served[name].make(model) for name in served},
     }
 
 
+def scorings_of(space, images: int) -> dict[str, Scoring]:
+    plain = scoring_of(space, pictures(images), open_fabric("cpu"))
+    return {name: plain.reseeded(0, EvaluationSettings(**settings)) for name, settings in ENGINES.items()}
+
+
 def measure(name: str, images: int, rounds: int) -> list[dict]:
-    """For each path medians by form: ms per image, of ``session`` ms."""
+    """For each path medians by form: ms per image; of ``making``, ms."""
     space = open_space(name)
-    fast = scoring_of(space, pictures(images), open_fabric("cpu"))
-    scorings = {engine: fast.reseeded(0, EvaluationSettings(engine=engine)) for engine in ("fast", "onnxruntime")}
+    scorings = scorings_of(space, images)
     rows = []
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for number in range(PATHS):
             forms = forms_of(space, scorings, number, pool)
             seconds: dict[str, list[float]] = {form: [] for form in forms}
             for turn in range(rounds + 1):
-                for form, work in forms.items():
+                for form, work in random.Random(turn).sample(list(forms.items()), len(forms)):
                     begun = time.perf_counter()
                     work()
                     if turn:  # the first one warms up
                         seconds[form].append(time.perf_counter() - begun)
             medians = {form: 1e3 * statistics.median(each) for form, each in seconds.items()}
-            rows.append({form: ms if form == "session" else ms / images for form, ms in medians.items()})
+            rows.append({form: ms if form.startswith("making") else ms / images for form, ms in medians.items()})
     return rows
 
 
@@ -103,8 +132,7 @@ SCORES = ("flatness", "relative-flatness")
 def measure_scores(name: str, images: int, rounds: int) -> list[dict]:
     """For each path median seconds of a whole score, by proxy and engine."""
     space = open_space(name)
-    fast = scoring_of(space, pictures(images), open_fabric("cpu"))
-    scorings = {engine: fast.reseeded(0, EvaluationSettings(engine=engine)) for engine in ("fast", "onnxruntime")}
+    scorings = scorings_of(space, images)
     rows = []
     for number in range(PATHS):
         architecture = space.sample(random.Random(number))
@@ -138,12 +166,15 @@ def main() -> None:
             continue
         figures = " / ".join(f"{row[form]:.3g}" for row in rows)
         ratios = " / ".join(f"{row['fast'] / row[form]:.2f}" for row in rows)
-        print(f"{form}: {figures} ms" + ("" if form == "session" else f" per image, {ratios} times as fast as fast"))
+        print(
+            f"{form}: {figures} ms"
+            + ("" if form.startswith("making") else f" per image, {ratios} times as fast as fast")
+        )
     if given.out is not None:
         facts = {
             "date": time.strftime("%Y-%m-%d"),
             "machine": f"cpu {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-            "versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
+            "versions": {one.__name__: one.__version__ for one in (torch, onnxruntime, openvino)},
             "space": given.space,
             "images": given.images,
             "rounds": given.rounds,

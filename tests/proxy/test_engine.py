@@ -1,6 +1,8 @@
-"""Evaluation by ONNX Runtime: the scores of torch, and refusals in one sentence."""
+"""Evaluation by ONNX Runtime and OpenVINO: the scores of torch, and refusals in one sentence."""
 
 import random
+import time
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -8,9 +10,13 @@ import torch
 from genas.device import Fabric
 from genas.errors import ConfigError, GenasError
 from genas.proxy import Accuracy, EvaluationSettings, Flatness, FlatnessSettings, Loss, Scoring, engine
+from genas.proxy.engine import PIECE, SERVED
 from genas.space.graph import UnsupportedNetwork
 
 pytest.importorskip("onnxruntime")
+served_engines = pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.skipif(find_spec(one) is None, reason="missing")) for one in SERVED]
+)
 
 SETTINGS = FlatnessSettings(sigmas=(0.01, 0.03, 0.06), draws=2)
 
@@ -20,8 +26,9 @@ def with_engine(scoring: Scoring, name: str) -> Scoring:
     return scoring.reseeded(scoring.seed, evaluation)
 
 
-def test_scores_equal_those_of_torch(scoring):
-    served = with_engine(scoring, "onnxruntime")
+@served_engines
+def test_scores_equal_those_of_torch(scoring, name):
+    served = with_engine(scoring, name)
     for seed in range(3):
         path = scoring.space.sample(random.Random(seed))
         for kind in (Loss, Accuracy):
@@ -33,10 +40,11 @@ def test_scores_equal_those_of_torch(scoring):
         assert len(set(ours["losses"])) == 3  # every noise has weights of its own in the engine
 
 
-def test_a_race_and_a_whole_score_are_the_same_numbers_on_any_number_of_threads(scoring):
+@served_engines
+def test_a_race_and_a_whole_score_are_the_same_numbers_on_any_number_of_threads(scoring, name):
     path = scoring.space.sample(random.Random(0))
-    size = 16
-    evaluation = scoring.evaluation.model_copy(update={"engine": "onnxruntime", "batch_size": size})
+    size = PIECE + 5  # pieces of two sizes
+    evaluation = scoring.evaluation.model_copy(update={"engine": name, "batch_size": size})
     before = torch.get_num_threads()
     found = []
     try:
@@ -45,7 +53,7 @@ def test_a_race_and_a_whole_score_are_the_same_numbers_on_any_number_of_threads(
             served = scoring.reseeded(scoring.seed, evaluation)
             served._recalibrated = scoring._recalibrated  # torch's statistics may depend on threads; not the question
             scoring.prepared(path)
-            proxy = Flatness(served, SETTINGS)
+            proxy = Flatness(served, FlatnessSettings(sigmas=(0.01, 0.06)))
             batches = -(-served.validation_count // size)
             parts = [proxy.statistics(path, slice(one, one + 1)) for one in range(batches)]
             assert torch.equal(torch.cat(parts), proxy.statistics(path, slice(0, batches)))
@@ -55,8 +63,9 @@ def test_a_race_and_a_whole_score_are_the_same_numbers_on_any_number_of_threads(
     assert found[0] == found[1]
 
 
-def test_the_supernet_and_the_prepared_network_stay_as_they_are(scoring):
-    served = with_engine(scoring, "onnxruntime")
+@served_engines
+def test_the_supernet_and_the_prepared_network_stay_as_they_are(scoring, name):
+    served = with_engine(scoring, name)
     before = {name: one.clone() for name, one in scoring.supernet.state_dict().items()}
     path = scoring.space.sample(random.Random(1))
     network = {name: one.clone() for name, one in served.prepared(path).state_dict().items()}
@@ -67,40 +76,62 @@ def test_the_supernet_and_the_prepared_network_stay_as_they_are(scoring):
         assert torch.equal(one, network[name])
 
 
-def test_an_engine_whose_losses_differ_is_refused(scoring):
+@served_engines
+def test_an_engine_whose_losses_differ_is_refused(scoring, name):
     network = scoring.prepared(scoring.space.sample(random.Random(0)))
     images, labels = next(iter(scoring.validation_batches()))
-    assert engine.check_equal(
-        engine.OnnxRuntime(network, scoring.splits.image_shape).refresh(), network, images, labels
-    )
+    served = SERVED[name](network, scoring.splits.image_shape)
+    assert engine.check_equal(served, served.refresh(), network, images, labels)
     with pytest.raises(GenasError, match=r"equal torch's to 1e-05, got .* and .*; use proxy.evaluation.engine=fast"):
-        engine.check_equal(lambda one: network(one) * 1.001, network, images, labels)
+        engine.check_equal(served, lambda one: network(one) * 1.001, network, images, labels)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(float("nan"))
     scoring.forget()
-    assert engine.check_equal(network, network, images, labels) is None
+    assert engine.check_equal(served, network, network, images, labels) is None
 
 
 def test_a_missing_package_another_precision_and_a_gpu_are_named(scoring, monkeypatch):
     for fabric, got in ((Fabric("cpu", "bf16-mixed"), "precision bf16"), (Fabric("cuda", "32-true"), "device cuda")):
         with pytest.raises(ConfigError, match=f"expected device cpu and precision 32, got .*{got}"):
             engine.check_engine("onnxruntime", fabric)
+        with pytest.raises(ConfigError, match=f"expected device cpu and precision 32, got .*{got}"):
+            engine.check_engine("openvino", fabric)
         engine.check_engine("fast", fabric)
         assert engine.choose_engine(scoring.space, fabric) == "fast"
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else object())
-    with pytest.raises(ConfigError, match=r"got none of the name onnxruntime; .*pip install 'genas\[engine\]'"):
-        with_engine(scoring, "onnxruntime")
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: object() if name == "onnx" else None)
+    for name, extra in (("onnxruntime", "engine"), ("openvino", "openvino")):
+        with pytest.raises(ConfigError, match=rf"got none of the name {name}; .*pip install 'genas\[{extra}\]'"):
+            with_engine(scoring, name)
     assert engine.choose_engine(scoring.space, scoring.fabric) == "fast"
 
 
-def test_auto_takes_what_is_equal_and_faster(scoring, monkeypatch):
-    for ours, theirs, chosen in ((1.0, 2.0, "onnxruntime"), (2.0, 1.0, "fast")):
-        monkeypatch.setattr(
-            engine, "_seconds", lambda run, images, a=ours, b=theirs: b if isinstance(run, torch.nn.Module) else a
-        )
+def test_auto_takes_what_is_equal_and_fastest(scoring, monkeypatch):
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(engine, "_time_against_fast", lambda space, name: times[name])
+    for onnxruntime, openvino, chosen in ((0.5, 0.7, "onnxruntime"), (0.7, 0.5, "openvino"), (1.1, 1.2, "fast")):
+        times = {"onnxruntime": onnxruntime, "openvino": openvino}
         assert with_engine(scoring, "auto").evaluation.engine == chosen
-    monkeypatch.setattr(engine, "_seconds", lambda run, images: 2.0 if isinstance(run, torch.nn.Module) else 1.0)
+
+
+def test_a_trial_takes_the_making_of_the_session_in(scoring, monkeypatch):
+    made = []
+
+    class Slow(engine.OnnxRuntime):
+        def make(self, model):
+            made.append(model)
+            time.sleep(0.2)
+            return super().make(model)
+
+    monkeypatch.setattr(engine, "_TRIAL_BATCH", (8, *scoring.splits.image_shape))
+    monkeypatch.setitem(SERVED, "onnxruntime", Slow)
+    assert engine._time_against_fast(scoring.space, "onnxruntime") > 1
+    assert len(made) == engine._TRIALS * (1 + engine._ROUNDS)
+
+
+def test_auto_is_fast_where_an_engine_differs_or_fails(scoring, monkeypatch):
+    monkeypatch.setattr(engine, "_seconds", lambda refresh, items: 1.0 / len(items))
+    assert engine.choose_engine(scoring.space, scoring.fabric) in SERVED
 
     def differing(*args):
         raise GenasError("differs")
@@ -108,7 +139,7 @@ def test_auto_takes_what_is_equal_and_faster(scoring, monkeypatch):
     def unknown(*args):
         raise UnsupportedNetwork("unknown operation")
 
-    for name, failing in (("check_equal", differing), ("Graph", unknown)):
+    for name, failing in (("check_equal", differing), ("check_equal", lambda *args: None), ("Graph", unknown)):
         with monkeypatch.context() as patch:
             patch.setattr(engine, name, failing)
             assert engine.choose_engine(scoring.space, scoring.fabric) == "fast"
@@ -117,7 +148,7 @@ def test_auto_takes_what_is_equal_and_faster(scoring, monkeypatch):
 def test_bfloat16_rounds_the_losses_and_nothing_else(scoring):
     path = scoring.space.sample(random.Random(0))
     exact = Loss(scoring).score(path).terms["loss"]
-    for name in ("fast", "plain"):
+    for name in ("fast", "plain", *(["openvino"] if find_spec("openvino") else [])):
         evaluation = scoring.evaluation.model_copy(update={"engine": name, "precision": "bf16"})
         rounded = scoring.reseeded(scoring.seed, evaluation)
         loss = Loss(rounded).score(path).terms["loss"]
@@ -129,7 +160,7 @@ def test_bfloat16_rounds_the_losses_and_nothing_else(scoring):
 
 
 def test_bfloat16_is_refused_where_it_cannot_be(scoring):
-    with pytest.raises(ConfigError, match="expected device cpu and precision 32, got device cpu and precision bf16"):
+    with pytest.raises(ConfigError, match="expected proxy.evaluation.precision=run, got bf16; use .*openvino or fast"):
         engine.check_engine("onnxruntime", scoring.fabric, "bf16")
     with pytest.raises(ConfigError, match="precision=bf16: expected a run of precision 32 or bf16, got 64"):
         engine.check_engine("fast", Fabric("cpu", "64-true"), "bf16")

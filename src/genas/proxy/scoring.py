@@ -19,13 +19,15 @@ from genas.data.base import Splits
 from genas.device import Fabric, Precision
 from genas.progress import inside
 from genas.proxy.engine import (
+    SERVED,
     Engine,
     EvaluationPrecision,
-    OnnxRuntime,
     Runner,
+    Served,
     check_engine,
     check_equal,
     choose_engine,
+    in_pieces,
 )
 from genas.proxy.folding import Folded
 from genas.proxy.untrained import Size, Untrained
@@ -86,14 +88,15 @@ class EvaluationSettings(Settings):
     """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
     threads; equal to ``plain`` up to rounding, which is coarser where batch norm is recalibrated on a CPU (relative
     error of the running means 1e-6 to 5e-6 instead of 4e-8; ``benchmarks/rounding.py``). ``onnxruntime`` (extra
-    ``engine``; CPU, precision 32): as ``fast``, losses measured by ONNX Runtime, faster where an evaluation has
-    many batches; for each noise a session is made, which costs up to a batch (``benchmarks/README.md``). ``auto``:
-    ``onnxruntime`` if a trial at the start shows it equal to 1e-5 in the loss and faster, else ``fast``; the run
-    records what it took."""
+    ``engine``; CPU, precision 32): as ``fast``, losses measured by ONNX Runtime, about twice as fast where an
+    evaluation has several hundred images; for each noise a session is made (``benchmarks/README.md``). ``openvino``
+    (extra ``openvino``; the same): by OpenVINO, which gains over ONNX Runtime in bfloat16 only. ``auto``: the fastest
+    of them that a trial at the start shows to be equal to 1e-5 in the loss, else ``fast``; the run records what it
+    took."""
     precision: EvaluationPrecision = "run"
-    """Of the losses alone; ``run``: that of the run. ``bf16``: weights and activations of convolutions and the last
-    layer rounded to bfloat16 (autocast), which takes half the memory traffic and is faster where the device computes in
-    bfloat16; batch-norm statistics are estimated as before. For ``fast`` and ``plain``, on CPU and GPU."""
+    """Of the losses alone; ``run``: that of the run. ``bf16``: weights and activations rounded to bfloat16, faster
+    where the device computes in it; batch-norm statistics are estimated as before. ``openvino`` is the fastest at it on
+    a CPU; ``fast`` and ``plain`` compute it by torch's autocast, also on a GPU; ``onnxruntime`` does not."""
 
     @model_validator(mode="after")
     def _part_of_the_half(self) -> Self:
@@ -152,7 +155,7 @@ class Scoring:
         self._precision = Precision("bf16-mixed", fabric.device) if coarser else fabric.precision
         self._prepared: tuple[Architecture, Network] | None = None
         self._recalibrated: OrderedDict[Architecture, dict[str, Tensor]] = OrderedDict()
-        self._folded: Folded | OnnxRuntime | None = None
+        self._folded: Folded | Served | None = None
         self._engine_equals = False  # known only once both have computed real images
         self._memory: dict[Hashable, Score] = {}
         self._untrained = Untrained(space, initial, splits.num_classes, splits.image_shape[0], seed)
@@ -234,17 +237,18 @@ class Scoring:
         """What computes the function of `network`, in evaluation mode; images come as they are stored."""
         if not self._fast or network.training:
             return lambda images: network(self.laid_out(images))
-        by_onnxruntime = self.evaluation.engine == "onnxruntime"
         if self._folded is None or self._folded.source is not network:
-            self._folded = OnnxRuntime(network, self.splits.image_shape) if by_onnxruntime else Folded(network)
+            kind = SERVED.get(self.evaluation.engine)
+            shape, precision = self.splits.image_shape, self.evaluation.precision
+            self._folded = Folded(network) if kind is None else kind(network, shape, precision)
         if isinstance(self._folded, Folded):
             folded = self._folded.refresh()
             return lambda images: folded(self.laid_out(images))
-        engine = self._folded.refresh()
+        runner = self._folded.refresh()
         if not self._engine_equals:
             images, labels = next(iter(self.validation_batches(slice(0, 1))))
-            self._engine_equals = check_equal(engine, network, images, labels) is not None
-        return engine
+            self._engine_equals = check_equal(self._folded, runner, network, images, labels) is not None
+        return runner
 
     def prepared(self, architecture: Architecture) -> Network:
         """As `extract`, with batch norm recalibrated. Whoever changes its weights restores them."""
@@ -318,6 +322,9 @@ class Scoring:
         """
         with torch.no_grad():
             runner = self._runner(network)
+        batches = self.validation_batches(part)
+        if self.evaluation.engine in SERVED and not network.training:
+            batches = in_pieces(batches)
 
         def one(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             images, labels = batch
@@ -328,7 +335,7 @@ class Scoring:
                 return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
 
         done, count = [], 0
-        for found in self._side_by_side(one, self.validation_batches(part)):
+        for found in self._side_by_side(one, batches):
             done.append(found)
             count += len(found[0])
             inside(f"{count:,} images evaluated")
