@@ -33,7 +33,7 @@ from genas.seeding import derive
 from genas.session import Session, begun
 from genas.space import Architecture, Network, Space, architecture_cost
 from genas.strategy import History, Record, Search, run_search
-from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT
+from genas.strategy.measure import NOT_THE_ARCHITECTURES_FAULT
 from genas.subject import parse_architecture
 from genas.supernet import train_supernet, untrained_supernet
 from genas.terminal import say, warn

@@ -5,8 +5,8 @@ Images are prepared by the network's own rule (`genas.data.preprocessing`), the 
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from genas.data.preprocessing import Preprocessing
 from genas.device import open_fabric
 from genas.display import visible
 from genas.errors import CheckpointError, ConfigError, DataError
+from genas.executors import Threads
 from genas.loading import find_model, load_model
 from genas.progress import Bar
 
@@ -148,15 +149,14 @@ def predict(
     network = classifier.network.to(fabric.device)
     found: list[Prediction] = []
     unreadable: list[Unreadable] = []
-    with ThreadPoolExecutor(worker_count()) as pool, Bar("predicting", len(sources), unit="image", quiet=quiet) as bar:
-        for first in range(0, len(sources), batch_size):
-            batch = sources[first : first + batch_size]
-            prepared = list(pool.map(lambda source: _prepared(source, classifier), batch))
+    every = Threads(worker_count()).map(lambda source: _prepared(source, classifier), sources)
+    with Bar("predicting", len(sources), unit="image", quiet=quiet) as bar:
+        while prepared := list(islice(every, batch_size)):
             unreadable += [one for one in prepared if isinstance(one, Unreadable)]
             readable = [one for one in prepared if not isinstance(one, Unreadable)]
             if readable:
                 found += _classified(network, readable, classifier.rule.class_names, top, fabric.device)
-            bar.step(len(batch))
+            bar.step(len(prepared))
     return Predictions(
         str(classifier.weights), classifier.rule.class_names, tuple(found), tuple(unreadable), classifier.note
     )

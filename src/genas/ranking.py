@@ -129,12 +129,11 @@ def rank(
             "device": session.fabric.device.type,
         }
         scores.agree(facts, chosen)
-        opener = partial(open_scorer, run, config, weights)
 
         def cost(genotype: str) -> Cost:
             return session.cost(session.space.parse(genotype))
 
-        outcome = Study(scores, scorer, chosen, genotypes, asked, opener, cost, quiet).run()
+        outcome = Study(scores, scorer, chosen, genotypes, asked, cost, quiet).run()
         values = opened.values(outcome.genotypes)
         _write_scores(folder, outcome, values)
         figures = analyse(outcome.scores, values, outcome.repeats, asked.analysis, asked.seed)
@@ -299,7 +298,7 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
             settings.evaluation,
         )
 
-    return Scorer(session.space, scoring, config.seed)
+    return Scorer(session.space, scoring, config.seed, partial(open_scorer, run, config, weights))
 
 
 def _study_name(name: str | None, weights: Path) -> str:

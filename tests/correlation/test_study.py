@@ -58,7 +58,7 @@ def study(
     with Scores(path / "scores.sqlite") as scores:
         scores.agree({"weights": "w"}, variants)
         chosen = StudySettings(**settings)
-        outcome = Study(scores, opened, variants, genotypes, chosen, lambda: opened, cost, quiet=True).run()
+        outcome = Study(scores, opened, variants, genotypes, chosen, cost, quiet=True).run()
         rows = {variant.name: scores.of(variant.name) for variant in variants}
     return outcome, rows, variants
 

@@ -4,23 +4,20 @@ import base64
 import csv
 import json
 import multiprocessing
-import pickle
 import random
 import re
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from functools import partial
 
 import pytest
 from commands import genas
 from scipy import stats
 
-from genas.correlation import scoring
+from genas import executors
 from genas.proxy import Proxy
-from genas.ranking import RankPlan, open_scorer, weights_file
-from genas.session import load_config
+from genas.ranking import RankPlan, weights_file
 from genas.space import open_space
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
@@ -92,12 +89,8 @@ def test_a_study_from_run_and_table_to_figures_and_page(run, table, tmp_path, ca
     assert (folder / "figures" / "tau-test.svg").exists()
 
     # larger, by two processes: what is known is kept, and scores do not depend on who computes them
-    def forking(kind):  # processes of their own would take seconds to import torch; what they are given is picklable
-        assert kind == "spawn"
-        pickle.loads(pickle.dumps(partial(open_scorer, run, load_config(run), weights_file(run, None, None))))
-        return multiprocessing.get_context("fork")
-
-    monkeypatch.setattr(scoring, "get_context", forking)
+    # processes of their own would take seconds to import torch; what they are given is pickled all the same
+    monkeypatch.setattr(executors, "get_context", lambda kind: multiprocessing.get_context("fork"))
     assert genas(*command, "--architectures", "15", "--workers", "2") == 0
     assert json.loads(capsys.readouterr().out)["n"] == 15
     grown = scores_of(folder)

@@ -10,7 +10,7 @@ from genas.proxy import Scoring
 def test_evaluation_on_threads_leaves_the_default_type_of_torch_alone(nas_scoring, monkeypatch):
     """64-bit precision sets it for all threads: set and put back by several, it would stay for the whole process."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr("genas.proxy.scoring.ThreadPoolExecutor", None)
+    monkeypatch.setattr("genas.proxy.scoring.Threads", None)
     architecture = nas_scoring.space.parse("333103")
     with pytest.raises(TypeError):
         nas_scoring.evaluate(nas_scoring.prepared(architecture))  # which takes threads

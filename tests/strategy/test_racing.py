@@ -1,15 +1,23 @@
 """Races keep what full evaluation keeps, and can be turned off, killed and continued."""
 
 import math
+import multiprocessing
 import random
 import sqlite3
+import time
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from genas import executors
 from genas.checkpoint import load_checkpoint
+from genas.errors import Interrupted
+from genas.executors import Processes, Serial
+from genas.interrupt import StopRequest
 from genas.proxy import Accuracy, Angle, EvaluationSettings, Flatness, FlatnessSettings, ProxySettings, open_proxy
 from genas.proxy.base import Proxy
 from genas.proxy.scoring import Score
@@ -27,11 +35,8 @@ class Pictures(Proxy):
     raceable = True  # type: ignore[assignment]
 
     def __init__(self, total: int = 2000, noise: float = 0.3, levels: float = 1.0) -> None:
-        class Scoring:
-            validation_count = total
-            evaluation = EvaluationSettings(batch_size=50)
-
-        super().__init__(Scoring())  # type: ignore[arg-type]
+        scoring = SimpleNamespace(validation_count=total, evaluation=EvaluationSettings(batch_size=50))
+        super().__init__(scoring)  # type: ignore[arg-type]
         self.total, self.noise, self.levels, self.calls = total, noise, levels, 0
         self.common = torch.randn(total, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         self.broken: set[str] = set()
@@ -292,3 +297,84 @@ def test_the_angle_alone_and_averages_of_batches_are_not_raced(nas_scoring, monk
     monkeypatch.setattr(nas_scoring, "evaluation", EvaluationSettings(weighting="batches"))
     assert not Flatness(nas_scoring).raceable
     assert not Accuracy(nas_scoring).raceable
+
+
+@pytest.mark.parametrize("budget", ["racing", "exact"])
+def test_the_history_does_not_depend_on_what_does_the_work(tmp_path, monkeypatch, budget):
+    """Failures, functions scored once and files of a race included."""
+    monkeypatch.setattr(executors, "get_context", lambda kind: multiprocessing.get_context("fork"))
+    settings = SMALL.model_copy(update={"budget": budget, "population": 30, "generations": 3})
+    found = []
+    for name, executor in (("serial", Serial()), ("processes", Processes(2))):
+        with executor, History(":memory:") as history:
+            run_search(
+                open_search(SPACE, settings), Fragile(), history, cost, 3, True, tmp_path / name, executor=executor
+            )
+            found.append([replace(record, seconds=0.0) for record in history])
+    assert found[0] == found[1]
+    assert sum("shared_with" in record.parts for record in found[0]) > 2
+    assert sum(record.failed is not None for record in found[0]) > 2
+    files = [
+        {path.name: load_checkpoint(path)[0]["statistics"].tolist() for path in (tmp_path / name).glob("*")}
+        for name in ("serial", "processes")
+    ]
+    assert files[0] == files[1]
+    assert bool(files[0]) == (budget == "racing")
+
+
+class Fragile(Pictures):
+    """Its rows and failures are those of the function."""
+
+    by_function = True
+
+    def rows(self, architecture):
+        key = SPACE.function_key(architecture)
+        if len(key) % 5 == 0:
+            raise ValueError("too long")
+        return super().rows(NoText(key))
+
+    def score(self, architecture):
+        return self.score_of_means(architecture, self.rows(architecture).mean(0))
+
+
+class NoText:
+    def __init__(self, genotype):
+        self.genotype = genotype
+
+
+def test_a_real_proxy_gives_the_same_history_in_processes(nas_scoring, monkeypatch):
+    monkeypatch.setattr(executors, "get_context", lambda kind: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(nas_scoring, "evaluation", EvaluationSettings(batch_size=16))
+    settings = SMALL.model_copy(update={"generations": 2, "population": 4, "parents": 2, "race_start": 32})
+    found = []
+    for executor in (Serial(), Processes(2)):
+        proxy = open_proxy(nas_scoring, ProxySettings(expression="angle + 16*accuracy"))
+        with executor, History(":memory:") as history:
+            run_search(open_search(SPACE, settings), proxy, history, cost, 3, True, executor=executor)
+            found.append([replace(record, seconds=0.0) for record in history])
+    assert found[0] == found[1]
+
+
+def test_an_interrupted_race_keeps_what_its_processes_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "get_context", lambda kind: multiprocessing.get_context("fork"))
+    contenders = some(8)
+    with StopRequest() as stop, Processes(2) as executor:
+        race = Race(Slow(), KEEP, 0.05, 100, 0, tmp_path, executor=executor)
+
+        def tick(state):
+            stop.requested = True
+
+        with pytest.raises(Interrupted):
+            race.run(contenders, [], 0, tick, stop=stop)
+    kept = len(list(tmp_path.glob("*.safetensors")))
+    assert 1 <= kept < 8
+    continued, alone = Pictures(), Pictures()
+    expected = Race(alone, KEEP, 0.05, 100, 0).run(contenders, [], 0)
+    assert Race(continued, KEEP, 0.05, 100, 0, tmp_path).run(contenders, [], 0) == expected
+    assert continued.calls == alone.calls - kept  # nothing that was computed is computed again
+
+
+class Slow(Pictures):
+    def statistics(self, architecture, part):
+        time.sleep(0.05)
+        return super().statistics(architecture, part)

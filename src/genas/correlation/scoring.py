@@ -1,18 +1,13 @@
-"""Scores architectures by many variants at once, in this process or in several.
+"""Scores architectures by many variants at once.
 
 What variants share is computed once: losses under the same noise that flatness measures with different alpha weigh
 differently, the mean loss and accuracy, the recalibrated network. The seconds of a variant are nevertheless what it
 takes alone.
 """
 
-import signal
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -20,12 +15,11 @@ from torch import Tensor
 
 from genas.correlation.scores import Scored
 from genas.correlation.variants import Variant, repetition
-from genas.errors import RunError
 from genas.proxy import Combined, Proxy, ProxySettings, Score, Scoring, WithoutPictures, checked_score, open_proxy
 from genas.proxy.base import as_score
 from genas.proxy.expression import finite
 from genas.space.base import Architecture, Network, Space
-from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, describe
+from genas.strategy.measure import NOT_THE_ARCHITECTURES_FAULT, describe
 
 
 @dataclass(frozen=True)
@@ -95,6 +89,9 @@ class TimedScoring(Scoring):
 WEIGHED_LATER: dict[str, Any] = {"expression": True, "flatness": {"alpha"}, "relative_flatness": {"alpha"}}
 """Settings of proxies that have no say in the means over pictures."""
 
+Task = tuple[str, tuple[Job, ...]]
+"""An architecture's genotype and what scores it."""
+
 OpenScoring = Callable[[ProxySettings, int], TimedScoring]
 
 
@@ -105,12 +102,19 @@ class Scorer:
         space: the run's space.
         open_scoring: (settings, seed) to the supernet ready to score.
         seed: the run's seed.
+        reopen: opens the same again in another process; picklable. None where it stays in this one.
     """
 
-    def __init__(self, space: Space, open_scoring: OpenScoring, seed: int) -> None:
-        self.space, self.open_scoring, self._seed = space, open_scoring, seed
+    def __init__(
+        self, space: Space, open_scoring: OpenScoring, seed: int, reopen: "Callable[[], Scorer] | None" = None
+    ) -> None:
+        self.space, self.open_scoring, self._seed, self._reopen = space, open_scoring, seed, reopen
         self._scorings: dict[str, TimedScoring] = {}
         self._proxies: dict[tuple[str, int], tuple[Proxy, TimedScoring, str]] = {}
+
+    def __reduce__(self) -> "tuple[Callable[[], Scorer], tuple[()]]":
+        assert self._reopen is not None
+        return self._reopen, ()
 
     def check(self, variant: Variant) -> None:
         """Opens the proxy, so that a fault in it shows before anything is scored or written."""
@@ -119,6 +123,10 @@ class Scorer:
     def by_function(self, job: Job) -> bool:
         """Whether architectures of one function have one score."""
         return self._open(job)[0].by_function and type(self.space).function_key is not Space.function_key
+
+    def work(self, task: Task) -> list[Scored]:
+        """The scores of a task, see `score`."""
+        return self.score(*task)
 
     def score(self, genotype: str, jobs: Sequence[Job]) -> list[Scored]:
         """The scores of one architecture; a failure becomes part of the record."""
@@ -190,53 +198,3 @@ class _Known:
         for one in touched:
             scoring.needed(one)  # alone, it would have had to prepare them
         return means
-
-
-Task = tuple[str, tuple[Job, ...]]
-_opened: list[Scorer] = []  # of a worker process: what its initialiser opened
-
-
-def _begin(open_scorer: Callable[[], Scorer]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides when to stop
-    torch.set_num_threads(1)
-    _opened.append(open_scorer())
-
-
-def _work(task: Task) -> list[Scored]:
-    return _opened[0].score(*task)
-
-
-def score_all(
-    tasks: Sequence[Task], scorer: Scorer, workers: int, open_scorer: Callable[[], Scorer]
-) -> Iterator[list[Scored]]:
-    """The scores of all tasks as they come.
-
-    Args:
-        tasks: architectures and what scores them.
-        scorer: of this process.
-        workers: processes; 1 scores here, more give every process one thread and the run opened for itself.
-        open_scorer: opens a scorer in a worker; must be picklable.
-
-    Raises:
-        RunError: a worker died.
-    """
-    if workers == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield scorer.score(*task)
-        return
-    count = min(workers, len(tasks))
-    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin, initargs=(open_scorer,))
-    try:
-        left = iter(tasks)
-        waiting: set[Future[list[Scored]]] = {pool.submit(_work, task) for task in islice(left, 2 * count)}
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-            waiting |= {pool.submit(_work, task) for task in islice(left, len(done))}
-    except BrokenProcessPool as error:
-        raise RunError(
-            f"a process of --workers {workers} died, perhaps for want of memory; give the same command with fewer."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

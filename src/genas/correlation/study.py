@@ -13,9 +13,10 @@ from pydantic import Field
 from genas.correlation.analysis import AnalysisSettings
 from genas.correlation.measures import Floats, mean_of_ranks, sum_of_log_ranks
 from genas.correlation.scores import Scored, Scores
-from genas.correlation.scoring import Job, Scorer, Task, score_all
+from genas.correlation.scoring import Job, Scorer, Task
 from genas.correlation.variants import Variant
 from genas.errors import DataError
+from genas.executors import Executor, open_executor
 from genas.interrupt import StopRequest
 from genas.progress import Bar
 from genas.seeding import python_rng
@@ -91,7 +92,6 @@ class Study:
         variants: what ranks.
         genotypes: architectures in the order of scoring.
         settings: how often, by how many processes.
-        open_scorer: opens the scorer again in another process.
         cost: parameters and MACs of an architecture.
         quiet: no progress.
     """
@@ -103,13 +103,12 @@ class Study:
         variants: Sequence[Variant],
         genotypes: Sequence[str],
         settings: StudySettings,
-        open_scorer: Callable[[], Scorer],
         cost: Callable[[str], Cost],
         quiet: bool = False,
     ) -> None:
         self.scores, self.scorer, self.settings = scores, scorer, settings
         self.variants, self.genotypes = tuple(variants), tuple(genotypes)
-        self._open_scorer, self._cost, self._quiet = open_scorer, cost, quiet
+        self._cost, self._quiet = cost, quiet
         self._proxies = [variant for variant in variants if variant.kind == "proxy"]
 
     @property
@@ -124,14 +123,16 @@ class Study:
             Interrupted: Ctrl-C; what was scored is kept.
         """
         repeated = self.genotypes[: self.settings.repeat_architectures]
-        with StopRequest() as stop:
+        with StopRequest() as stop, open_executor(self.settings.workers) as workers:
             self._count(stop)
-            self._score([Job(variant, 0) for variant in self._proxies], self.genotypes, "scores", stop)
+            first = [Job(variant, 0) for variant in self._proxies]
+            self._score(first, self.genotypes, "scores", workers, stop)
             if self.settings.repeats > 1:
-                self._score([Job(variant, 1) for variant in self._proxies], repeated[:PROBE], "repeats, probe", stop)
+                probe = [Job(variant, 1) for variant in self._proxies]
+                self._score(probe, repeated[:PROBE], "repeats, probe", workers, stop)
                 again = [variant for variant in self._proxies if self._is_random(variant)]
                 jobs = [Job(variant, repeat) for variant in again for repeat in range(1, self.settings.repeats)]
-                self._score(jobs, repeated, "repeats", stop)
+                self._score(jobs, repeated, "repeats", workers, stop)
         return self._collect(repeated)
 
     def _count(self, stop: StopRequest) -> None:
@@ -149,7 +150,9 @@ class Study:
         first, second = self.scores.of(variant.name, 0), self.scores.of(variant.name, 1)
         return any(first[genotype].score != row.score for genotype, row in second.items() if genotype in first)
 
-    def _score(self, jobs: Sequence[Job], genotypes: Sequence[str], title: str, stop: StopRequest) -> None:
+    def _score(
+        self, jobs: Sequence[Job], genotypes: Sequence[str], title: str, workers: Executor, stop: StopRequest
+    ) -> None:
         apart = {genotype: genotype for genotype in genotypes}
         shared = self._leaders(genotypes) if any(self.scorer.by_function(job) for job in jobs) else apart
         leaders = {job: shared if self.scorer.by_function(job) else apart for job in jobs}
@@ -160,10 +163,10 @@ class Study:
             if wanted:
                 tasks.append((genotype, tuple(wanted)))
         with Bar(title, len(tasks), 0, "architecture", self._quiet or not tasks) as bar:
-            for rows in score_all(tasks, self.scorer, self.settings.workers, self._open_scorer):
+            for rows in workers.map(self.scorer.work, tasks, stop):
                 self.scores.add(rows)
                 bar.step()
-                stop.check()
+                stop.stepped()
         for job in jobs:
             self._share(job, genotypes, leaders[job])
 

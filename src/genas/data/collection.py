@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +31,7 @@ from genas.data.split import hold_out_test, make_splits
 from genas.data.streaming import AtSize, StreamedImages, stream_pixels
 from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary, named, shown
 from genas.errors import DataError
+from genas.executors import Threads
 from genas.progress import Bar
 
 _SAMPLE = 64  # headers that the usual size and the summary of a streamed set come from
@@ -324,17 +324,10 @@ def _checked_sizes(images: ImageFiles, numbers: Sequence[int], quiet: bool) -> N
         return [check_image(*images.stored(number)) for number in chunk]
 
     sizes: list[tuple[int, int]] = []
-    with (
-        Bar("Checking images", len(numbers), unit="image", quiet=quiet) as bar,
-        ThreadPoolExecutor(worker_count()) as pool,
-    ):
-        try:
-            for found in pool.map(check, chunks):
-                sizes += found
-                bar.step(len(found))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with Bar("Checking images", len(numbers), unit="image", quiet=quiet) as bar:
+        for found in Threads(worker_count()).map(check, chunks):
+            sizes += found
+            bar.step(len(found))
     return np.array(sizes, dtype=np.int64).reshape(-1, 2)
 
 

@@ -5,7 +5,6 @@ Only images of the same size in bytes are compared, by a digest of their bytes.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from genas.data.pictures import worker_count
 from genas.data.summary import shown
+from genas.executors import Threads
 from genas.progress import Bar
 
 #: More bytes than this are not read for the comparison.
@@ -65,17 +65,10 @@ def find_copies(
         return hashlib.blake2b(file if isinstance(file, bytes) else file.read_bytes(), digest_size=16).digest()
 
     digests = []
-    with (
-        Bar("Comparing images", len(alike), unit="image", quiet=quiet or total < _MOMENT) as bar,
-        ThreadPoolExecutor(worker_count()) as pool,
-    ):
-        try:
-            for found in pool.map(digest, alike):
-                digests.append(found)
-                bar.step()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with Bar("Comparing images", len(alike), unit="image", quiet=quiet or total < _MOMENT) as bar:
+        for found in Threads(worker_count()).map(digest, alike):
+            digests.append(found)
+            bar.step()
     groups: dict[bytes, list[int]] = {}
     for number, found in zip(alike.tolist(), digests, strict=True):
         groups.setdefault(found, []).append(number)

@@ -7,10 +7,8 @@ that has more than `MAX_PIXELS` ends in a `DataError` that names it.
 
 import io
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +20,7 @@ from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from genas.errors import DataError
+from genas.executors import Threads
 
 #: Data sets whose pixels take no more than this many bytes are kept in memory.
 RESIDENT_BYTES = 2**30
@@ -33,6 +32,7 @@ RESIZINGS = ("fit", "crop", "crop-aliased")
 #: What shows through transparent pixels.
 BACKGROUND = (255, 255, 255)
 
+_CHUNK = 32  # images that a thread loads before it looks whether it is still to go on
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 exchange width and height
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _JPEG_END = b"\xff\xd9"
@@ -318,20 +318,13 @@ def load_all(load: Callable[[int], Image.Image], count: int, size: int, resizing
         DataError: from `load`; the first in stored order among those that were met.
     """
     pixels = np.empty((count, 3, size, size), dtype=np.uint8)
-    stop = threading.Event()
 
     def fill(first: int) -> None:
-        for index in range(first, min(first + 256, count)):
-            if stop.is_set():
-                return
+        for index in range(first, min(first + _CHUNK, count)):
             pixels[index] = at_size(load(index), size, size, resizing)
 
-    with ThreadPoolExecutor(worker_count()) as pool:
-        try:
-            for _ in pool.map(fill, range(0, count, 256)):
-                pass
-        finally:
-            stop.set()
+    for _ in Threads(worker_count()).map(fill, range(0, count, _CHUNK)):
+        pass
     return torch.from_numpy(pixels)
 
 

@@ -4,10 +4,10 @@ Proxies never touch the supernet. They work on a stand-alone network that takes 
 (`Scoring.prepared`), so that batch-norm recalibration and weight noise have nothing to undo.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from genas.data.base import Splits
 from genas.device import Fabric, Precision
+from genas.executors import Threads
 from genas.progress import inside
 from genas.proxy.engine import (
     SERVED,
@@ -352,17 +353,10 @@ class Scoring:
         if threads == 1 or not self._fast or alone:
             yield from map(work, items)
             return
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                waiting: deque[Future[Out]] = deque()
-                for item in items:
-                    waiting.append(pool.submit(work, item))
-                    if len(waiting) > 2 * threads:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                torch.set_num_threads(threads)  # the workers' setting is also what threads to come begin with
+        try:
+            yield from Threads(threads, partial(torch.set_num_threads, 1)).map(work, items)
+        finally:
+            torch.set_num_threads(threads)  # the workers' setting is also what threads to come begin with
 
     @property
     def validation_seed(self) -> int:

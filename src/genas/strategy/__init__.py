@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from genas.strategy.evolution import Evolution as Evolution
     from genas.strategy.history import History as History
     from genas.strategy.history import Record as Record
-    from genas.strategy.loop import evaluate as evaluate
     from genas.strategy.loop import run_search as run_search
     from genas.strategy.named import open_search as open_search
     from genas.strategy.random_search import RandomSearch as RandomSearch
@@ -24,7 +23,6 @@ _HOMES = {
     "Evolution": "evolution",
     "History": "history",
     "Record": "history",
-    "evaluate": "loop",
     "run_search": "loop",
     "open_search": "named",
     "RandomSearch": "random_search",

@@ -10,31 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genas.errors import SearchError
+from genas.executors import Executor, Serial
 from genas.interrupt import StopRequest
 from genas.progress import Bar
 from genas.proxy.base import Proxy
-from genas.proxy.expression import checked_score
 from genas.seeding import python_rng
 from genas.space.base import Architecture, Space
 from genas.space.cost import Cost
 from genas.strategy.base import Proposal, Search
 from genas.strategy.history import History, Record
-from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, REGRESSORS, Outcome, Race, RaceState, describe
-
-
-def evaluate(proposal: Proposal, generation: int, proxy: Proxy, cost: Callable[[Architecture], Cost]) -> Record:
-    """Scores one architecture; a failure becomes part of the record."""
-    begun = time.perf_counter()
-    architecture = proposal.architecture
-    price = cost(architecture)
-    try:
-        outcome = Outcome(checked_score(proxy, architecture), None)
-    except NOT_THE_ARCHITECTURES_FAULT:
-        raise
-    except Exception as error:
-        # Any fault of one architecture is that architecture's: recorded, shown in status and report, never retried.
-        outcome = Outcome(None, None, describe(error))
-    return _record(proposal, generation, outcome, price, round(time.perf_counter() - begun, 3))
+from genas.strategy.measure import Measure, Outcome
+from genas.strategy.racing import REGRESSORS, Race, RaceState
 
 
 def run_search(
@@ -45,6 +31,7 @@ def run_search(
     seed: int,
     quiet: bool = False,
     race_folder: Path | None = None,
+    executor: Executor | None = None,
 ) -> Record:
     """Runs or continues the search to its end.
 
@@ -56,6 +43,7 @@ def run_search(
         seed: the run's seed.
         quiet: no progress.
         race_folder: where races keep what each picture gave until a generation is over; None for memory only.
+        executor: scores the architectures; None for this process. The history does not depend on it.
 
     Returns:
         The best record.
@@ -65,14 +53,14 @@ def run_search(
         Interrupted: Ctrl-C; everything scored so far is in the history.
     """
     shared = SharedScores(search.space, history) if search.settings.share_functions and proxy.by_function else None
-    settings = search.settings
+    settings, executor = search.settings, executor or Serial()
     race = None
     if settings.budget == "racing" and proxy.raceable:
         key = shared.key if shared else None
-        race = Race(proxy, settings.parents, settings.race_error, settings.race_start, seed, race_folder, key)
+        race = Race(proxy, settings.parents, settings.race_error, settings.race_start, seed, race_folder, key, executor)
     generations = settings.generations
     with StopRequest() as stop, Bar("search", generations * settings.population, 0, "architecture", quiet) as bar:
-        work = _Work(search, proxy, history, cost, shared, bar, stop)
+        work = _Work(search, Measure(proxy), executor, history, cost, shared, bar, stop)
         for generation in range(generations):
             proposals = search.ask(history, python_rng(seed, "search", generation), generation)
             if not proposals:
@@ -93,7 +81,8 @@ class _Work:
     """What the scoring of a generation needs, by full evaluation or by a race."""
 
     search: Search
-    proxy: Proxy
+    measure: Measure
+    executor: Executor
     history: History
     cost: Callable[[Architecture], Cost]
     shared: "SharedScores | None"
@@ -107,18 +96,43 @@ class _Work:
         return note + (f", best {best[0].score:.4g}" if best else "")
 
     def step(self, count: int, generation: int) -> None:
-        """Reports progress; stops here if Ctrl-C was pressed."""
+        """Reports progress."""
         self.bar.step(count, self.note(generation))
         self.stop.stepped()
-        self.stop.check()
 
     def score(self, proposals: list[Proposal], generation: int) -> None:
         """Scores each proposal whole; those in the history already are passed over."""
+        left = [one for one in proposals if one.architecture.genotype not in self.history]
+        leaders = self.leaders(left, generation, here=True)
+        scores = self.executor.map(self.measure.score, [one.architecture for one in leaders.values()], self.stop)
         for proposal in proposals:
             if proposal.architecture.genotype not in self.history:
                 record = self.shared.find(proposal, generation, self.cost) if self.shared else None
-                self.add(proposal, record or evaluate(proposal, generation, self.proxy, self.cost))
+                if record is None:  # what the first of a function failed at, the others try again
+                    first = leaders[self.key(proposal.architecture)] is proposal
+                    outcome, seconds = next(scores) if first else self.measure.score(proposal.architecture)
+                    record = _record(proposal, generation, outcome, self.cost(proposal.architecture), seconds)
+                self.add(proposal, record)
             self.step(1, generation)
+        self.stop.check()
+
+    def key(self, architecture: Architecture) -> str:
+        """What architectures with one score have in common."""
+        return self.shared.key(architecture) if self.shared else architecture.genotype
+
+    def leaders(self, proposals: list[Proposal], generation: int, here: bool) -> dict[str, Proposal]:
+        """By `key`, the first proposal of each function that has no score: it is scored for all of them.
+
+        Args:
+            proposals: in order.
+            generation: theirs.
+            here: scores of this generation count too.
+        """
+        leaders: dict[str, Proposal] = {}
+        for proposal in proposals:
+            if self.shared is None or self.shared.find(proposal, generation, self.cost, here) is None:
+                leaders.setdefault(self.key(proposal.architecture), proposal)
+        return leaders
 
     def race(self, race: Race, proposals: list[Proposal], generation: int) -> None:
         """Races the proposals and adds them; a generation that is in the history already is passed over."""
@@ -126,10 +140,7 @@ class _Work:
             self.step(len(proposals), generation)
             return
         begun = time.perf_counter()
-        keys: dict[str, Proposal] = {}  # the first of each function races for all of them
-        for proposal in proposals:
-            if self.shared is None or self.shared.find(proposal, generation, self.cost, here=False) is None:
-                keys.setdefault(race.key(proposal.architecture), proposal)
+        keys = self.leaders(proposals, generation, here=False)
         history = self.history
         holders, others = self.known_whole(race, generation)
         share = len(proposals) / max(len(keys), 1)
@@ -138,9 +149,9 @@ class _Work:
             looked = f", looked at {state.pictures:,} of {race.total:,} images, {state.active} architectures left"
             self.bar.within(share * state.done, self.note(generation) + looked)
             self.stop.stepped()
-            self.stop.check()
 
-        outcomes = race.run([proposal.architecture for proposal in keys.values()], holders, generation, tick, others)
+        contenders = [proposal.architecture for proposal in keys.values()]
+        outcomes = race.run(contenders, holders, generation, tick, others, self.stop)
         seconds = round((time.perf_counter() - begun) / max(len(keys), 1), 3)
         for proposal in proposals:
             if proposal.architecture.genotype not in history:  # a killed process may have added some
@@ -151,6 +162,7 @@ class _Work:
                 self.add(proposal, record)
         race.statistics.keep_only([race.key(one) for part in self.known_whole(race, generation + 1) for one in part])
         self.step(len(proposals), generation)
+        self.stop.check()
 
     def known_whole(self, race: Race, generation: int) -> tuple[list[Architecture], list[Architecture]]:
         """The best before a generation: those that the search keeps, and others that a race may lean on.

@@ -24,7 +24,7 @@ race is run again from there and ends bit-identically.
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,33 +33,19 @@ import torch
 from torch import Tensor
 
 from genas.checkpoint import load_checkpoint, save_checkpoint
-from genas.errors import DataError, Interrupted, RunError
+from genas.executors import Executor, Serial
+from genas.interrupt import StopRequest
 from genas.proxy.base import Proxy
 from genas.proxy.expression import finite
 from genas.proxy.scoring import Score
 from genas.seeding import torch_rng
 from genas.space.base import Architecture
+from genas.strategy.measure import Measure, Outcome, describe
 
-NOT_THE_ARCHITECTURES_FAULT = (MemoryError, Interrupted, DataError, RunError)
 REPLICATES = 256  # resamples; the standard error of a spread is then 4 %
 REGRESSORS = 24  # at most that many architectures known whole enter a regression
 PICTURES_PER_REGRESSOR = 12  # and at most one for so many pictures
 GROWTH = 1.5  # of the pictures seen, from round to round
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a contender's race ended.
-
-    Args:
-        score: whole, or an estimate where the contender was stopped; None when it failed.
-        pictures: pictures seen by a stopped contender; None where the score is whole.
-        failed: why it could not be scored, or None.
-    """
-
-    score: Score | None
-    pictures: int | None
-    failed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +128,7 @@ class Race:
         seed: the run's seed.
         folder: ``race/`` of the run folder; None for memory only.
         key: what architectures with the same statistics have in common; None for the genotype.
+        executor: does the work; None for this process.
     """
 
     def __init__(
@@ -153,7 +140,9 @@ class Race:
         seed: int,
         folder: Path | None = None,
         key: Callable[[Architecture], str] | None = None,
+        executor: Executor | None = None,
     ) -> None:
+        self.measure, self.executor = Measure(proxy), executor or Serial()
         self.key = key or (lambda architecture: architecture.genotype)
         self.proxy, self.keep, self.error, self.seed = proxy, keep, error, seed
         self.statistics = Statistics(folder)
@@ -163,6 +152,7 @@ class Race:
         self.seen = 0  # pictures (times architectures) that this process evaluated
         self._risked = 0.0
         self._leaders: set[str] = set()
+        self._stop: StopRequest | None = None
 
     def run(
         self,
@@ -171,6 +161,7 @@ class Race:
         name: int,
         tick: Callable[[RaceState], None] | None = None,
         others: Sequence[Architecture] = (),
+        stop: StopRequest | None = None,
     ) -> dict[str, Outcome]:
         """Races `contenders` against each other and against the best so far.
 
@@ -180,16 +171,22 @@ class Race:
             name: number of the generation; names the resampling.
             tick: called after every piece of work.
             others: more architectures scored whole, the best first, that the regression may lean on.
+            stop: ends the race where it is; what was computed is kept.
 
         Returns:
             An outcome for each contender, by genotype.
+
+        Raises:
+            Interrupted: a stop was requested.
         """
+        self._stop = stop
         outcomes: dict[str, Outcome] = {}
         active = list(contenders)
         self._risked = 0.0  # sum of the risks of those stopped in this race
         # Not what is on disk says who is whole: a killed race may have been further than this one is.
         self._leaders = set()
-        before = [(holder, self._holder(holder)) for holder in holders]
+        self._complete(holders)
+        before = [(holder, self._seen(holder, self.total)) for holder in holders]
         lean = [rows for other in others if (rows := self.statistics.rows(self.key(other), self.total)) is not None]
 
         reached = dict.fromkeys((one.genotype for one in contenders), 0)  # pictures
@@ -202,8 +199,7 @@ class Race:
 
         for number, part in enumerate(self.parts):
             count = min(part.stop * self.batch_size, self.total)
-            for architecture in list(active):
-                failed = self._advance(architecture, part, count)
+            for architecture, failed in self._advance(list(active), part, count):
                 if failed is not None:
                     outcomes[architecture.genotype] = Outcome(None, None, failed)
                     active.remove(architecture)
@@ -227,39 +223,47 @@ class Race:
         except Exception as error:
             return Outcome(None, None, describe(error))
 
-    def _advance(self, architecture: Architecture, part: slice, count: int) -> str | None:
-        """Makes the statistics of `architecture` reach `count` pictures; gives the reason where it fails."""
-        if self.statistics.rows(self.key(architecture), count) is None:
-            try:
-                rows = self.proxy.statistics(architecture, part)
-            except NOT_THE_ARCHITECTURES_FAULT:
-                raise
-            except Exception as error:
-                return describe(error)
-            self.seen += len(rows)
-            self.statistics.extend(self.key(architecture), rows)
-        rows_known = self.statistics.rows(self.key(architecture), count)
-        if rows_known is None or not bool(rows_known.isfinite().all()):
-            return "GenasError: a picture's loss is not finite"
-        return None
+    def _advance(
+        self, architectures: Sequence[Architecture], part: slice, count: int
+    ) -> Iterator[tuple[Architecture, str | None]]:
+        """Makes the statistics of `architectures` reach `count` images; gives the reason where one fails."""
+        new: dict[str, Architecture] = {}
+        for one in architectures:
+            if self.statistics.rows(self.key(one), count) is None:
+                new.setdefault(self.key(one), one)
+        tasks = [(one, part) for one in new.values()]
+        found = zip(new, self.executor.map(self.measure.statistics, tasks, self._stop), strict=True)
+        reasons: dict[str, str] = {}
+        for architecture in architectures:
+            key = self.key(architecture)
+            while self.statistics.rows(key, count) is None and key not in reasons:
+                known, rows = next(found)
+                if isinstance(rows, str):
+                    reasons[known] = rows
+                else:
+                    self.seen += len(rows)
+                    self.statistics.extend(known, rows)
+            reached = self.statistics.rows(key, count)
+            if reached is not None and not bool(reached.isfinite().all()):
+                reasons[key] = "GenasError: a picture's loss is not finite"
+            yield architecture, reasons.get(key)
 
     def _complete(
-        self, architecture: Architecture, at: Callable[[Architecture, int], None] = lambda architecture, count: None
-    ) -> str | None:
-        """Shows an architecture all pictures; gives the reason where it fails. `at` is called after every part."""
+        self,
+        architectures: Sequence[Architecture],
+        at: Callable[[Architecture, int], None] = lambda architecture, count: None,
+    ) -> dict[str, str]:
+        """Shows architectures all images; gives the reasons of those that fail. `at` is called after every part."""
+        failed: dict[str, str] = {}
         for part in self.parts:
             count = min(part.stop * self.batch_size, self.total)
-            failed = self._advance(architecture, part, count)
-            at(architecture, count)
-            if failed is not None:
-                return failed
-        return None
-
-    def _holder(self, architecture: Architecture) -> Tensor:
-        """All rows of an architecture scored earlier; evaluated again where the files are gone."""
-        if self.statistics.rows(self.key(architecture), self.total) is None:
-            self._complete(architecture)
-        return self._seen(architecture, self.total)
+            for architecture, reason in self._advance(
+                [one for one in architectures if one.genotype not in failed], part, count
+            ):
+                at(architecture, count)
+                if reason is not None:
+                    failed[architecture.genotype] = reason
+        return failed
 
     def _complete_leaders(
         self,
@@ -271,13 +275,14 @@ class Race:
         """Shows all pictures to the better half of those that would be kept by now."""
         scored = [self._scored(one, self._seen(one, count).mean(0), count).score for one in active]
         order = sorted((-score.value, place) for place, score in enumerate(scored) if score is not None)
-        for leader in [active[place] for _, place in order[: max(self.keep // 2, 1)]]:
-            failed = self._complete(leader, at)
-            if failed is None:
-                self._leaders.add(leader.genotype)
-            else:
-                outcomes[leader.genotype] = Outcome(None, None, failed)
+        leaders = [active[place] for _, place in order[: max(self.keep // 2, 1)]]
+        failed = self._complete(leaders, at)
+        for leader in leaders:
+            if leader.genotype in failed:
+                outcomes[leader.genotype] = Outcome(None, None, failed[leader.genotype])
                 active.remove(leader)
+            else:
+                self._leaders.add(leader.genotype)
 
     def _seen(self, architecture: Architecture, count: int) -> Tensor:
         rows = self.statistics.rows(self.key(architecture), count)
@@ -369,8 +374,3 @@ class _Regression:
         centred = (rows - rows.mean(0)).t()[:, :, None]  # [K, n, 1]
         slopes = self._inverse @ centred  # [K, p, 1]
         return rows - (self._seen @ slopes)[:, :, 0].t(), (self._gap[:, None] @ slopes)[:, 0, 0]
-
-
-def describe(error: Exception) -> str:
-    """An error as one line for the record."""
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -18,7 +18,7 @@ from genas.proxy.base import Proxy
 from genas.proxy.expression import checked_score
 from genas.proxy.scoring import Score
 from genas.space.base import Architecture
-from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT, describe
+from genas.strategy.measure import NOT_THE_ARCHITECTURES_FAULT, describe
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores (

@@ -22,7 +22,7 @@ from genas.seeding import python_rng, torch_rng
 from genas.space.base import Architecture
 from genas.space.text import function_of
 from genas.strategy.history import History, Record
-from genas.strategy.racing import NOT_THE_ARCHITECTURES_FAULT
+from genas.strategy.measure import NOT_THE_ARCHITECTURES_FAULT
 from genas.terminal import warn
 from genas.verdicts.noise import Contender
 from genas.verdicts.read import CHECK, NOISE, read_derived

@@ -1,0 +1,65 @@
+"""What is computed of one architecture: its whole score, or what some images give for a race."""
+
+import time
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from genas.errors import DataError, Interrupted, RunError
+from genas.proxy.base import Proxy
+from genas.proxy.expression import checked_score
+from genas.proxy.scoring import Score
+from genas.space.base import Architecture
+
+NOT_THE_ARCHITECTURES_FAULT = (MemoryError, Interrupted, DataError, RunError)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a contender's race ended.
+
+    Args:
+        score: whole, or an estimate where the contender was stopped; None when it failed.
+        pictures: pictures seen by a stopped contender; None where the score is whole.
+        failed: why it could not be scored, or None.
+    """
+
+    score: Score | None
+    pictures: int | None
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is computed of one architecture, wherever an executor does it; goes there with the proxy.
+
+    A fault of the architecture is part of the result. Other faults are raised.
+    """
+
+    proxy: Proxy
+
+    def score(self, architecture: Architecture) -> tuple[Outcome, float]:
+        """The score of an architecture, or why there is none, and the seconds that it took."""
+        begun = time.perf_counter()
+        try:
+            outcome = Outcome(checked_score(self.proxy, architecture), None)
+        except NOT_THE_ARCHITECTURES_FAULT:
+            raise
+        except Exception as error:
+            # Any fault of one architecture is that architecture's: recorded, shown in status and report, never retried.
+            outcome = Outcome(None, None, describe(error))
+        return outcome, round(time.perf_counter() - begun, 3)
+
+    def statistics(self, task: tuple[Architecture, slice]) -> Tensor | str:
+        """What some batches give for an architecture ([images, K] float64), or why they do not."""
+        try:
+            return self.proxy.statistics(*task)
+        except NOT_THE_ARCHITECTURES_FAULT:
+            raise
+        except Exception as error:
+            return describe(error)
+
+
+def describe(error: Exception) -> str:
+    """An error as one line for the record."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
