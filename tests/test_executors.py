@@ -188,6 +188,14 @@ class Odd(Exception):
         super().__init__(number)
 
 
+def test_a_function_that_cannot_be_sent_is_one_sentence():
+    with Processes(2) as executor:
+        with pytest.raises(GenasError, match="Other processes cannot be given the work .*lambda.*use one process"):
+            list(executor.map(lambda item: item, [1]))
+        assert multiprocessing.active_children() == []
+        assert list(executor.map(double, [1])) == [2]
+
+
 def raise_odd(item):
     raise Odd(item, None)
 

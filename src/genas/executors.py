@@ -150,11 +150,13 @@ class Processes(Executor):
         """See `Executor.map`.
 
         Raises:
+            GenasError: the function cannot be pickled.
             RunError: a process died.
         """
         if function != self._function:
             self.close()
-            self._function, self._pickled = function, pickle.dumps(function)
+            self._pickled = _pickled_function(function)
+            self._function = function
         left = enumerate(items)
         busy: dict[Connection, tuple[_Worker, int]] = {}
         done: dict[int, tuple[bool, Any]] = {}  # finished before their turn: whether it went well, result or error
@@ -251,6 +253,16 @@ def _serve(pipe: Connection, pickled: bytes) -> None:
             except Exception as error:
                 answer = _pickled_error(error)
             pipe.send_bytes(answer)
+
+
+def _pickled_function(function: Callable[[Any], Any]) -> bytes:
+    try:
+        return pickle.dumps(function)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise GenasError(
+            f"Other processes cannot be given the work ({error}): expected custom classes that pickle takes, defined "
+            "in a module and not inside a function; use one process, or move the class."
+        ) from error
 
 
 def _pickled_error(error: Exception) -> bytes:

@@ -19,7 +19,7 @@ from genas.proxy import Combined, Proxy, ProxySettings, Score, Scoring, WithoutP
 from genas.proxy.base import as_score
 from genas.proxy.expression import finite
 from genas.space.base import Architecture, Network, Space
-from genas.strategy.measure import NOT_THE_ARCHITECTURES_FAULT, describe
+from genas.strategy.measure import attempt
 
 
 @dataclass(frozen=True)
@@ -138,21 +138,18 @@ class Scorer:
         scoring.begin()
         spared = known.spared
         begun = time.perf_counter()
-        score, reason = None, None
-        try:
+
+        def compute() -> Score:
             if proxy.raceable:  # bit for bit what `Proxy.score` gives
                 means = known.means(proxy, architecture, common)
-                score = finite(as_score(proxy.score_of_means(architecture, means)))
-            elif isinstance(proxy, WithoutPictures):
-                score = finite(proxy.known_score(architecture))
-            else:
-                score = checked_score(proxy, architecture)
-        except NOT_THE_ARCHITECTURES_FAULT:
-            raise
-        except Exception as error:  # as in a search: the architecture's own fault, recorded and not tried again
-            reason = describe(error)
+                return finite(as_score(proxy.score_of_means(architecture, means)))
+            if isinstance(proxy, WithoutPictures):
+                return finite(proxy.known_score(architecture))
+            return checked_score(proxy, architecture)
+
+        found = attempt(compute)  # as in a search
         seconds = time.perf_counter() - begun + known.spared - spared + scoring.reused
-        value, terms = (None, {}) if score is None else (score.value, score.terms)
+        value, reason, terms = (None, found, {}) if isinstance(found, str) else (found.value, None, found.terms)
         return Scored(job.variant.name, job.repeat, architecture.genotype, value, reason, terms, round(seconds, 5))
 
     def _open(self, job: Job) -> tuple[Proxy, TimedScoring, str]:

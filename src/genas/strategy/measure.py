@@ -1,7 +1,9 @@
 """What is computed of one architecture: its whole score, or what some images give for a race."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from genas.proxy.scoring import Score
 from genas.space.base import Architecture
 
 NOT_THE_ARCHITECTURES_FAULT = (MemoryError, Interrupted, DataError, RunError)
+
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,29 @@ class Measure:
     def score(self, architecture: Architecture) -> tuple[Outcome, float]:
         """The score of an architecture, or why there is none, and the seconds that it took."""
         begun = time.perf_counter()
-        try:
-            outcome = Outcome(checked_score(self.proxy, architecture), None)
-        except NOT_THE_ARCHITECTURES_FAULT:
-            raise
-        except Exception as error:
-            # Any fault of one architecture is that architecture's: recorded, shown in status and report, never retried.
-            outcome = Outcome(None, None, describe(error))
+        outcome = outcome_of(lambda: checked_score(self.proxy, architecture))
         return outcome, round(time.perf_counter() - begun, 3)
 
     def statistics(self, task: tuple[Architecture, slice]) -> Tensor | str:
         """What some batches give for an architecture ([images, K] float64), or why they do not."""
-        try:
-            return self.proxy.statistics(*task)
-        except NOT_THE_ARCHITECTURES_FAULT:
-            raise
-        except Exception as error:
-            return describe(error)
+        return attempt(lambda: self.proxy.statistics(*task))
 
 
-def describe(error: Exception) -> str:
-    """An error as one line for the record."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def outcome_of(score: Callable[[], Score], pictures: int | None = None) -> Outcome:
+    """The outcome of a score; see `attempt`."""
+    found = attempt(score)
+    return Outcome(None, None, found) if isinstance(found, str) else Outcome(found, pictures)
+
+
+def attempt(compute: Callable[[], Out]) -> Out | str:
+    """What `compute` gives, or its error as one line: a fault of one architecture, recorded and never tried again.
+
+    Raises:
+        GenasError: the error is none of the architecture's (`NOT_THE_ARCHITECTURES_FAULT`).
+    """
+    try:
+        return compute()
+    except NOT_THE_ARCHITECTURES_FAULT:
+        raise
+    except Exception as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())

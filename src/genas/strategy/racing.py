@@ -40,7 +40,7 @@ from genas.proxy.expression import finite
 from genas.proxy.scoring import Score
 from genas.seeding import torch_rng
 from genas.space.base import Architecture
-from genas.strategy.measure import Measure, Outcome, describe
+from genas.strategy.measure import Measure, Outcome, outcome_of
 
 REPLICATES = 256  # resamples; the standard error of a spread is then 4 %
 REGRESSORS = 24  # at most that many architectures known whole enter a regression
@@ -218,10 +218,7 @@ class Race:
         return outcomes
 
     def _scored(self, architecture: Architecture, means: Tensor, pictures: int | None) -> Outcome:
-        try:
-            return Outcome(finite(self.proxy.score_of_means(architecture, means)), pictures)
-        except Exception as error:
-            return Outcome(None, None, describe(error))
+        return outcome_of(lambda: finite(self.proxy.score_of_means(architecture, means)), pictures)
 
     def _advance(
         self, architectures: Sequence[Architecture], part: slice, count: int

@@ -18,7 +18,7 @@ from genas.proxy.base import Proxy
 from genas.proxy.expression import checked_score
 from genas.proxy.scoring import Score
 from genas.space.base import Architecture
-from genas.strategy.measure import NOT_THE_ARCHITECTURES_FAULT, describe
+from genas.strategy.measure import attempt
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores (
@@ -110,12 +110,7 @@ class Remembered(Proxy):
         key = self.scoring.space.function_key(architecture) if self.by_function else architecture.genotype
         known = self.scores.find(self.name, key)
         if known is None:
-            try:
-                known = checked_score(self.proxy, architecture)
-            except NOT_THE_ARCHITECTURES_FAULT:
-                raise
-            except Exception as error:
-                known = describe(error)
+            known = attempt(lambda: checked_score(self.proxy, architecture))
             self.scores.add(self.name, key, known)
         if isinstance(known, str):
             raise GenasError(known)
