@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from genas.strategy import History as History
     from genas.strategy import Proposal as Proposal
     from genas.strategy import Search as Search
+    from genas.strategy import SearchSettings as SearchSettings
     from genas.sweeps import sweep_weights as sweep_weights
 
 _HOMES = {
@@ -71,6 +72,7 @@ _HOMES = {
     "History": "genas.strategy",
     "Proposal": "genas.strategy",
     "Search": "genas.strategy",
+    "SearchSettings": "genas.strategy",
     "sweep_weights": "genas.sweeps",
     "Architecture": "genas.space",
     "Network": "genas.space",

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from genas.data.named import DATASETS, options_taken
 from genas.data.named import describe_given as describe_data
@@ -30,7 +29,7 @@ from genas.proxy.named import PROXIES
 from genas.retrain import RetrainSettings
 from genas.retrain.baseline import BaselineSettings
 from genas.runs import explain
-from genas.settings import Count, Settings, expand, keys_of, validate
+from genas.settings import Count, Settings, expand, keys_of, refuse_unknown, validate
 from genas.space.named import describe_given as describe_space
 from genas.strategy import SearchSettings
 from genas.strategy.named import STRATEGIES
@@ -76,12 +75,9 @@ class DataSettings(Settings):
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
-    def _options_of_custom_only(self) -> Self:
+    def _known_options(self) -> Self:
         if self.options and not DATASETS.is_custom(self.name):
-            taken = options_taken(self.name) if self.name in DATASETS.table else []
-            for key, value in ((key, value) for key, value in self.options.items() if key not in taken):
-                fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
-                raise ValidationError.from_exception_data("DataSettings", [fault])
+            refuse_unknown(self, options_taken(self.name) if self.name in DATASETS.table else ())
         return self
 
 

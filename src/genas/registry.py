@@ -290,7 +290,7 @@ class Registry(Generic[T]):
 
     def path_in(self, name: str) -> str | None:
         """What stands in place of PATH in a name that belongs to such an entry; None for other names."""
-        return name.partition(":")[2] if (self.entry(name) or name) != name else None
+        return name.partition(":")[2] if (self.entry(name) or "").endswith(_PATH) else None
 
     def is_custom(self, name: str) -> bool:
         """Whether a name is that of a user's class, ``package.module:Name``."""

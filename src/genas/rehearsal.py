@@ -22,6 +22,7 @@ from genas.device import Fabric
 from genas.errors import ConfigError, DataError, GenasError, Interrupted, RunError
 from genas.proxy import ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxy.expression import single_names
+from genas.proxy.named import PROXIES
 from genas.registry import blame
 from genas.retrain.data import Parts
 from genas.retrain.recipe import RetrainSettings
@@ -131,7 +132,7 @@ def rehearse_scores(scoring_of: Callable[[Splits], Scoring], splits: Splits, set
         ConfigError: a proxy cannot be built, or fails on every one of a few architectures.
     """
     with random_state_kept():
-        if settings.options and not any(":" in name for name in single_names(settings)):
+        if settings.options and not any(PROXIES.is_custom(name) for name in single_names(settings)):
             raise ConfigError(
                 f"proxy.options are for custom classes; {settings.expression!r} has no {', '.join(settings.options)}."
             )
@@ -141,7 +142,7 @@ def rehearse_scores(scoring_of: Callable[[Splits], Scoring], splits: Splits, set
         for name in single_names(settings):
             if name == "consensus":
                 continue  # its members are among the names
-            options = settings.options if ":" in name else {}
+            options = settings.options if PROXIES.is_custom(name) else {}
             own = settings.model_copy(update={"expression": name, "options": options})
             if _fault(few, own) is not None and (fault := _fault(whole, own)) is not None:
                 space = whole.space.describe()["name"]

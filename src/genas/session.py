@@ -38,6 +38,7 @@ from genas.settings import expand, validate
 from genas.space import Architecture, Cost, Network, Space, architecture_cost, open_space
 from genas.space.named import check_recorded
 from genas.strategy import Search, SearchSettings, open_search
+from genas.strategy.named import STRATEGIES, resolve_settings
 from genas.supernet import initial_weights, initialise
 from genas.supernet.adoption import adopt_supernet, check_adoption, unfinished_adoption
 from genas.supernet.stored import load_supernet
@@ -176,7 +177,7 @@ class Session:
         config, splits, fabric = self.config, self.splits, self.fabric
         architecture = rehearse_space(self.space, splits, config.seed)
         if scores:
-            if ":" in config.search.algorithm:
+            if STRATEGIES.is_custom(config.search.algorithm):
                 rehearse_strategy(self.open_search(), config.seed)
             train = config.supernet if needs_training(config.proxy) else None
             network, initial = rehearse_supernet(self.space, splits, train, fabric, config.seed)
@@ -232,6 +233,7 @@ def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
     content = config.model_dump(mode="json")
     content["device"] = fabric.device.type
     content["space"] = space.describe()
+    content["search"] = resolve_settings(config.search).model_dump(mode="json")
     return content
 
 

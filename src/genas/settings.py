@@ -1,10 +1,11 @@
 """The base of all settings: frozen pydantic models that refuse unknown keys."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import InitErrorDetails
 
 from genas.errors import ConfigError, GenasError, nearest
 
@@ -98,6 +99,22 @@ def validate(model: type[Model], values: object, fault: str, error: type[GenasEr
     except ValidationError as found:
         faults = "; ".join(_explain(one, model) for one in found.errors())
         raise error(f"{fault}: {faults}.") from found
+
+
+def refuse_unknown(settings: BaseModel, known: Container[str] = ()) -> None:
+    """Refuses keys that a model took beside its fields, for its validator: options that only some classes have.
+
+    Args:
+        settings: the model.
+        known: the keys that may stand there.
+
+    Raises:
+        ValidationError: one that is not among them.
+    """
+    unknown = [key for key in settings.model_extra or {} if key not in known]
+    faults = [InitErrorDetails(type="extra_forbidden", loc=(key,), input=None) for key in unknown]
+    if faults:
+        raise ValidationError.from_exception_data(type(settings).__name__, faults)
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -26,7 +26,7 @@ from genas.proxy.expression import checked_score
 from genas.registry import make
 from genas.space import Architecture, Network, Space, copy_path, open_space
 from genas.space.named import check_recorded
-from genas.strategy import History, Proposal, Record, Search, SearchSettings
+from genas.strategy import History, Proposal, Record, Search
 from genas.supernet import initialise
 
 CLASSES = 4
@@ -236,7 +236,7 @@ def check_strategy(
         GenasError: it cannot be made.
     """
     space = space or open_space("nasbench201", channels=4, cells_per_stage=1)
-    settings = SearchSettings(generations=3, population=6, parents=2, mutations=2, crossovers=2)
+    settings = strategy.Settings(generations=3, population=6, parents=2, mutations=2, crossovers=2)
 
     def allowed(architecture: Architecture) -> bool:
         return sum(architecture.genotype.encode()) % 3 > 0

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from genas.strategy.named import STRATEGIES
 from genas.verdicts import scores as checks
+from genas.verdicts.read import counts_size
 from genas.verdicts.scores import Scores, rank_correlation
 
 RANDOM = np.random.default_rng(3)
@@ -49,14 +51,21 @@ def test_architectures_of_one_function_leave_no_choice():
 
 def test_a_score_that_follows_the_size_is_told_with_its_sign():
     macs = RANDOM.permutation(50) + 1.0
-    found = checks.follows_size(made(np.sqrt(macs), macs=macs), "naswot")
+    found = checks.follows_size(made(np.sqrt(macs), macs=macs))
     assert found.code == "score-follows-size"
     assert "--proxy macs " in found.sentence
-    assert "--proxy -macs " in checks.follows_size(made(-np.sqrt(macs), macs=macs), "naswot").sentence
-    assert checks.follows_size(made(macs, macs=macs), "flatness + 2*macs") is None
-    assert checks.follows_size(made(RANDOM.random(50)), "naswot") is None
-    assert checks.follows_size(made(macs[:10], macs=macs[:10]), "naswot") is None  # too few to tell
-    assert checks.follows_size(made([1.0] * 50, macs=macs), "naswot") is None
+    assert "--proxy -macs " in checks.follows_size(made(-np.sqrt(macs), macs=macs)).sentence
+    assert checks.follows_size(made(RANDOM.random(50))) is None
+    assert checks.follows_size(made(macs[:10], macs=macs[:10])) is None  # too few to tell
+    assert checks.follows_size(made([1.0] * 50, macs=macs)) is None
+
+
+def test_who_is_told_is_a_property_of_the_proxy_and_of_the_strategy():
+    assert counts_size("flatness + 2*macs")
+    assert not counts_size("naswot - loss")
+    assert not counts_size("my_macs:Paths")  # not a matter of letters
+    assert not STRATEGIES.find("random").learns
+    assert STRATEGIES.find("evolution").learns
 
 
 def test_a_search_that_never_beats_its_random_generation_is_told():
@@ -68,7 +77,6 @@ def test_a_search_that_never_beats_its_random_generation_is_told():
         "the first, random generation"
         in checks.no_improvement(made(score, generation=generation), "evolution").sentence
     )
-    assert checks.no_improvement(made(score, generation=generation), "random") is None
     score[9] = 3
     assert checks.no_improvement(made(score, generation=generation), "evolution") is None
     assert checks.no_improvement(made([2.0, 1.0], generation=[0, 1]), "evolution") is None  # two generations

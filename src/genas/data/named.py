@@ -106,7 +106,7 @@ def describe_given(data: object) -> dict[str, Any]:
         return {"name": name}
     if name not in DATASETS.table and not isinstance(data, type):
         check_rebuilt(name, data, open_dataset(name, **options))
-    if ":" in name and name in DATASETS.table:  # kind:PATH
+    if DATASETS.path_in(name) is not None:
         if "root" not in options:
             raise ConfigError(f"data is the class {data!r}: expected an object with a path, or the name {name!r}.")
         name = name.replace("PATH", str(options.pop("root")))

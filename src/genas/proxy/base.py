@@ -23,6 +23,8 @@ class Proxy(Recorded, ABC):
     name: str = "custom"
     by_function: bool = False
     """Whether equal functions of the same weights get equal scores, whatever their genotypes' texts."""
+    counts_size: bool = False
+    """Whether the score is a size of the network, so that ranking as a size does is what it is asked for."""
     needs_training: bool = True
     """Whether the score depends on the weights of a trained supernet; a search whose proxies say no trains none."""
 

@@ -72,6 +72,7 @@ class ZeroCostSettings(Settings):
 class _Counted(WithoutPictures):
     """A count of the stand-alone network, from shapes alone; enters sums as its natural logarithm."""
 
+    counts_size = True
     needs_training = False
 
     @property

@@ -78,7 +78,7 @@ def check_shifts(settings: EvaluateSettings, channels: int) -> None:
     """
     known = (EVERYTHING, *GROUPS, *CORRUPTIONS, *DATASETS.names, "package.module:Name")
     for name in (*settings.shifts, *settings.ood):
-        if not (":" in name or name in DATASETS.names or (name in settings.shifts and is_corruption(name))):
+        if not (DATASETS.entry(name) or DATASETS.is_custom(name) or (name in settings.shifts and is_corruption(name))):
             raise unknown_name("shift", name, known)
     open_corruptions([name for name in settings.shifts if is_corruption(name)], channels)
 

@@ -9,7 +9,7 @@ from genas.processes import Share
 from genas.retrain.recipe import RetrainSettings
 from genas.space.base import Architecture, Space
 from genas.space.cost import architecture_cost
-from genas.space.named import open_space
+from genas.space.named import SPACES, open_space
 from genas.space.width import largest_even
 
 
@@ -90,7 +90,7 @@ def check_sizes(space: Space, cells: int | None, channels: int | None) -> None:
     Raises:
         ConfigError: the network is the same with another size.
     """
-    if ":" not in (name := space.describe()["name"]):
+    if not SPACES.is_custom(name := space.describe()["name"]):
         return
     for key, value in (("cells", cells), ("channels", channels)):
         if value is None:

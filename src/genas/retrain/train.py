@@ -31,6 +31,7 @@ from genas.runs import write_json
 from genas.seeding import derive, seed_torch_globals
 from genas.space.base import Architecture, Network, Space
 from genas.space.cost import architecture_cost
+from genas.space.named import SPACES
 from genas.training import Trainer
 
 
@@ -297,7 +298,7 @@ class _Training:
             "preprocessing": self._preprocessing(),
             "seed": self.seed,
             "recipe": self.settings.model_dump(mode="json"),
-            **({"code": fingerprint(type(self.space))} if ":" in self.space.describe()["name"] else {}),
+            **({"code": fingerprint(type(self.space))} if SPACES.is_custom(self.space.describe()["name"]) else {}),
         }
 
     def _preprocessing(self) -> dict[str, Any] | None:

@@ -8,21 +8,24 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from genas.errors import SearchError
 from genas.registry import Recorded
-from genas.settings import Count, Settings
+from genas.settings import Count, Settings, refuse_unknown
 from genas.space.base import Architecture, Space
 from genas.strategy.history import History
+from genas.strategy.named import STRATEGIES
 
 ATTEMPTS = 2000  # random draws for one new architecture within the limits before giving up
 
 
 class SearchSettings(Settings):
-    """The search. Defaults: methods.md 4.4."""
+    """The search. Defaults: methods.md 4.4. Those that only one strategy has stand beside them (`Search.Settings`)."""
+
+    model_config = ConfigDict(extra="allow")
 
     algorithm: str = "evolution"
     """``evolution``, ``random`` or package.module:Name."""
@@ -63,6 +66,15 @@ class SearchSettings(Settings):
     max_params: Count | None = Field(None, ge=1)
     """Greatest number of parameters of an architecture at the supernet's size; None for no limit."""
 
+    @model_validator(mode="after")
+    def _known_settings(self) -> Self:
+        """Refuses further keys unless they are those of the strategy; a custom one is asked when it is opened."""
+        if not self.model_extra or (type(self) is SearchSettings and STRATEGIES.is_custom(self.algorithm)):
+            return self
+        built_in = type(self) is SearchSettings and self.algorithm in STRATEGIES.table
+        refuse_unknown(self, STRATEGIES.find(self.algorithm).Settings.model_fields if built_in else ())
+        return self
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -76,6 +88,12 @@ class Proposal:
 class Search(Recorded, ABC):
     """Proposes architectures. Subclass it for your own and name it ``package.module:Name``.
 
+    Settings of its own are a model on the class, given beside the others (``--set search.step=2``):
+
+        class Climb(genas.Search):
+            class Settings(genas.SearchSettings):
+                step: int = 1
+
     A constructor of its own takes the same arguments, and keyword arguments that ``search.options`` give.
 
     Args:
@@ -85,6 +103,10 @@ class Search(Recorded, ABC):
     """
 
     surroundings = ("space", "settings", "allowed")
+    Settings: ClassVar[type[SearchSettings]] = SearchSettings
+    """The model of the section ``search``: `SearchSettings`, or a subclass with further fields."""
+    learns: ClassVar[bool] = True
+    """Whether later generations are meant to be better than the first."""
     extendable: bool = True
     """Whether a finished search may go on for more generations: the proposals of a generation do not depend on how many
     there will be. A class that says no is refused more of them."""

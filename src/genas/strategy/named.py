@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from genas.errors import ConfigError
 from genas.registry import Registry
-from genas.space.base import Architecture, Space
-from genas.strategy.base import SearchSettings
+from genas.settings import validate
 
 if TYPE_CHECKING:
-    from genas.strategy.base import Search
+    from genas.space.base import Architecture, Space
+    from genas.strategy.base import Search, SearchSettings
 
 STRATEGIES: "Registry[Search]" = Registry(
     "search",
@@ -21,8 +21,22 @@ STRATEGIES: "Registry[Search]" = Registry(
 )
 
 
+def resolve_settings(settings: "SearchSettings") -> "SearchSettings":
+    """The settings as the model of the strategy's class has them, with those that only this class knows.
+
+    Raises:
+        ConfigError: an unknown name, an unknown setting or an impossible value.
+    """
+    model = STRATEGIES.find(settings.algorithm).Settings
+    if not issubclass(model, STRATEGIES.kind.Settings):
+        raise ConfigError(f"{settings.algorithm}.Settings is {model!r}; expected a subclass of genas.SearchSettings.")
+    if isinstance(settings, model) and not settings.model_extra:
+        return settings
+    return validate(model, settings.model_dump(), f"the settings of the search {settings.algorithm!r} are wrong")
+
+
 def open_search(
-    space: Space, settings: SearchSettings, allowed: Callable[[Architecture], bool] | None = None
+    space: "Space", settings: "SearchSettings", allowed: "Callable[[Architecture], bool] | None" = None
 ) -> "Search":
     """The search that `settings` name.
 
@@ -34,4 +48,4 @@ def open_search(
         raise ConfigError(
             f"search.options are for custom classes; {name!r} has no option {', '.join(settings.options)}."
         )
-    return STRATEGIES.make(name, space, settings, allowed, options=settings.options)
+    return STRATEGIES.make(name, space, resolve_settings(settings), allowed, options=settings.options)

@@ -9,6 +9,8 @@ from genas.strategy.history import History
 class RandomSearch(Search):
     """Uniform sampling without repeats."""
 
+    learns = False
+
     def ask(self, history: History, rng: random.Random, generation: int) -> list[Proposal]:
         """See `Search.ask`."""
         taken: set[str] = set()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genas.strategy.history import History
+from genas.strategy.named import STRATEGIES
 from genas.verdicts import Verdict
 from genas.verdicts.comparison import Comparison, worth_nothing
 from genas.verdicts.noise import Contender, within_noise
@@ -49,6 +50,7 @@ def read_verdicts(run: Path, config: Mapping[str, Any]) -> list[Verdict]:
 
 def _of_history(history: History, run: Path, config: Mapping[str, Any]) -> list[Verdict | None]:
     search, scores = config["search"], read_scores(history)
+    algorithm, custom = search["algorithm"], STRATEGIES.is_custom(search["algorithm"])
     finished = (run / "best.json").exists()
     asked = search["generations"] * search["population"] if finished else 0
     limits = {"macs": search.get("max_macs"), "params": search.get("max_params")}
@@ -60,12 +62,21 @@ def _of_history(history: History, run: Path, config: Mapping[str, Any]) -> list[
         tied,
         within_noise(noise["contenders"], noise["how"]) if noise and not tied else None,
         swamped(read_spreads(history)),
-        follows_size(scores, config["proxy"]["expression"]),
-        no_improvement(scores, search["algorithm"]) if finished else None,
-        fewer_than_asked(scores, asked) if ":" not in search["algorithm"] else None,  # one's own may propose fewer
+        None if counts_size(config["proxy"]["expression"]) else follows_size(scores),
+        no_improvement(scores, algorithm) if finished and (custom or STRATEGIES.find(algorithm).learns) else None,
+        None if custom else fewer_than_asked(scores, asked),  # a custom strategy may propose fewer
         failures(scores),
         at_limit(scores, limits),
     ]
+
+
+def counts_size(expression: str) -> bool:
+    """Whether one of the built-in proxies of an expression is a size."""
+    from genas.proxy import parse_expression  # torch, which `genas status` does without
+    from genas.proxy.named import PROXIES
+
+    names = [part.name for part in parse_expression(expression)]
+    return any(PROXIES.find(name).counts_size for name in names if name in PROXIES.table)
 
 
 def _of_retraining(run: Path) -> list[Verdict | None]:

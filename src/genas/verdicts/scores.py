@@ -73,14 +73,9 @@ def one_function(scores: Scores) -> Verdict | None:
     return None
 
 
-def follows_size(scores: Scores, expression: str) -> Verdict | None:
-    """The score ranks as the size does, which costs no training to know.
-
-    Args:
-        scores: of the search.
-        expression: of the proxy; one that names a size itself is not told.
-    """
-    if len(scores) < ENOUGH or any(name in expression for name in SIZES):
+def follows_size(scores: Scores) -> Verdict | None:
+    """The score ranks as the size does, which costs no training to know."""
+    if len(scores) < ENOUGH:
         return None
     found = {name: rank_correlation(scores.score, getattr(scores, name)) for name in SIZES}
     name = max(found, key=lambda key: abs(found[key]))
@@ -98,7 +93,7 @@ def follows_size(scores: Scores, expression: str) -> Verdict | None:
 def no_improvement(scores: Scores, algorithm: str) -> Verdict | None:
     """Of a strategy that learns, the best architecture is one of the first, random generation."""
     generations = int(scores.generation.max(initial=0)) + 1
-    if algorithm == "random" or generations < 3 or not len(scores):
+    if generations < 3 or not len(scores):
         return None
     winner = int(scores.score.argmax())
     if scores.generation[winner] != 0:
