@@ -9,9 +9,10 @@ import torch
 from genas.config import build_config
 from genas.errors import Interrupted
 from genas.interrupt import StopRequest
-from genas.noise_curves import FILE, images_for, write_noise_curves
+from genas.noise_curves import images_for, write_noise_curves
 from genas.proxy import FlatnessSettings
 from genas.proxy.flatness import Flatness
+from genas.run_paths import RunPaths
 from genas.strategy import History, Record
 
 ROWS = ("000000", "333333", "222222", "313131", "131313")
@@ -43,7 +44,7 @@ def test_stopped_after_any_draw_they_end_as_if_never_stopped(tmp_path, nas_scori
     config = build_config([{"space": {"name": "nasbench201"}, "report": {"noise_share": 1.0}}])
     (tmp_path / "whole").mkdir()
     write_noise_curves(tmp_path / "whole", history, nas_scoring, config, quiet=True)
-    whole = json.loads((tmp_path / "whole" / FILE).read_text())
+    whole = json.loads(RunPaths(tmp_path / "whole").noise_curves.read_text())
     assert [curve["label"] for curve in whole] == ["best", "median", "worst"]
     for curve in whole:
         assert len(curve["losses"]) == len(curve["spread"]) == len(curve["sigmas"]) == 6
@@ -58,7 +59,7 @@ def test_stopped_after_any_draw_they_end_as_if_never_stopped(tmp_path, nas_scori
             patch.setattr(StopRequest, "check", stop)
             with pytest.raises(Interrupted):
                 write_noise_curves(tmp_path / "parts", history, nas_scoring, config, quiet=True)
-    assert json.loads((tmp_path / "parts" / FILE).read_text()) == whole
+    assert json.loads(RunPaths(tmp_path / "parts").noise_curves.read_text()) == whole
     monkeypatch.setattr(Flatness, "losses_from", None)  # nothing is measured again
     write_noise_curves(tmp_path / "parts", history, nas_scoring, config, quiet=True)
 

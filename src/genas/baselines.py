@@ -32,11 +32,12 @@ from genas.retrain.baseline import (
 )
 from genas.retrain.data import parts_of
 from genas.retrain.weights import InitialWeights
+from genas.run_paths import RunPaths, TrainingPaths
 from genas.runs import digest_of, read_rows, write_json
 from genas.space import Architecture, Space, architecture_cost
 from genas.terminal import warn
 from genas.verdicts.comparison import compare, sentence
-from genas.verdicts.read import BASELINE, BASELINE_PLAN, read_derived
+from genas.verdicts.read import read_derived
 
 
 def check_baselines(settings: BaselineSettings, splits: Splits, with_retrain: bool = True) -> None:
@@ -116,7 +117,7 @@ def compare_with_random(
     if first and plan.get("left_out"):
         warn(plan["left_out"], quiet)
     if first:
-        write_json(run / BASELINE_PLAN, {**plan, "folders": [folder.name for folder in folders]})
+        write_json(RunPaths(run).baseline_plan, {**plan, "folders": [folder.name for folder in folders]})
     if not drawn:
         return None
     for number, (one, folder) in enumerate(zip(drawn, folders, strict=True), 1):
@@ -124,8 +125,8 @@ def compare_with_random(
         retrain(folder, space, one.architecture, splits, training, fabric, seed, quiet, initial, title=title)
 
     def outcome() -> dict[str, Any]:
-        key = [digest_of(folder / "result.json") for folder in (*trained, *folders)]
-        known = read_derived(run / BASELINE)
+        key = [digest_of(TrainingPaths(folder).result) for folder in (*trained, *folders)]
+        known = read_derived(RunPaths(run).baseline)
         if known is not None and known.get("key") == key:
             return known
         right = [right_answers(folder, space, best, test, fabric) for folder in trained]
@@ -151,7 +152,7 @@ def compare_with_random(
             "sentence": sentence(found),
             "key": key,
         }
-        write_json(run / BASELINE, content)
+        write_json(RunPaths(run).baseline, content)
         return content
 
     content: dict[str, Any] = on_first(fabric, outcome)
@@ -179,10 +180,10 @@ def _plan(
         "best": best.genotype,
         "training": training.model_dump(mode="json", exclude={"checkpoint_seconds"}),
     }
-    known = read_derived(run / BASELINE_PLAN)
+    known = read_derived(RunPaths(run).baseline_plan)
     if known is not None and known.get("asked") == json.loads(json.dumps(asked)):
         return known
-    seconds = [seconds_of(read_rows(folder / "metrics.csv")) for folder in trained]
+    seconds = [seconds_of(read_rows(TrainingPaths(folder).metrics)) for folder in trained]
     one = sum(seconds) / len(seconds)
     count, reason = decide(settings, one, spent)
     plan: dict[str, Any] = {"asked": asked, "count": count, "reason": reason, "seconds": round(count * one, 1)}
@@ -191,7 +192,7 @@ def _plan(
             f"the best architecture is not compared with random ones: {USUAL} trainings would take about "
             f"{duration(USUAL * one)}. Add them with --baseline random:{USUAL}."
         )
-    write_json(run / BASELINE_PLAN, plan)
+    write_json(RunPaths(run).baseline_plan, plan)
     return plan
 
 

@@ -12,12 +12,11 @@ from genas.fingerprint import fingerprint, refuse_other_code
 from genas.proxy import ProxySettings
 from genas.proxy.expression import custom_classes
 from genas.registry import Registry
+from genas.run_paths import RunPaths
 from genas.runs import write_json
 from genas.space.named import SPACES
 from genas.strategy import SearchSettings
 from genas.strategy.named import STRATEGIES
-
-FILE = "custom.json"
 
 
 def code_of_run(config: Config | RetrainConfig) -> dict[str, str]:
@@ -46,7 +45,7 @@ def check_code(run: Path, code: Mapping[str, str]) -> None:
     Raises:
         RunError: it is another.
     """
-    file = run / FILE
+    file = RunPaths(run).custom
     if not code or not file.is_file():
         return
     try:
@@ -73,7 +72,7 @@ def record_code(run: Path, code: Mapping[str, str], *, anew: bool) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    file = run / FILE
+    file = RunPaths(run).custom
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not anew else {}
     if code.keys() - before.keys():
         write_json(file, {**code, **before})

@@ -31,6 +31,7 @@ from genas.proxy import ProxySettings
 from genas.proxy.expression import sections_read
 from genas.retrain import RetrainSettings
 from genas.retrain.schedule import extendable
+from genas.run_paths import RunPaths, TrainingPaths
 from genas.runs import change_of, changed_keys, digest_of, flatten, read_config, write_config
 from genas.strategy import History
 from genas.strategy.named import STRATEGIES
@@ -75,11 +76,12 @@ def done_of(run: Path) -> Done:
         RunError: the history is damaged.
     """
     scored = generations = 0
-    if (run / "history.sqlite").exists():
-        with History(run / "history.sqlite", readonly=True) as history:
+    paths = RunPaths(run)
+    if paths.history.exists():
+        with History(paths.history, readonly=True) as history:
             scored, generations = len(history), history.generations()
-    retrained = any((run / "retrain" / name).exists() for name in ("checkpoint.safetensors", "result.json"))
-    return Done((run / "supernet" / "checkpoint.safetensors").exists(), scored, generations, retrained)
+    retrained = paths.retrain.checkpoint.exists() or paths.retrain.result.exists()
+    return Done(paths.supernet.checkpoint.exists(), scored, generations, retrained)
 
 
 def settings_on(
@@ -97,7 +99,7 @@ def settings_on(
         ConfigError: an unknown key or an impossible value; other data than the run's.
         RunError: the folder is one of genas retrain.
     """
-    if not (run / "config.yaml").exists():
+    if not RunPaths(run).config.exists():
         return fresh_settings(layers, as_published, scale)
     given: dict[str, Any] = {}
     for layer in layers:
@@ -158,7 +160,7 @@ def settings_from_supernet(
     Raises:
         RunError: a setting is bound by the supernet; those are named.
     """
-    if run is not None and (run / "config.yaml").exists():
+    if run is not None and RunPaths(run).config.exists():
         return settings_on(run, layers, as_published)
     config = settings_on(source, layers, as_published)
     first, second = flatten(completed(read_config(source))), flatten(config.model_dump(mode="json"))
@@ -224,9 +226,9 @@ def _named(keys: list[str], first: Mapping[str, Any], second: Mapping[str, Any])
 
 def has_training(folder: Path) -> bool:
     """Whether a training has taken a step in `folder`, or has ended there."""
-    if (folder / "checkpoint.safetensors").exists():
+    if TrainingPaths(folder).checkpoint.exists():
         return True
-    path = folder / "result.json"  # where several seeds were trained, the folder above has a summary of this name
+    path = TrainingPaths(folder).result  # where several seeds were trained, the folder above has a summary of this name
     return path.is_file() and "seeds" not in json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -236,13 +238,13 @@ def is_begun(run: Path) -> bool:
     Raises:
         RunError: the folder is a run of a search.
     """
-    if not (run / "config.yaml").exists():
+    if not RunPaths(run).config.exists():
         return False
     if read_config(run).get("kind") != "retrain":
         raise RunError(
             f"{run} is the run folder of a search; to train its best into another: genas retrain {run} --run OTHER"
         )
-    return any(has_training(folder) for folder in (run, *run.glob("seed-*")))
+    return any(has_training(folder) for folder in (run, *RunPaths(run).seeds()))
 
 
 _FREE_OF_RETRAINING = (
@@ -254,7 +256,6 @@ _FREE_OF_RETRAINING = (
     "baseline.equal_macs",
 )
 WEIGHTS = ("from_supernet", "from_checkpoint")
-FIRST_WEIGHTS = "first_weights.json"
 
 
 def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,7 +306,7 @@ def _same_weights(run: Path, key: str, before: Any, now: Any) -> bool:
 
 def _recorded_weights(run: Path) -> str | None:
     """Digest of the first weights; None where a run from before it was recorded, or one of random weights."""
-    path = run / FIRST_WEIGHTS
+    path = RunPaths(run).first_weights
     return json.loads(path.read_text(encoding="utf-8")).get("digest") if path.is_file() else None
 
 
@@ -322,8 +323,8 @@ def check_first_weights(run: Path, file: Path) -> None:
 def weights_file(key: str, path: str) -> Path:
     """The file of first weights that a setting of `WEIGHTS` names."""
     if key == "from_supernet":
-        return Path(path) / "supernet" / "checkpoint.safetensors"
-    return Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
+        return RunPaths(path).supernet.checkpoint
+    return TrainingPaths(path).model if Path(path).is_dir() else Path(path)
 
 
 @dataclass(frozen=True)
@@ -409,7 +410,7 @@ def keep_settings(run: Path, now: Mapping[str, Any], done: Done) -> None:
 
 def _clear_unbound(run: Path, done: Done) -> None:
     """Removes what other settings would not make alike; nothing that is bound was made with it."""
-    if not done.trained and not (run / "supernet" / "origin.json").exists():
-        shutil.rmtree(run / "supernet", ignore_errors=True)  # first weights of another seed or space
+    if not done.trained and not RunPaths(run).supernet.origin.exists():
+        shutil.rmtree(RunPaths(run).supernet.path, ignore_errors=True)  # first weights of another seed or space
     if not done.scored:
-        shutil.rmtree(run / "race", ignore_errors=True)  # what single images gave under another proxy
+        shutil.rmtree(RunPaths(run).race, ignore_errors=True)  # what single images gave under another proxy

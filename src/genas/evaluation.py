@@ -13,9 +13,10 @@ from genas.device import describe_machine, open_fabric
 from genas.errors import ConfigError
 from genas.loading import TrainedModel, find_models, load_model
 from genas.report.build import build_report
-from genas.report.evaluation import MISTAKES, build_evaluation_page
+from genas.report.evaluation import build_evaluation_page
 from genas.retrain.evaluate import EvaluateSettings, check_shifts, evaluate_model
 from genas.retrain.source import data_source
+from genas.run_paths import EvaluationPaths, RunPaths
 from genas.runs import check_writable, flatten, write_csv, write_json
 from genas.settings import validate
 
@@ -129,16 +130,16 @@ def write(folder: Path, content: Mapping[str, Any], thumbnails: Sequence[str] = 
         content: of ``evaluation.json``.
         thumbnails: of the first network's mistakes, JPEG files in base64; they lie in ``evaluation-mistakes.json``.
     """
-    write_json(folder / "evaluation.json", content)
-    write_json(folder / MISTAKES, list(thumbnails))
-    write_csv(folder / "evaluation-per-class.csv", per_class_rows(content["models"]))
+    write_json(EvaluationPaths(folder).content, content)
+    write_json(EvaluationPaths(folder).mistakes, list(thumbnails))
+    write_csv(EvaluationPaths(folder).per_class, per_class_rows(content["models"]))
     rows = corruption_rows(content["models"])
     if rows:
-        write_csv(folder / "evaluation-corruptions.csv", rows)
+        write_csv(EvaluationPaths(folder).corruptions, rows)
     else:
-        (folder / "evaluation-corruptions.csv").unlink(missing_ok=True)  # of an earlier evaluation
+        EvaluationPaths(folder).corruptions.unlink(missing_ok=True)  # of an earlier evaluation
     build_evaluation_page(folder)
-    if (folder / "config.yaml").is_file() and (folder / "report.html").is_file():
+    if RunPaths(folder).config.is_file() and RunPaths(folder).report.is_file():
         build_report(folder)
 
 

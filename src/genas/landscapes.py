@@ -33,6 +33,7 @@ from genas.progress import Bar
 from genas.proxy import Scoring
 from genas.report.landscape import build_landscape_page
 from genas.report.page import letter
+from genas.run_paths import LandscapePaths, RunPaths
 from genas.runs import RunFolder, digest_of, write_json
 from genas.session import Session, changed_settings
 from genas.space import Architecture, Network, Space
@@ -98,7 +99,7 @@ def draw_landscape(
     """
     asked = settings if isinstance(settings, LandscapeSettings) else read_settings(settings or {})
     run = Path(run)
-    folder = run / "landscape" / checked_name(name)
+    folder = RunPaths(run).landscapes / checked_name(name)
     fewer = {} if asked.pictures is None else {"proxy": {"evaluation": {"pictures": asked.pictures}}}
     config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
@@ -106,7 +107,7 @@ def draw_landscape(
     with RunFolder(run):
         _check_identity(folder, session, grounds, asked)
         wanted = places(asked)
-        with Points(folder / "points.csv") as points:
+        with Points(LandscapePaths(folder).points) as points:
             with StopRequest() as stop, Bar("landscape", len(grounds) * len(wanted), 0, "point", quiet) as bar:
 
                 def tick() -> None:
@@ -127,7 +128,7 @@ def draw_landscape(
                 "networks": facts,
                 "results": summarise(points, names, asked),
             }
-            write_json(folder / "landscape.json", content)
+            write_json(LandscapePaths(folder).content, content)
             build_landscape_page(folder, points, asked)
     return content
 
@@ -155,9 +156,9 @@ def _grounds(
     """What to walk around; everything that the user may have written wrongly shows here."""
     asked = [_labelled(text, session.space) for text in subjects]
     if not subjects and not retrained:
-        if not (run / "best.json").is_file():
+        if not RunPaths(run).best_architecture.is_file():
             raise RunError(f"the search of {run} is not finished, so there is no best architecture; name a genotype.")
-        asked = [("best", json.loads((run / "best.json").read_text(encoding="utf-8"))["genotype"])]
+        asked = [("best", json.loads(RunPaths(run).best_architecture.read_text(encoding="utf-8"))["genotype"])]
     folders = [(label, text) for label, text in asked if _exists(text)]
     paths = [(label, parse_architecture(session.space, text)) for label, text in asked if not _exists(text)]
     if "test" in settings.data and session.splits.test is None:
@@ -165,7 +166,7 @@ def _grounds(
     grounds = []
     if paths:
         scorings = _scorings(session.scoring(run), session.splits, settings)
-        digest = digest_of(run / "supernet" / "checkpoint.safetensors")
+        digest = digest_of(RunPaths(run).supernet.checkpoint)
         grounds = [_of_path(label, scorings, architecture, digest, settings) for label, architecture in paths]
     own_network = [("retrained", str(run))] if retrained else []
     for label, text in [*own_network, *folders]:
@@ -304,7 +305,7 @@ def _check_identity(folder: Path, session: Session, grounds: Sequence[Ground], s
     Raises:
         RunError: the folder's points were computed otherwise; the first difference is named.
     """
-    path, proxy = folder / "identity.json", session.config.proxy
+    path, proxy = LandscapePaths(folder).identity, session.config.proxy
     now: dict[str, Any] = {
         "pictures": settings.pictures,
         "normalise": settings.normalise,

@@ -5,7 +5,6 @@ A trained network is a file of weights beside a description: ``model.json`` (wri
 """
 
 import json
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from genas.checkpoint import load_checkpoint
 from genas.data.preprocessing import CHANNELS, Preprocessing
 from genas.errors import CheckpointError, GenasError
 from genas.fingerprint import fingerprint, refuse_other_code
+from genas.run_paths import RunPaths, TrainingPaths
 from genas.settings import validate
 from genas.space import Network, Space, open_space
 
@@ -161,16 +161,15 @@ def find_models(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    for folder in (path, path / "retrain"):
+    for folder in (path, RunPaths(path).retrain.path):
         if _described(folder):
             return [folder / WEIGHTS]
-        seeds = [child for child in folder.glob("seed-*") if re.fullmatch(r"seed-\d+", child.name)]
-        seeds = [child for child in seeds if _described(child)]
+        seeds = [child for child in RunPaths(folder).seeds() if _described(child)]
         if seeds:
-            return [child / WEIGHTS for child in sorted(seeds, key=lambda child: int(child.name.partition("-")[2]))]
+            return [child / WEIGHTS for child in seeds]
     if not path.exists():
         raise CheckpointError(f"There is no {path}; give a run folder, an exported folder or a file of weights.")
-    if (path / "config.yaml").is_file():
+    if RunPaths(path).config.is_file():
         raise CheckpointError(f"{path} has no retrained network; run genas search --run {path} without --no-retrain.")
     raise CheckpointError(
         f"{path} holds no trained network: neither model.json nor a config.json that genas export wrote is there."
@@ -287,7 +286,7 @@ def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], file: Path) -
 
 
 def _described(folder: Path) -> bool:
-    if (folder / "model.json").is_file():
+    if TrainingPaths(folder).description.is_file():
         return True
     file = folder / "config.json"
     if not file.is_file():

@@ -17,11 +17,11 @@ from genas.interrupt import StopRequest
 from genas.progress import Bar
 from genas.proxy import Scoring, needs_training, parse_expression
 from genas.proxy.flatness import Flatness
+from genas.run_paths import RunPaths
 from genas.runs import RunFolder, write_json
 from genas.session import Session, load_config
 from genas.strategy import History, Record
 
-FILE = "noise_curves.json"
 DRAWS = 3  # at least
 LEAST = 16  # images; they take less than a second and a share of a tiny search would be none
 
@@ -41,7 +41,7 @@ def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Co
     """
     chosen = _chosen(history)
     measure, sigmas = _measure(scoring, config, history)
-    curves = _begun(run / FILE, chosen, sigmas, measure)
+    curves = _begun(RunPaths(run).noise_curves, chosen, sigmas, measure)
     rows_each = measure.settings.draws * (2 if measure.settings.antithetic else 1)
     missing = sum(max(rows_each - len(curve["rows"]), 0) for curve in curves if "rows" in curve)
     if not missing:
@@ -54,7 +54,7 @@ def write_noise_curves(run: Path, history: History, scoring: Scoring, config: Co
                 rows = torch.tensor(curve["rows"], dtype=torch.float64)
                 curve["losses"] = rows.mean(0).tolist()
                 curve["spread"] = rows.std(0, correction=min(len(rows) - 1, 1)).tolist()
-                write_json(run / FILE, [one for one in curves if one["rows"]])
+                write_json(RunPaths(run).noise_curves, [one for one in curves if one["rows"]])
                 bar.step(note=f"{curve['label']} architecture, {curve['images']:,} images")
                 stop.stepped()
                 stop.check()
@@ -67,13 +67,13 @@ def make_noise_curves(run: Path, quiet: bool = False) -> None:
         RunError: nothing was scored, or no supernet was trained.
     """
     config = load_config(run)
-    if not needs_training(config.proxy) or not (run / "best.json").exists():
+    if not needs_training(config.proxy) or not RunPaths(run).best_architecture.exists():
         raise RunError(
             f"{run} has no curves of the loss under noise: they need a trained supernet and a finished search."
         )
     session = Session(config, run, quiet=quiet)
     scoring = session.scoring(run)
-    with RunFolder(run), History(run / "history.sqlite", readonly=True) as history:
+    with RunFolder(run), History(RunPaths(run).history, readonly=True) as history:
         write_noise_curves(run, history, scoring, config, quiet)
 
 

@@ -28,6 +28,7 @@ from genas.report.build import build_report
 from genas.retrain import retrain
 from genas.retrain.baseline import seconds_of
 from genas.retrain.network import sized, without_auxiliary
+from genas.run_paths import EvaluationPaths, RunPaths, TrainingPaths
 from genas.runs import explain, read_config, read_rows, write_atomically, write_json
 from genas.seeding import derive
 from genas.session import Session, begun
@@ -83,7 +84,7 @@ def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
     with begun(config, run, with_retrain=False, quiet=quiet) as session:
         network = supernet_of(session, run, trained=True, quiet=quiet)
         check_trained(session.scoring_of(network, run), run, config, quiet)
-    return run / "supernet" / "checkpoint.safetensors"
+    return RunPaths(run).supernet.checkpoint
 
 
 def run_pipeline(
@@ -128,8 +129,8 @@ def run_pipeline(
     with begun(config, run, supernet, with_retrain=with_retrain, quiet=quiet, before=plan) as session:
         code = code_of_scores(config.proxy, config.search)
         check_scores(run, code)
-        write_atomically(run / "command.txt", ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
-        watch = Profile(run / "profile", session.fabric.device) if profile else None
+        write_atomically(RunPaths(run).command, ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
+        watch = Profile(RunPaths(run).profile, session.fabric.device) if profile else None
         trained = needs_training(config.proxy)
         with watch.phase("supernet") if watch and trained else nullcontext():
             network = supernet_of(session, run, trained, quiet)
@@ -138,10 +139,10 @@ def run_pipeline(
             check_trained(scoring, run, config, quiet)
         proxy = open_proxy(scoring, config.proxy)
         search = session.open_search()
-        with History(run / "history.sqlite") as history:
+        with History(RunPaths(run).history) as history:
             history.take_down(code)
             with watch.phase("search") if watch else nullcontext():
-                best = run_search(search, proxy, history, session.cost, config.seed, quiet, run / "race")
+                best = run_search(search, proxy, history, session.cost, config.seed, quiet, RunPaths(run).race)
             write_best(run, best, len(history))
             if config.search.noise_of_best:
                 other = scoring.reseeded(derive(config.seed, "verdicts.again"))
@@ -186,7 +187,7 @@ def _train_best(session: Session, run: Path, best: Record, watch: Profile | None
     cost = architecture_cost(kept, architecture, session.splits.num_classes, session.splits.image_shape)
     with watch.phase("retrain") if watch else nullcontext():
         test = retrain(
-            run / "retrain",
+            RunPaths(run).retrain.path,
             size,
             architecture,
             session.splits,
@@ -206,7 +207,7 @@ def _train_best(session: Session, run: Path, best: Record, watch: Profile | None
             config.baseline,
             session.fabric,
             config.seed,
-            [run / "retrain"],
+            [RunPaths(run).retrain.path],
             spent=seconds_spent(run),
             allowed=session.within_limits,
             quiet=quiet,
@@ -216,7 +217,7 @@ def _train_best(session: Session, run: Path, best: Record, watch: Profile | None
 
 def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False) -> Network:
     """The supernet of a run: trained, continued or merely loaded; untrained where no proxy asks for more."""
-    config, folder = session.config, run / "supernet"
+    config, folder = session.config, RunPaths(run).supernet.path
     if trained:
         return train_supernet(
             folder, session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
@@ -228,8 +229,9 @@ def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False)
 
 def seconds_spent(run: Path) -> float:
     """Time that supernet, scores and retraining of a run took."""
-    trainings = sum(seconds_of(read_rows(run / phase / "metrics.csv")) for phase in ("supernet", "retrain"))
-    with History(run / "history.sqlite", readonly=True) as history:
+    paths = RunPaths(run)
+    trainings = sum(seconds_of(read_rows(one.metrics)) for one in (paths.supernet, paths.retrain))
+    with History(paths.history, readonly=True) as history:
         return trainings + history.seconds()
 
 
@@ -254,25 +256,25 @@ def set_aside_others(run: Path, genotype: str) -> None:
         run: the run folder, locked.
         genotype: the architecture to retrain.
     """
-    folder = run / "retrain"
-    before = _retrained_genotype(folder)
+    training = RunPaths(run).retrain
+    before = _retrained_genotype(training)
     if before in (None, genotype):
         return
-    place = run / "superseded" / hashlib.blake2b(str(before).encode(), digest_size=4).hexdigest()
+    place = RunPaths(run).superseded / hashlib.blake2b(str(before).encode(), digest_size=4).hexdigest()
     try:
         place.mkdir(parents=True, exist_ok=True)
-        for path in (*run.glob("evaluation*"), folder):
+        for path in (*EvaluationPaths(run).existing(), training.path):
             path.replace(place / path.name)
     except OSError as error:
         raise explain(error, place) from error
 
 
-def _retrained_genotype(folder: Path) -> str | None:
+def _retrained_genotype(training: TrainingPaths) -> str | None:
     """The architecture that a retraining is of; None where none has begun."""
-    if (folder / "result.json").is_file():
-        return str(json.loads((folder / "result.json").read_text(encoding="utf-8"))["genotype"])
-    if (folder / "checkpoint.safetensors").is_file():
-        return str(load_checkpoint(folder / "checkpoint.safetensors")[1]["identity"]["genotype"])
+    if training.result.is_file():
+        return str(json.loads(training.result.read_text(encoding="utf-8"))["genotype"])
+    if training.checkpoint.is_file():
+        return str(load_checkpoint(training.checkpoint)[1]["identity"]["genotype"])
     return None
 
 
@@ -282,12 +284,12 @@ def check_scores(run: Path, code: Mapping[str, str]) -> None:
     Raises:
         RunError: it is another.
     """
-    file = run / "history.sqlite"
+    file = RunPaths(run).history
     if not code or not file.exists():
         return
     with History(file, readonly=True) as history:
         before = history.facts()
-        scored = len(history) > 0 or any((run / "race").glob("*.safetensors"))
+        scored = len(history) > 0 or any(RunPaths(run).race.glob("*.safetensors"))
     if scored:
         again = f"genas search --supernet {run} ... --run OTHER"
         refuse_other_code(
@@ -301,7 +303,7 @@ def check_scores(run: Path, code: Mapping[str, str]) -> None:
 def write_best(run: Path, best: Record, evaluated: int) -> None:
     """Writes ``best.json``."""
     write_json(
-        run / "best.json",
+        RunPaths(run).best_architecture,
         {
             "genotype": best.genotype,
             "score": best.score,

@@ -21,6 +21,7 @@ from genas.proxy import needs_training
 from genas.retrain.baseline import BaselineSettings, decide
 from genas.retrain.network import sized
 from genas.retrain.recipe import RetrainSettings
+from genas.run_paths import RunPaths
 from genas.runs import read_config
 from genas.session import Session
 from genas.space import Architecture, Space
@@ -90,7 +91,7 @@ def plan_run(
         quiet: say nothing of the data and of what is being timed.
         options: of `plan_search`.
     """
-    session = Session(config, run if (run / "data.json").exists() else supernet, quiet=quiet)
+    session = Session(config, run if RunPaths(run).data.exists() else supernet, quiet=quiet)
     return plan_search(session.config, session, run, with_supernet=supernet is None, quiet=quiet, **options)
 
 
@@ -226,7 +227,7 @@ def check_disk(config: Config, session: Session, run: Path) -> None:
     Raises:
         RunError: more is going to be written than is free.
     """
-    if not needs_training(config.proxy) or (run / "supernet").exists():
+    if not needs_training(config.proxy) or RunPaths(run).supernet.path.exists():
         return
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         network = session.space.network(session.splits.num_classes, image_channels=session.splits.image_shape[0])
@@ -259,7 +260,7 @@ def refuse_impossible(plan: RunPlan, run: Path) -> None:
 
 def _done(run: Path) -> tuple[int, int, int]:
     """Epochs of the supernet, architectures and epochs of the retraining that an existing run has done."""
-    if not (run / "config.yaml").exists() or read_config(run).get("kind") == "retrain":
+    if not RunPaths(run).config.exists() or read_config(run).get("kind") == "retrain":
         return 0, 0, 0
     state = read_status(run)
     return state["supernet_epochs"][0], state["architectures"][0], state["retrain_epochs"][0]

@@ -15,6 +15,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from genas import progress
+from genas.run_paths import ProfilePaths
 from genas.runs import write_json
 
 STEPS = 5  # steps (batches, architectures) of each phase that are traced
@@ -81,4 +82,4 @@ class Profile:
                     ],
                 }
             )
-            write_json(self.folder / "summary.json", {"phases": self.rows})
+            write_json(ProfilePaths(self.folder).summary, {"phases": self.rows})

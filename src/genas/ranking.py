@@ -34,6 +34,7 @@ from genas.progress import doing, duration
 from genas.proxy import ProxySettings
 from genas.rehearsal import rehearse_proxy
 from genas.report.ranking import build_ranking_page, verdicts
+from genas.run_paths import RankPaths, RunPaths
 from genas.runs import RunFolder, environment, explain, write_csv, write_json
 from genas.session import Session, changed_settings
 from genas.settings import validate
@@ -103,14 +104,14 @@ def rank(
     weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
     opened = open_table(table, session.space, columns, genotype_column)
     genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
-    folder = run / "rank" / _study_name(name, weights)
+    folder = RunPaths(run).ranks / _study_name(name, weights)
     scorer = open_scorer(run, config, weights, session)
     for variant in chosen:
         if variant.kind == "proxy":
             scorer.check(variant)
             rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
     whole = _images(config, session)
-    if plan or not (quiet or whole <= FEW_IMAGES or (folder / "scores.sqlite").exists()):
+    if plan or not (quiet or whole <= FEW_IMAGES or RankPaths(folder).scores.exists()):
 
         def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
             fewer = build_config([config.model_dump(mode="json"), {"proxy": {"evaluation": {"pictures": count}}}])
@@ -121,7 +122,7 @@ def rank(
         if plan:
             return expected.as_dict()
         say(expected.sentence())
-    with RunFolder(folder), Scores(folder / "scores.sqlite") as scores:
+    with RunFolder(folder), Scores(RankPaths(folder).scores) as scores:
         facts = {
             "weights": _digest(weights),
             "seed": config.seed,
@@ -150,7 +151,7 @@ def rank(
             "environment": environment(describe_machine(session.fabric.device)),
         }
         content["verdicts"] = {column: verdicts(content, column) for column in content["columns"]["names"]}
-        write_json(folder / "rank.json", content)
+        write_json(RankPaths(folder).content, content)
         build_ranking_page(folder)
     return content
 
@@ -254,16 +255,16 @@ def weights_file(run: Path, epoch: int | None, checkpoint: Path | None) -> Path:
     """
     if epoch is not None and checkpoint is not None:
         raise ConfigError("--epoch and --checkpoint both name the weights; give one of them.")
-    folder = run / "supernet"
+    paths = RunPaths(run).supernet
     if checkpoint is not None:
         if not checkpoint.is_file():
             raise RunError(f"There is no checkpoint at {checkpoint}.")
         return checkpoint
     if epoch is None:
-        return folder / "checkpoint.safetensors"
-    file = folder / ("initial.safetensors" if epoch == 0 else f"epoch-{epoch}.safetensors")
+        return paths.checkpoint
+    file = paths.initial if epoch == 0 else paths.epoch(epoch)
     if not file.is_file():
-        kept = sorted(int(one.stem.partition("-")[2]) for one in folder.glob("epoch-*.safetensors"))
+        kept = paths.kept_epochs()
         said = f"kept are {', '.join(map(str, kept))}" if kept else "none were; train with --set supernet.keep_every=5"
         raise RunError(f"{run} has no weights of epoch {epoch}: {said}.")
     return file
@@ -283,7 +284,7 @@ def open_scorer(run: Path, config: Config, weights: Path, session: Session | Non
         CheckpointError: a damaged or foreign file.
     """
     session = session or Session(config, run)
-    final = weights == run / "supernet" / "checkpoint.safetensors"
+    final = weights == RunPaths(run).supernet.checkpoint
     opened = session.scoring(run, weights=None if final else weights)
 
     def scoring(settings: ProxySettings, seed: int) -> TimedScoring:
@@ -360,7 +361,7 @@ def _write_scores(folder: Path, outcome: Outcome, values: Mapping[str, Any]) -> 
             f"{name}: {found[genotype]}" for name, found in reasons.items() if genotype in found
         )
         rows.append(row)
-    write_csv(folder / "scores.csv", rows)
+    write_csv(RankPaths(folder).table, rows)
 
 
 def _cell(score: float) -> float | str:

@@ -13,7 +13,6 @@ from genas.baselines import check_baselines, compare_with_random
 from genas.code import check_code, code_of_run, record_code
 from genas.config import RetrainConfig, completed, describe_given
 from genas.continuation import (
-    FIRST_WEIGHTS,
     WEIGHTS,
     check_first_weights,
     has_training,
@@ -37,6 +36,7 @@ from genas.retrain.plan import Plan, plan_of
 from genas.retrain.results import Retrained, read_trained, summarise
 from genas.retrain.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
 from genas.retraining_settings import configure
+from genas.run_paths import EvaluationPaths, RunPaths, TrainingPaths
 from genas.runs import (
     RunFolder,
     digest_of,
@@ -62,11 +62,6 @@ class _Opened:
     settings: RetrainSettings
     initial: InitialWeights | None
     identity: dict[str, Any]
-
-
-def _seed_folder(run: Path, seeds: Sequence[int], seed: int) -> Path:
-    """Where the network of a seed lies."""
-    return run if len(seeds) == 1 else run / f"seed-{seed}"
 
 
 def _first_weights(config: RetrainConfig) -> InitialWeights | None:
@@ -134,14 +129,14 @@ def _check_code(config: RetrainConfig, run: Path) -> None:
     if is_begun(run):
         check_code(run, code)
     for origin in (config.origin, config.from_supernet):
-        if origin is not None and os.path.isfile(os.path.join(origin, "config.yaml")):
+        if origin is not None and os.path.isfile(RunPaths(origin).config):
             check_code(Path(origin), code)
 
 
 def _places(config: RetrainConfig, run: Path) -> list[Path]:
     """Where the networks of the seeds lie now: of one to which seeds are added, still in the run folder itself."""
     return [
-        run if number == 0 and has_training(run) else _seed_folder(run, config.seeds, seed)
+        run if number == 0 and has_training(run) else RunPaths(run).seed(config.seeds, seed)
         for number, seed in enumerate(config.seeds)
     ]
 
@@ -149,7 +144,7 @@ def _places(config: RetrainConfig, run: Path) -> list[Path]:
 def _same_run(config: RetrainConfig) -> Path | None:
     """The run whose best architecture is trained, where it is trained on that run's own data."""
     origin = Path(config.origin)
-    if not os.path.isfile(origin / "config.yaml"):
+    if not os.path.isfile(RunPaths(origin).config):
         return None
     own = read_config(origin).get("data", {})
     place = locate_data(str(own.get("name")), own.get("root"), origin)
@@ -216,7 +211,7 @@ def retrain_run(
     """
     fabric = open_fabric(config.device, config.precision, many=True)
     first = fabric.global_rank == 0
-    fresh = first and not (run / "config.yaml").exists()
+    fresh = first and not RunPaths(run).config.exists()
     config = agree(fabric, lambda: _reconciled(config, run, fabric))
     opened = agree(fabric, lambda: _open(config, run, fabric, check=fresh, quiet=quiet or not first))
     if on_time is not None and fresh and fabric.world_size == 1:
@@ -228,12 +223,12 @@ def retrain_run(
         on_first(fabric, lambda: _begin(folder, config, opened, fabric))
         plan = plan_of(opened.space, opened.architecture, opened.splits, opened.parts, opened.settings, fabric)
         if fabric.global_rank == 0:
-            write_json(run / "plan.json", plan.as_dict())
+            write_json(RunPaths(run).plan, plan.as_dict())
             if on_plan is not None:
                 on_plan(plan, opened.settings)
         trained = []
         for seed in config.seeds:
-            own = _seed_folder(run, config.seeds, seed)
+            own = RunPaths(run).seed(config.seeds, seed)
             retrain(
                 own,
                 opened.space,
@@ -264,7 +259,7 @@ def retrain_run(
             run, config.genotype, config.recipe, opened.settings, plan, tuple(trained), summarise(trained), baseline
         )
         if len(config.seeds) > 1 and fabric.global_rank == 0:
-            write_json(run / "result.json", result.as_dict())
+            write_json(TrainingPaths(run).result, result.as_dict())
     finally:
         folder.__exit__(None, None, None)
     return result
@@ -291,7 +286,7 @@ def _begin(folder: RunFolder, config: RetrainConfig, opened: _Opened, fabric: Fa
     folder.__enter__()
     run, content = folder.path, _frozen(config, fabric)
     anew = not is_begun(run)
-    if not (run / "config.yaml").exists():
+    if not RunPaths(run).config.exists():
         folder.freeze(content)
     else:
         kept = content if anew else reconcile_retraining(run, content)
@@ -301,29 +296,17 @@ def _begin(folder: RunFolder, config: RetrainConfig, opened: _Opened, fabric: Fa
     keep_environment(run, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))
     record_data(run, opened.splits, opened.identity, config.data.name, config.data.root, anew=anew)
     for file in _weights_files(config):
-        if file.is_file() and (anew or not (run / FIRST_WEIGHTS).exists()):
-            write_json(run / FIRST_WEIGHTS, {"file": str(file), "digest": digest_of(file)})
+        if file.is_file() and (anew or not RunPaths(run).first_weights.exists()):
+            write_json(RunPaths(run).first_weights, {"file": str(file), "digest": digest_of(file)})
     if len(config.seeds) > 1 and has_training(run):
-        _give_folder(run, _seed_folder(run, config.seeds, config.seeds[0]))
-
-
-_OF_ONE_SEED = (
-    "tensorboard",
-    "metrics.csv",
-    "initial_weights.json",
-    "best.safetensors",
-    "model.json",
-    "model.safetensors",
-    "result.json",
-    "checkpoint.safetensors",
-)
+        _give_folder(run, RunPaths(run).seed(config.seeds, config.seeds[0]))
 
 
 def _give_folder(run: Path, own: Path) -> None:
     """Moves the training of a single seed into a folder of its own, because others join it."""
     try:
         own.mkdir(exist_ok=True)
-        for path in (*sorted(run.glob("evaluation*")), *(run / name for name in _OF_ONE_SEED)):
+        for path in (*EvaluationPaths(run).existing(), *TrainingPaths(run).of_network()):
             if path.exists():
                 path.replace(own / path.name)
     except OSError as error:

@@ -25,6 +25,7 @@ import yaml
 
 from genas.display import visible
 from genas.errors import GenasError, RunError
+from genas.run_paths import RunPaths
 from genas.terminal import warn
 
 HELD = (errno.EWOULDBLOCK, errno.EACCES)  # what locking says when another process holds the lock
@@ -164,7 +165,7 @@ class RunFolder:
             raise RunError(f"The path {visible(self.path)} is not valid UTF-8: choose another folder with --run.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock_file = (self.path / "lock").open("a+", encoding="utf-8")
+            lock_file = RunPaths(self.path).lock.open("a+", encoding="utf-8")
         except OSError as error:
             raise explain(error, self.path) from error
         try:
@@ -189,7 +190,7 @@ class RunFolder:
             lock_file.write(f"{os.getpid()} on {platform.node()}")
             lock_file.flush()
         except OSError as error:
-            raise explain(error, self.path / "lock") from error
+            raise explain(error, RunPaths(self.path).lock) from error
         self._lock_file = lock_file
         for leftover in self.path.rglob(".*.part"):
             leftover.unlink(missing_ok=True)  # a killed process left it; nobody else writes here under the lock
@@ -219,7 +220,7 @@ class RunFolder:
 
 def write_config(run: Path, config: Mapping[str, Any]) -> None:
     """Writes the configuration of a run."""
-    write_atomically(run / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False).encode())
+    write_atomically(RunPaths(run).config, yaml.safe_dump(dict(config), sort_keys=False).encode())
 
 
 def keep_environment(run: Path, now: Mapping[str, Any]) -> None:
@@ -229,7 +230,7 @@ def keep_environment(run: Path, now: Mapping[str, Any]) -> None:
         run: the run folder, locked.
         now: what `environment` gave, perhaps with ``processes``.
     """
-    path = run / "environment.json"
+    path = RunPaths(run).environment
     if not path.exists():
         write_json(path, dict(now))
         return
@@ -296,7 +297,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         RunError: it is no run folder.
     """
-    file = path / "config.yaml"
+    file = RunPaths(path).config
     if not file.is_file():
         raise RunError(no_run(path))
     try:

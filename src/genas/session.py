@@ -32,6 +32,7 @@ from genas.rehearsal import (
 )
 from genas.retrain.data import parts_of
 from genas.retrain.network import check_sizes, sized
+from genas.run_paths import RunPaths
 from genas.runs import RunFolder, digest_of, environment, keep_environment, read_config
 from genas.seeding import python_rng
 from genas.settings import expand, validate
@@ -82,7 +83,7 @@ class Session:
         """
         evaluation = config.proxy.evaluation
         if evaluation.engine == "auto":
-            if run is not None and (run / "config.yaml").exists():
+            if run is not None and RunPaths(run).config.exists():
                 engine = completed(read_config(run))["proxy"]["evaluation"]["engine"]
             else:
                 with doing("Choosing the engine of the evaluation", self._quiet):
@@ -204,8 +205,7 @@ class Session:
             RunError: the supernet is not trained to its end.
         """
         check_code(run, code_of_run(self.config))
-        folder = run / "supernet"
-        if untrained and (folder / "initial.safetensors").exists():
+        if untrained and RunPaths(run).supernet.initial.exists():
             network = initialise(self.space, self.splits.num_classes, self.splits.image_shape[0], self.config.seed)
             return self.scoring_of(network.to(self.fabric.device).eval(), run)
         network = load_supernet(run, self.space, self.splits, self.fabric, self.config.seed, weights)
@@ -213,7 +213,7 @@ class Session:
 
     def scoring_of(self, network: Network, run: Path) -> Scoring:
         """Scoring with a trained supernet that is at hand."""
-        return self._scoring(network, initial_weights(run / "supernet"), self.splits)
+        return self._scoring(network, initial_weights(RunPaths(run).supernet.path), self.splits)
 
 
 def _within(cost: Cost, limits: SearchSettings) -> bool:
@@ -323,7 +323,7 @@ def begun(
         RunError: the folder is another run's, or settings differ that something was made with.
         DataError: the data are not those of the run.
     """
-    exists = (run / "config.yaml").exists()
+    exists = RunPaths(run).config.exists()
     supernet = supernet or unfinished_adoption(run)
     done = done_of(run) if exists else None
     bound = done is not None and done.anything

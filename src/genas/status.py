@@ -4,9 +4,10 @@ import fcntl
 from pathlib import Path
 from typing import Any
 
+from genas.run_paths import RunPaths, TrainingPaths
 from genas.runs import HELD, read_config, read_rows
 from genas.strategy.history import History, Record
-from genas.verdicts.read import BASELINE_PLAN, read_derived
+from genas.verdicts.read import read_derived
 
 
 def read_status(run: Path, count: int = 10) -> dict[str, Any]:
@@ -29,19 +30,19 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
     config = read_config(run)
     if config.get("kind") == "retrain":
         return _retrain_status(run, config)
-    supernet = len(read_rows(run / "supernet" / "metrics.csv"))
-    retrained = len(read_rows(run / "retrain" / "metrics.csv"))
+    supernet = len(read_rows(RunPaths(run).supernet.metrics))
+    retrained = len(read_rows(RunPaths(run).retrain.metrics))
     best: list[tuple[Record, int]] = []
     evaluated = failed = 0
-    if (run / "history.sqlite").exists():
-        with History(run / "history.sqlite", readonly=True) as history:
+    if RunPaths(run).history.exists():
+        with History(RunPaths(run).history, readonly=True) as history:
             best, evaluated, failed = history.best_functions(count), len(history), history.failure_count()
     skipped = supernet_skipped(run)
     if supernet < config["supernet"]["epochs"] and not skipped:
         phase = "supernet"
-    elif not (run / "best.json").exists():
+    elif not RunPaths(run).best_architecture.exists():
         phase = "search"
-    elif (run / "report.html").exists():
+    elif RunPaths(run).report.exists():
         phase = "done"
     else:
         phase = "retrain"
@@ -72,22 +73,22 @@ def read_status(run: Path, count: int = 10) -> dict[str, Any]:
 
 def _baselines(run: Path) -> list[int]:
     """Random architectures that are trained, and that are to be trained, beside the best one."""
-    plan = read_derived(run / BASELINE_PLAN) or {}
-    folders = [run / "baseline" / str(name) for name in plan.get("folders", ())]
-    return [sum((folder / "result.json").exists() for folder in folders), int(plan.get("count", 0))]
+    plan = read_derived(RunPaths(run).baseline_plan) or {}
+    folders = [RunPaths(run).baselines / str(name) for name in plan.get("folders", ())]
+    return [sum(TrainingPaths(folder).result.exists() for folder in folders), int(plan.get("count", 0))]
 
 
 def _retrain_status(run: Path, config: dict[str, Any]) -> dict[str, Any]:
     seeds = config["seeds"]
-    folders = {seed: run if len(seeds) == 1 else run / f"seed-{seed}" for seed in seeds}
-    finished = all((folder / "result.json").exists() for folder in folders.values())
+    folders = {seed: RunPaths(run).seed(seeds, seed) for seed in seeds}
+    finished = all(TrainingPaths(folder).result.exists() for folder in folders.values())
     return {
         "run": str(run),
         "phase": "done" if finished else "retrain",
         "active": holder(run),
         "genotype": config["genotype"],
         "retrain_epochs": {
-            f"seed {seed}": [len(read_rows(folder / "metrics.csv")), _epochs(config["retrain"])]
+            f"seed {seed}": [len(read_rows(TrainingPaths(folder).metrics)), _epochs(config["retrain"])]
             for seed, folder in folders.items()
         },
     }
@@ -95,13 +96,14 @@ def _retrain_status(run: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 def supernet_skipped(run: Path) -> bool:
     """Whether a search has scored architectures without a supernet that has trained: no proxy of it needs one."""
-    trained = any((run / "supernet" / name).exists() for name in ("checkpoint.safetensors", "metrics.csv"))
-    return (run / "history.sqlite").exists() and not trained
+    paths = RunPaths(run)
+    trained = paths.supernet.checkpoint.exists() or paths.supernet.metrics.exists()
+    return paths.history.exists() and not trained
 
 
 def holder(run: Path) -> str | None:
     """The process that holds the run's lock, or None."""
-    path = run / "lock"
+    path = RunPaths(run).lock
     if not path.exists():
         return None
     with path.open(encoding="utf-8") as file:

@@ -10,6 +10,7 @@ from typing import Any
 
 from genas.data.record import locate_data
 from genas.errors import ConfigError, GenotypeError, RunError, suggest
+from genas.run_paths import RunPaths
 from genas.runs import no_run, read_config
 from genas.space.base import Architecture, Space
 from genas.space.named import SPACES, open_space
@@ -49,7 +50,7 @@ def find_subject(text: str, space: str | None = None, options: Mapping[str, Any]
         ConfigError: nothing has that name.
     """
     folder = Path(text)
-    if os.path.isfile(folder / "config.yaml"):  # a genotype may be too long for a path, which Path.is_file refuses
+    if os.path.isfile(RunPaths(folder).config):  # a genotype may be too long for a path, which Path.is_file refuses
         return _of_run(folder, space, options or {})
     if text in names():
         entry = load(text)
@@ -97,9 +98,9 @@ def _of_run(folder: Path, space: str | None, changes: Mapping[str, Any]) -> Subj
         raise ConfigError(f"{folder} is a run in the space {own['name']!r}, not in {space!r}; leave --space out.")
     genotype = config.get("genotype")
     if genotype is None:
-        if not (folder / "best.json").is_file():
+        if not RunPaths(folder).best_architecture.is_file():
             raise RunError(f"the search of {folder} is not finished: continue it with: genas search --run {folder}")
-        genotype = json.loads((folder / "best.json").read_text(encoding="utf-8"))["genotype"]
+        genotype = json.loads(RunPaths(folder).best_architecture.read_text(encoding="utf-8"))["genotype"]
     options = {key: value for key, value in own.items() if key != "name"}
     architecture = open_space(own["name"], **{**options, **changes}).parse(genotype)
     data = {key: value for key, value in config["data"].items() if key not in ("limit", "split_file")}

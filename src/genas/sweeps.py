@@ -20,6 +20,7 @@ from genas.rehearsal import rehearse_proxy
 from genas.report.sweep import build_sweep_page
 from genas.retrain import retrain
 from genas.retrain.network import sized
+from genas.run_paths import RunPaths, SweepPaths, TrainingPaths
 from genas.runs import RunFolder, changes, digest_of, flatten, write_csv, write_json
 from genas.seeding import python_rng
 from genas.session import Session, changed_settings
@@ -80,7 +81,7 @@ def sweep_weights(
     wanted = check_shares(POSTER_SHARES if shares is None else shares) if weights is None else None
     given = check_weights(weights) if weights is not None else ()
     run = Path(run)
-    folder = run / "sweep" / checked_name(name or _name_of(expression))
+    folder = RunPaths(run).sweeps / checked_name(name or _name_of(expression))
     one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
     if "expression" in (merge({}, *map(expand, settings)).get("proxy") or {}):
         raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
@@ -95,7 +96,7 @@ def sweep_weights(
             session.rehearse(scores=False)
         _check_identity(folder, run, template, session)
         folder.mkdir(parents=True, exist_ok=True)
-        with Scores(folder / "scores.sqlite") as scores:
+        with Scores(SweepPaths(folder).scores) as scores:
             sweep = _Sweep(folder, template, session, scoring, scores, quiet)
             if wanted is not None:
                 given = sweep.weights_of(wanted)
@@ -112,8 +113,8 @@ def sweep_weights(
                 "architectures": sum(row["evaluated"] for row in rows),
                 "weights": rows,
             }
-    write_json(folder / "sweep.json", content)
-    write_csv(folder / "sweep.csv", _flat(rows))
+    write_json(SweepPaths(folder).content, content)
+    write_csv(SweepPaths(folder).table, _flat(rows))
     build_sweep_page(folder)
     return content
 
@@ -164,7 +165,7 @@ class _Sweep:
             raise RunError("none of the random architectures could be scored, so no weight can be found for a share.")
         found = tuple(weight_for(share, swept, others) for share in shares)
         write_json(
-            self.folder / "shares.json",
+            SweepPaths(self.folder).shares,
             [
                 {"wanted": share, "weight": weight, "in_sample": mean_share(weight, swept, others)}
                 for share, weight in zip(shares, found, strict=True)
@@ -196,7 +197,7 @@ class _Sweep:
         short = f"{weight:g}"
         folder = self.folder / f"w-{short if float(short) == weight else repr(weight)}"
         folder.mkdir(exist_ok=True)
-        with History(folder / "history.sqlite") as history:
+        with History(RunPaths(folder).history) as history:
             proxy = Combined(self.scoring, parts)
             best = run_search(search, proxy, history, self.session.cost, config.seed, self.quiet)
             write_best(folder, best, len(history))
@@ -229,12 +230,12 @@ class _Sweep:
 
     def trained(self, genotype: str) -> dict[str, float]:
         """What an earlier training of a winner gave; empty without one."""
-        path = self._trained_folder(genotype) / "result.json"
+        path = TrainingPaths(self._trained_folder(genotype)).result
         found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["test"] if path.exists() else {}
         return found
 
     def _trained_folder(self, genotype: str) -> Path:
-        return self.folder / "retrained" / hashlib.blake2b(genotype.encode(), digest_size=6).hexdigest()
+        return SweepPaths(self.folder).retrained / hashlib.blake2b(genotype.encode(), digest_size=6).hexdigest()
 
     def _share(self, records: Sequence[Record]) -> float:
         """The mean share of the swept part; 0 where it does not enter."""
@@ -273,12 +274,12 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
         RunError: the folder was begun otherwise; the differing keys are named.
     """
     config = session.config
-    digest = digest_of(run / "supernet" / "checkpoint.safetensors")
+    digest = digest_of(RunPaths(run).supernet.checkpoint)
     settings = config.model_dump(mode="json", include={"proxy", "search", "retrain"})
     del settings["proxy"]["expression"]
     now = {"expression": template.text, "supernet": digest, "device": session.fabric.device.type, **settings}
     code = code_of_scores(config.proxy, config.search)
-    path = folder / "config.json"
+    path = SweepPaths(folder).settings
     if not path.exists():
         write_json(path, {**now, "code": code} if code else now)
         return

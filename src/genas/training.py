@@ -26,6 +26,7 @@ from genas.errors import CheckpointError, GenasError, Interrupted
 from genas.interrupt import StopRequest
 from genas.processes import on_first, share_of, sum_gradients
 from genas.progress import Bar, doing
+from genas.run_paths import TrainingPaths
 from genas.runs import write_csv
 
 
@@ -96,7 +97,7 @@ class Trainer:
     @property
     def checkpoint(self) -> Path:
         """The file that holds the state."""
-        return self.folder / "checkpoint.safetensors"
+        return TrainingPaths(self.folder).checkpoint
 
     def resume(self) -> bool:
         """Takes the state of an earlier process over, where there is one.
@@ -187,7 +188,7 @@ class Trainer:
         """
         first = self.share.process == 0
         with doing(f"preparing the training of the {self.title}", self.quiet):
-            writer = _tensorboard(self.folder / "tensorboard", self.epoch) if first else None
+            writer = _tensorboard(TrainingPaths(self.folder).tensorboard, self.epoch) if first else None
         begun = saved = time.monotonic()
         with (
             StopRequest(STOP_PATIENCE if self.share.processes > 1 else 0.0) as stop,
@@ -219,9 +220,9 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
                 if keep_every and self.epoch % keep_every == 0:
-                    self.save(self.folder / f"epoch-{self.epoch}.safetensors")
+                    self.save(TrainingPaths(self.folder).epoch(self.epoch))
                 if writer is not None:
-                    write_csv(self.folder / "metrics.csv", self.rows)
+                    write_csv(TrainingPaths(self.folder).metrics, self.rows)
                     for key, value in row.items():
                         if key != "epoch":
                             writer.add_scalar(key, value, self.epoch)

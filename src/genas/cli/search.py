@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from genas.cli import options
+from genas.run_paths import ProfilePaths, RunPaths
 
 
 def search(
@@ -106,5 +107,5 @@ def search(
         on_plan=options.plan_shown(quiet),
     )
     if profile and not as_json:
-        print_profile(json.loads((folder / "profile" / "summary.json").read_text())["phases"])
+        print_profile(json.loads((ProfilePaths(RunPaths(folder).profile).summary).read_text())["phases"])
     options.emit(result, as_json, print_result)

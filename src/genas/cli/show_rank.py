@@ -1,13 +1,13 @@
 """What the terminal shows of a ranking study."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from genas.progress import duration
+from genas.run_paths import RankPaths, RunPaths
 from genas.terminal import literal, plain
 
 
@@ -74,7 +74,8 @@ def print_ranking(content: Mapping[str, Any]) -> None:
     console.print(table)
     console.print()
     console.print("[bold]Written[/bold]  ", end="")
-    console.print(plain(Path(content["run"]) / "rank" / content["study"] / "rank.html"), markup=False, soft_wrap=True)
+    folder = RunPaths(content["run"]).ranks / content["study"]
+    console.print(plain(RankPaths(folder).page), markup=False, soft_wrap=True)
 
 
 def _table(title: str, heads: tuple[str, ...]) -> Table:

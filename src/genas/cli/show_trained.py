@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from genas.run_paths import EvaluationPaths
 from genas.terminal import literal, plain
 
 
@@ -29,7 +30,7 @@ def print_evaluation(content: Mapping[str, Any], path: Path) -> None:
     console.print()
     folder = path.parent if path.is_file() else path
     console.print("[bold]Written[/bold]  ", end="")
-    console.print(plain(folder / "evaluation.html"), markup=False, soft_wrap=True)
+    console.print(plain(EvaluationPaths(folder).page), markup=False, soft_wrap=True)
 
 
 def _table(title: str, heads: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Table:

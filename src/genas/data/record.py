@@ -9,9 +9,8 @@ from genas.data.base import Splits
 from genas.data.identity import differences, listed
 from genas.data.location import data_path, describe_location, find_data, same_kind
 from genas.errors import ConfigError, DataError, RunError
+from genas.run_paths import RunPaths
 from genas.runs import write_json
-
-FILE = "data.json"
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def read_record(run: Path) -> dict[str, Any]:
     Raises:
         RunError: the file is damaged.
     """
-    path = run / FILE
+    path = RunPaths(run).data
     if not path.is_file():
         return {}
     try:
@@ -64,7 +63,7 @@ def check_data(run: Path, identity: Mapping[str, Any], *, images_only: bool = Fa
     try:
         found = differences(record.get("identity") or record, identity, images_only=images_only)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise RunError(f"{run / FILE} is damaged ({error!r}); restore it from a copy of the run.") from error
+        raise RunError(f"{RunPaths(run).data} is damaged ({error!r}); restore it from a copy of the run.") from error
     if found:
         raise DataError(
             f"the data are not those that {run} was begun with: {listed(found)}; restore them, name their place with "
@@ -93,7 +92,7 @@ def record_data(
         same = content.get("location", {}).get("absolute") == location["absolute"]
         content["location"] = {**location, "given": content["location"]["given"]} if same else location
     if content != before:
-        write_json(run / FILE, content)
+        write_json(RunPaths(run).data, content)
 
 
 def locate_data(

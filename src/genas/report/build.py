@@ -13,6 +13,7 @@ from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.report.data import Candidate, NoiseCurve, Progress, ReportData, TrainingCurve
 from genas.report.evaluation import collect_evaluation
 from genas.report.page import charts, render
+from genas.run_paths import RunPaths, TrainingPaths
 from genas.runs import check_writable, read_config, read_rows, write_atomically
 from genas.space.text import short
 from genas.status import supernet_skipped
@@ -41,7 +42,7 @@ def build_report(run: Path, out: Path | None = None) -> Path:
     report = collect(run)
     place = run if out is None else out
     check_writable(place, "--out")
-    path = place / "report.html"
+    path = RunPaths(place).report
     for graph in report.cells:
         name = graph.title.lower().replace(" ", "-")
         write_atomically(place / "figures" / f"{name}.svg", draw_cell(graph).encode())
@@ -60,16 +61,16 @@ def collect(run: Path) -> ReportData:
         )
     found = _read_history(run)
     best = found.best
-    data = _json(run / "data.json") or {}
-    retrained = _json(run / "retrain" / "result.json") or {}
+    data = _json(RunPaths(run).data) or {}
+    retrained = _json(RunPaths(run).retrain.result) or {}
     test = retrained.get("test")
     return ReportData(
         title=f"Search on {config['data']['name']} in {config['space']['name']} by {config['proxy']['expression']}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
-        command=(run / "command.txt").read_text(encoding="utf-8").strip() if (run / "command.txt").exists() else "",
+        command=RunPaths(run).command.read_text(encoding="utf-8").strip() if RunPaths(run).command.exists() else "",
         summary=_summary(run, config, data, found),
         config=config,
-        environment=_json(run / "environment.json") or {},
+        environment=_json(RunPaths(run).environment) or {},
         history=found.points,
         scored=found.scored,
         failed=found.failed,
@@ -84,10 +85,10 @@ def collect(run: Path) -> ReportData:
                 tuple(curve["losses"]),
                 tuple(curve["spread"]),
             )
-            for curve in _json(run / "noise_curves.json") or []
+            for curve in _json(RunPaths(run).noise_curves) or []
         ),
-        supernet_curve=_curve("Supernet", run / "supernet" / "metrics.csv"),
-        retrain_curve=_curve("Retraining", run / "retrain" / "metrics.csv"),
+        supernet_curve=_curve("Supernet", RunPaths(run).supernet.metrics),
+        retrain_curve=_curve("Retraining", RunPaths(run).retrain.metrics),
         network={key: retrained[key] for key in ("params", "macs")} if "params" in retrained else None,
         test=test or None,
         next_steps=_next_steps(run, best[0].genotype if best else None, bool(test)),
@@ -114,9 +115,9 @@ class _Found:
 
 
 def _read_history(run: Path) -> _Found:
-    if not (run / "history.sqlite").exists():
+    if not RunPaths(run).history.exists():
         return _Found()
-    with History(run / "history.sqlite", readonly=True) as history:
+    with History(RunPaths(run).history, readonly=True) as history:
         failed_count = history.failure_count()
         scored = len(history) - failed_count
         return _Found(
@@ -166,11 +167,11 @@ def _candidate(rank: int, record: Record, equal: int) -> Candidate:
 
 def _supernet(run: Path, config: dict[str, Any]) -> str:
     """How the supernet was trained, and by which run."""
-    folder = run / "supernet"
+    folder = RunPaths(run).supernet.path
     if supernet_skipped(run):
         return "not trained: no part of the proxy needs it"
     said = f"{config['supernet']['epochs']} epochs, {config['supernet']['labels']} labels"
-    origin = _json(folder / "origin.json") or {}
+    origin = _json(TrainingPaths(folder).origin) or {}
     return said + (f", trained by {origin['run']}" if "run" in origin else "")
 
 

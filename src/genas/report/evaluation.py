@@ -19,10 +19,10 @@ from genas.report.data import (
     NoiseCurve,
 )
 from genas.report.page import count, number, percent, render_evaluation
+from genas.run_paths import EvaluationPaths
 from genas.runs import write_atomically
 
 Result = Mapping[str, Any]
-MISTAKES = "evaluation-mistakes.json"  # thumbnails, beside evaluation.json
 CONFUSED = 10  # pairs of classes in the table
 LEAST = 30  # images of a bin of an evaluation that was made before there were bins of equally many
 
@@ -38,7 +38,7 @@ def build_evaluation_page(folder: Path) -> Path:
     """
     evaluation = collect_evaluation(folder)
     assert evaluation is not None
-    path = folder / "evaluation.html"
+    path = EvaluationPaths(folder).page
     created = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
     write_atomically(path, render_evaluation(f"Evaluation of {folder.name}", created, evaluation).encode())
     return path
@@ -46,7 +46,7 @@ def build_evaluation_page(folder: Path) -> Path:
 
 def collect_evaluation(folder: Path) -> EvaluationData | None:
     """What ``evaluation.json`` of a folder tells; None without that file."""
-    file, beside = folder / "evaluation.json", folder / MISTAKES
+    file, beside = EvaluationPaths(folder).content, EvaluationPaths(folder).mistakes
     if not file.exists():
         return None
     try:

@@ -15,6 +15,7 @@ from genas.report.data import EvaluationTable
 from genas.report.figures import write_figures
 from genas.report.landscape_figures import Band, Plane, bands, contours, surfaces
 from genas.report.page import cell_pictures, embedded, environment, number, percent
+from genas.run_paths import LandscapePaths
 from genas.runs import write_atomically
 
 Result = Mapping[str, Any]
@@ -48,7 +49,7 @@ def build_landscape_page(folder: Path, points: Points, settings: LandscapeSettin
     Returns:
         The page's path.
     """
-    content = json.loads((folder / "landscape.json").read_text(encoding="utf-8"))
+    content = json.loads(LandscapePaths(folder).content.read_text(encoding="utf-8"))
     networks = {row["name"]: row for row in content["networks"]}
     drawn = draw(points, {name: row["label"] for name, row in networks.items()}, settings)
     write_figures(folder, drawn)
@@ -61,7 +62,7 @@ def build_landscape_page(folder: Path, points: Points, settings: LandscapeSettin
         tables=[table for table in (_lines_table(content), _noise_table(content)) if table.rows],
         networks=[_network(row) for row in networks.values()],
     )
-    path = folder / "landscape.html"
+    path = LandscapePaths(folder).page
     write_atomically(path, html.encode())
     return path
 

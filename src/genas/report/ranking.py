@@ -17,6 +17,7 @@ from genas.correlation.measures import mean_of_ranks
 from genas.report.data import EvaluationTable
 from genas.report.page import embedded, environment, number
 from genas.report.ranking_figures import Bar, Chart, bars, matrix, scatter
+from genas.run_paths import RankPaths
 from genas.runs import write_atomically
 
 Content = Mapping[str, Any]
@@ -47,8 +48,8 @@ def build_ranking_page(folder: Path) -> Path:
     Returns:
         The page's path.
     """
-    content = json.loads((folder / "rank.json").read_text(encoding="utf-8"))
-    with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
+    content = json.loads(RankPaths(folder).content.read_text(encoding="utf-8"))
+    with RankPaths(folder).table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     drawn = charts(content, rows)
     pictures = {}
@@ -73,7 +74,7 @@ def build_ranking_page(folder: Path) -> Path:
         variants=json.dumps({name: _variant(one) for name, one in content["proxies"].items()}, indent=2),
         level=round(100 * content["settings"]["analysis"]["level"]),
     )
-    path = folder / "rank.html"
+    path = RankPaths(folder).page
     write_atomically(path, html.encode())
     return path
 

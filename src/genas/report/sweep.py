@@ -9,6 +9,7 @@ from typing import Any
 from genas.report.data import EvaluationTable
 from genas.report.figures import BLUE, GREY, ORANGE, painted, write_figures
 from genas.report.page import cell_pictures, count, embedded, environment, letter, percent
+from genas.run_paths import SweepPaths
 from genas.runs import write_atomically
 
 Row = Mapping[str, Any]
@@ -17,7 +18,7 @@ SHOWN = ("angle", "flatness", "loss", "params", "macs")  # of every winner, what
 
 def build_sweep_page(folder: Path) -> Path:
     """Writes ``sweep.html`` and ``figures/`` beside ``sweep.json``; returns the page's path."""
-    content = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    content = json.loads(SweepPaths(folder).content.read_text(encoding="utf-8"))
     drawn = draw(content)
     write_figures(folder, drawn)
     html = (
@@ -32,7 +33,7 @@ def build_sweep_page(folder: Path) -> Path:
             winners=_winners(content),
         )
     )
-    path = folder / "sweep.html"
+    path = SweepPaths(folder).page
     write_atomically(path, html.encode())
     return path
 

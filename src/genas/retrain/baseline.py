@@ -22,6 +22,7 @@ from genas.data.base import LabelledImages, Splits
 from genas.device import Fabric
 from genas.retrain.network import without_auxiliary
 from genas.retrain.recipe import RetrainSettings
+from genas.run_paths import RunPaths, TrainingPaths
 from genas.seeding import python_rng
 from genas.settings import Settings
 from genas.space.base import Architecture, Space
@@ -132,7 +133,7 @@ def folder_of(run: Path, architecture: Architecture, settings: RetrainSettings, 
     """Where a baseline lies: the name is a digest of the architecture and its training."""
     training = settings.model_dump(mode="json", exclude={"checkpoint_seconds"})
     text = json.dumps([architecture.genotype, training, seed], sort_keys=True)
-    return run / "baseline" / f"random-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+    return RunPaths(run).baselines / f"random-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 @torch.no_grad()
@@ -152,7 +153,7 @@ def right_answers(
         [N] bool on the CPU.
     """
     kept = without_auxiliary(space)
-    tensors, facts = load_checkpoint(folder / "model.safetensors")
+    tensors, facts = load_checkpoint(TrainingPaths(folder).model)
     classes = int(facts["identity"]["classes"])
     network = kept.network(classes, architecture, test.image_shape[0])
     network.load_state_dict(tensors)

@@ -41,6 +41,7 @@ from genas.retrain.onnx import OnnxInput, check_extra, export_onnx
 from genas.retrain.source import DataSource, data_source, run_folder
 from genas.retrain.standalone import can_stand_alone, constructor_options, load_modeling, modeling_source
 from genas.retrain.unseen import Unseen, own_test_set
+from genas.run_paths import EvaluationPaths, TrainingPaths
 from genas.runs import explain, read_config
 from genas.seeding import torch_rng
 from genas.space.base import Network
@@ -277,7 +278,7 @@ def _training(model: TrainedModel, path: Path, source: DataSource | None) -> dic
     extra = model.facts.extra
     if extra.get("format") == EXPORT_FORMAT:
         return dict(extra.get("training") or {})
-    result = _json(model.folder / "result.json")
+    result = _json(TrainingPaths(model.folder).result)
     run = run_folder(path, model.weights)
     config = read_config(run) if run is not None else {}
     data = config.get("data")
@@ -297,7 +298,7 @@ def _evaluation(model: TrainedModel, path: Path) -> dict[str, Any]:
     """Figures of an ``evaluation.json`` of these very weights; empty without."""
     own = hashlib.sha256(model.weights.read_bytes()).hexdigest()
     for folder in dict.fromkeys((path, model.folder, model.folder.parent)):
-        for one in _json(folder / "evaluation.json").get("models", ()):
+        for one in _json(EvaluationPaths(folder).content).get("models", ()):
             if one["model"].get("sha256") != own:
                 continue
             clean = one["clean"]

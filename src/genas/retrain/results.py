@@ -9,6 +9,7 @@ from typing import Any
 
 from genas.retrain.plan import Plan
 from genas.retrain.recipe import RetrainSettings
+from genas.run_paths import TrainingPaths
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Retrained:
 
 def read_trained(folder: Path, seed: int) -> Trained:
     """What one training wrote."""
-    content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    content = json.loads(TrainingPaths(folder).result.read_text(encoding="utf-8"))
     return Trained(seed, folder, content["test"], content.get("best", {}))
 
 

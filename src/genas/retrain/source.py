@@ -12,6 +12,7 @@ from genas.data.record import check_data, check_place, locate_data
 from genas.errors import ConfigError
 from genas.loading import ModelFacts
 from genas.retrain.unseen import open_splits
+from genas.run_paths import RunPaths
 from genas.runs import read_config
 
 
@@ -53,7 +54,7 @@ class DataSource:
 def run_folder(path: Path, weights: Path) -> Path | None:
     """The run that a network belongs to: the nearest folder above its weights that holds a ``config.yaml``."""
     folders = (path, weights.parent, *list(weights.parent.parents)[:2])
-    return next((folder for folder in folders if (folder / "config.yaml").is_file()), None)
+    return next((folder for folder in folders if RunPaths(folder).config.is_file()), None)
 
 
 def data_source(path: Path, weights: Path, data: str | None = None, root: Path | None = None) -> DataSource:

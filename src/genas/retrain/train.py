@@ -27,6 +27,7 @@ from genas.retrain.network import without_auxiliary
 from genas.retrain.recipe import RetrainSettings
 from genas.retrain.schedule import learning_rate
 from genas.retrain.weights import InitialWeights, Match, take_over
+from genas.run_paths import TrainingPaths
 from genas.runs import write_json
 from genas.seeding import derive, seed_torch_globals
 from genas.space.base import Architecture, Network, Space
@@ -74,7 +75,7 @@ def retrain(
         Interrupted: Ctrl-C; the state is saved.
     """
     parts = parts_of(splits, settings, fabric.world_size)
-    done = folder / "result.json"
+    done = TrainingPaths(folder).result
     finished = on_first(fabric, lambda: json.loads(done.read_text(encoding="utf-8")) if done.exists() else None)
     if finished is not None and finished["epochs"] < settings.trained_epochs:  # the run was asked to go on
         finished = on_first(fabric, lambda: done.unlink())
@@ -156,7 +157,7 @@ class _Training:
             if self.average is not None:
                 self.average.module.load_state_dict(self.network.state_dict())
             if not self.trainer.checkpoint.exists() and self.trainer.share.process == 0:
-                write_json(self.folder / "initial_weights.json", match.as_dict())
+                write_json(TrainingPaths(self.folder).initial_weights, match.as_dict())
                 if on_match is not None:
                     on_match(match)
         self.trainer.resume()
@@ -236,7 +237,7 @@ class _Training:
         best = max((row[f"{label}_top1"] for row in self.trainer.rows[:-1]), default=-1.0)
         if found["top1"] > best and self.trainer.share.process == 0:
             facts = {"identity": self._kept_identity(), "epoch": epoch + 1}
-            save_checkpoint(self.folder / "best.safetensors", self._kept_state(), facts)
+            save_checkpoint(TrainingPaths(self.folder).best, self._kept_state(), facts)
         return {f"{label}_loss": found["loss"], f"{label}_top1": found["top1"]}
 
     def _kept_state(self) -> dict[str, Tensor]:
@@ -252,8 +253,8 @@ class _Training:
         first = self.trainer.share.process == 0
         if first:
             identity = self._kept_identity()
-            save_checkpoint(self.folder / "model.safetensors", self._kept_state(), {"identity": identity})
-            write_json(self.folder / "model.json", {**identity, **self._facts()})
+            save_checkpoint(TrainingPaths(self.folder).model, self._kept_state(), {"identity": identity})
+            write_json(TrainingPaths(self.folder).description, {**identity, **self._facts()})
         result: dict[str, Any] = {
             "genotype": self.architecture.genotype,
             "epochs": self.settings.trained_epochs,
@@ -271,7 +272,7 @@ class _Training:
             kept = without_auxiliary(self.space).network(
                 self.splits.num_classes, self.architecture, self.splits.image_shape[0]
             )
-            tensors = on_first(self.fabric, lambda: load_checkpoint(self.folder / "best.safetensors")[0])
+            tensors = on_first(self.fabric, lambda: load_checkpoint(TrainingPaths(self.folder).best)[0])
             kept.load_state_dict(tensors)
             result["best"] = {
                 "by": self.settings.best,
@@ -280,7 +281,7 @@ class _Training:
                 "test": self._tested(self._placed(kept)),
             }
         if first:
-            write_json(self.folder / "result.json", result)
+            write_json(TrainingPaths(self.folder).result, result)
         return result
 
     def _size(self) -> dict[str, int]:

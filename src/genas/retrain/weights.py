@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genas.checkpoint import load_checkpoint
 from genas.errors import CheckpointError
+from genas.run_paths import TrainingPaths
 from genas.space.base import Architecture, Network, Space
 from genas.supernet.stored import find_supernet
 
@@ -97,7 +98,7 @@ def checkpoint_weights(path: Path) -> InitialWeights:
     Raises:
         CheckpointError: missing, damaged, or of another format.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = TrainingPaths(path).model if path.is_dir() else path
     if not file.is_file():
         raise CheckpointError(f"there is no checkpoint at {file}.")
     try:

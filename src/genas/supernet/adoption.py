@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from genas.errors import RunError
+from genas.run_paths import RunPaths
 from genas.runs import digest_of, explain, write_json
 from genas.supernet.stored import find_supernet, read_supernet
-
-ORIGIN = "origin.json"
-_FILES = ("initial.safetensors", "metrics.csv", "checkpoint.safetensors")  # the last one makes it trained
 
 
 def check_adoption(source: Path, run: Path) -> None:
@@ -32,10 +30,10 @@ def check_adoption(source: Path, run: Path) -> None:
     if os.path.abspath(source) == os.path.abspath(run):
         raise RunError(f"{run} cannot take the supernet from itself: expected another folder with --run.")
     read_supernet(source)
-    if not (run / "config.yaml").is_file():
+    if not RunPaths(run).config.is_file():
         return
     origin = read_origin(run)
-    if not origin and (run / "supernet" / "checkpoint.safetensors").exists():
+    if not origin and RunPaths(run).supernet.checkpoint.exists():
         raise RunError(f"{run} has trained a supernet of its own; choose another folder with --run.")
     if origin and origin.get("digest") != digest_of(find_supernet(source)):
         raise RunError(
@@ -50,26 +48,25 @@ def adopt_supernet(source: Path, run: Path) -> None:
     Raises:
         RunError: a file cannot be written.
     """
-    folder = run / "supernet"
-    if (folder / "checkpoint.safetensors").exists():
+    own, theirs = RunPaths(run).supernet, RunPaths(source).supernet
+    if own.checkpoint.exists():
         return
-    digest = digest_of(source / "supernet" / "checkpoint.safetensors")
-    write_json(folder / ORIGIN, {"run": os.path.abspath(source), "digest": digest})
-    for name in _FILES:
-        if (source / "supernet" / name).exists():
-            _link(source / "supernet" / name, folder / name)
+    write_json(own.origin, {"run": os.path.abspath(source), "digest": digest_of(theirs.checkpoint)})
+    for file in (theirs.initial, theirs.metrics, theirs.checkpoint):  # the last one makes it trained
+        if file.exists():
+            _link(file, own.path / file.name)
 
 
 def unfinished_adoption(run: Path) -> Path | None:
     """The run whose supernet `run` was to get when its process was killed; None where nothing is missing."""
     origin = read_origin(run)
-    missing = "run" in origin and not (run / "supernet" / "checkpoint.safetensors").exists()
+    missing = "run" in origin and not RunPaths(run).supernet.checkpoint.exists()
     return Path(origin["run"]) if missing else None
 
 
 def read_origin(run: Path) -> dict[str, Any]:
     """Where the supernet of a run came from: ``run`` and ``digest``; empty where the run trained its own."""
-    path = run / "supernet" / ORIGIN
+    path = RunPaths(run).supernet.origin
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError as error:

@@ -9,6 +9,7 @@ from genas.checkpoint import load_checkpoint
 from genas.data.base import Splits
 from genas.device import Fabric
 from genas.errors import RunError
+from genas.run_paths import RunPaths
 from genas.runs import read_config
 from genas.space.base import Network, Space
 from genas.supernet.train import initialise, load_weights
@@ -20,7 +21,7 @@ def find_supernet(run: Path) -> Path:
     Raises:
         RunError: there is none.
     """
-    file = run / "supernet" / "checkpoint.safetensors"
+    file = RunPaths(run).supernet.checkpoint
     if not file.is_file():
         raise RunError(f"{run} has no supernet yet; train it with: genas supernet --run {run}")
     return file

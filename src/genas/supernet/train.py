@@ -20,6 +20,7 @@ from genas.checkpoint import load_checkpoint, save_checkpoint
 from genas.data.base import LabelledImages, Splits
 from genas.device import Fabric
 from genas.errors import CheckpointError, DataError
+from genas.run_paths import TrainingPaths
 from genas.seeding import derive, python_rng, seed_torch_globals, torch_rng
 from genas.settings import Settings
 from genas.space.base import Network, Space
@@ -92,9 +93,9 @@ def untrained_supernet(folder: Path, space: Space, splits: Splits, fabric: Fabri
         seed: the run's seed.
     """
     network = initialise(space, splits.num_classes, splits.image_shape[0], seed)
-    if not (folder / "initial.safetensors").exists():
+    if not TrainingPaths(folder).initial.exists():
         facts = {"identity": _identity(space, splits)}
-        save_checkpoint(folder / "initial.safetensors", network.state_dict(), facts)
+        save_checkpoint(TrainingPaths(folder).initial, network.state_dict(), facts)
     return network.to(fabric.device).eval()
 
 
@@ -227,4 +228,4 @@ def load_weights(network: Network, tensors: Mapping[str, Tensor], file: Path) ->
 
 def initial_weights(folder: Path) -> dict[str, Tensor]:
     """The supernet's weights before training: what the angle compares with."""
-    return load_checkpoint(folder / "initial.safetensors")[0]
+    return load_checkpoint(TrainingPaths(folder).initial)[0]

@@ -17,6 +17,7 @@ from genas.proxy.base import Proxy, as_score
 from genas.proxy.expression import checked_score
 from genas.proxy.scoring import Scoring
 from genas.registry import blame
+from genas.run_paths import RunPaths
 from genas.runs import write_json
 from genas.seeding import python_rng, torch_rng
 from genas.space.base import Architecture
@@ -25,7 +26,7 @@ from genas.strategy.history import History, Record
 from genas.strategy.measure import NOT_THE_ARCHITECTURES_FAULT
 from genas.terminal import warn
 from genas.verdicts.noise import Contender
-from genas.verdicts.read import CHECK, NOISE, read_derived
+from genas.verdicts.read import read_derived
 from genas.verdicts.training import Chance, against_chance
 
 PATHS = 4  # random paths of the supernet that are compared with chance
@@ -44,7 +45,7 @@ def check_supernet(scoring: Scoring, run: Path) -> Chance:
         scoring: with the trained supernet.
         run: the run folder.
     """
-    known = read_derived(run / CHECK)
+    known = read_derived(RunPaths(run).supernet.check)
     if known is not None:
         return Chance(**known)
     # as many images as there are up to a bound, however few a score looks at: few images show nothing
@@ -60,7 +61,7 @@ def check_supernet(scoring: Scoring, run: Path) -> Chance:
         losses.append(found[0].double().numpy())
         right.append(found[1].double().numpy())
     chance = against_chance(np.stack(losses), np.stack(right), labels.numpy(), scoring.splits.num_classes)
-    write_json(run / CHECK, asdict(chance))
+    write_json(RunPaths(run).supernet.check, asdict(chance))
     return chance
 
 
@@ -87,7 +88,10 @@ def measure_noise(
     """
     chosen = _chosen(history)
     names = [record.genotype for _, record in chosen]
-    if len(chosen) < (2 if proxy.raceable else FEW) or (read_derived(run / NOISE) or {}).get("genotypes") == names:
+    if (
+        len(chosen) < (2 if proxy.raceable else FEW)
+        or (read_derived(RunPaths(run).score_noise) or {}).get("genotypes") == names
+    ):
         return
     architectures = [scoring.space.parse(name) for name in names]
     other = None if proxy.raceable else again()
@@ -120,7 +124,7 @@ def measure_noise(
         "contenders": [asdict(row) for row in rows],
         "best": {"loss": best.loss, "accuracy": best.accuracy, "images": count},
     }
-    write_json(run / NOISE, content)
+    write_json(RunPaths(run).score_noise, content)
 
 
 def _chosen(history: History) -> list[tuple[int, Record]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from genas.run_paths import RunPaths
 from genas.strategy.history import History
 from genas.strategy.named import STRATEGIES
 from genas.verdicts import Verdict
@@ -25,8 +26,6 @@ from genas.verdicts.scores import (
 )
 from genas.verdicts.training import Chance, retrained_at_chance, retrained_below_supernet, supernet_not_trained
 
-CHECK, NOISE = "supernet/check.json", "score_noise.json"  # in the run folder, written by `genas.verdicts.measure`
-BASELINE, BASELINE_PLAN = "baseline.json", "baseline/plan.json"  # likewise, by `genas.baselines`
 PARTS = 2_000  # architectures over which the spread of a sum's parts is taken
 
 
@@ -41,8 +40,8 @@ def read_verdicts(run: Path, config: Mapping[str, Any]) -> list[Verdict]:
     chance = read_chance(run)
     if chance is not None:
         found.append(supernet_not_trained(chance, config["supernet"]["epochs"]))
-    if (run / "history.sqlite").exists():
-        with History(run / "history.sqlite", readonly=True) as history:
+    if RunPaths(run).history.exists():
+        with History(RunPaths(run).history, readonly=True) as history:
             found += _of_history(history, run, config)
     found += _of_retraining(run)
     return [verdict for verdict in found if verdict is not None]
@@ -51,7 +50,7 @@ def read_verdicts(run: Path, config: Mapping[str, Any]) -> list[Verdict]:
 def _of_history(history: History, run: Path, config: Mapping[str, Any]) -> list[Verdict | None]:
     search, scores = config["search"], read_scores(history)
     algorithm, custom = search["algorithm"], STRATEGIES.is_custom(search["algorithm"])
-    finished = (run / "best.json").exists()
+    finished = RunPaths(run).best_architecture.exists()
     asked = search["generations"] * search["population"] if finished else 0
     limits = {"macs": search.get("max_macs"), "params": search.get("max_params")}
     best = history.best(1)
@@ -80,7 +79,7 @@ def counts_size(expression: str) -> bool:
 
 
 def _of_retraining(run: Path) -> list[Verdict | None]:
-    result, data = read_derived(run / "retrain" / "result.json"), read_derived(run / "data.json")
+    result, data = read_derived(RunPaths(run).retrain.result), read_derived(RunPaths(run).data)
     if not result or not data or "top1" not in (result.get("test") or {}):
         return []
     top1, images = result["test"]["top1"], data["test"]
@@ -97,13 +96,13 @@ def _of_retraining(run: Path) -> list[Verdict | None]:
 
 def read_baseline(run: Path, best: str) -> dict[str, Any] | None:
     """The comparison of the architecture `best` with random ones; None where there is none."""
-    content = read_derived(run / BASELINE)
+    content = read_derived(RunPaths(run).baseline)
     return content if content is not None and content.get("best") == best else None
 
 
 def read_left_out(run: Path, best: str) -> str | None:
     """Why `best` is not compared with random architectures; None where it is, or nobody decided."""
-    plan = read_derived(run / BASELINE_PLAN)
+    plan = read_derived(RunPaths(run).baseline_plan)
     return plan.get("left_out") if plan is not None and plan["asked"]["best"] == best else None
 
 
@@ -132,13 +131,13 @@ def _is_part(value: Any) -> bool:
 
 def read_chance(run: Path) -> Chance | None:
     """How some paths of the supernet compare with chance; None where that was not measured."""
-    content = read_derived(run / CHECK)
+    content = read_derived(RunPaths(run).supernet.check)
     return None if content is None else Chance(**content)
 
 
 def read_noise(run: Path, best: str) -> dict[str, Any] | None:
     """The noise of the best scores, with ``contenders`` as `Contender`; None where that of `best` was not measured."""
-    content = read_derived(run / NOISE)
+    content = read_derived(RunPaths(run).score_noise)
     if content is None or content.get("genotypes", [None])[0] != best:
         return None
     return {**content, "contenders": [Contender(**row) for row in content["contenders"]]}
