@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genas.config import merge
+from genas.data import Dataset
 from genas.data.inspection import summary_of, tell
 from genas.data.named import takes_size
 from genas.device import describe_machine, open_fabric
@@ -25,7 +26,7 @@ FORMAT = "genas-evaluation-1"
 
 def evaluate(
     path: str | Path,
-    data: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     *,
     data_root: str | Path | None = None,
     settings: EvaluateSettings | Mapping[str, Any] | None = None,
@@ -39,7 +40,7 @@ def evaluate(
     Args:
         path: a run folder of ``genas search``, a folder of ``genas retrain`` (also of several seeds), an exported
             folder, or a file of weights beside its ``model.json``.
-        data: a data set's name; None for the one of the run.
+        data: a data set's name, a `Dataset` subclass or an object of one; None for the one of the run.
         data_root: folder that holds the files of a named data set.
         settings: what to measure, `EvaluateSettings` or a mapping of its fields.
         out: where ``evaluation.json``, ``evaluation.html`` and the tables go; None for `path` itself.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genas.checkpoint import load_checkpoint
-from genas.config import Config, build_config, merge, read_yaml
+from genas.config import Config, build_config, describe_given, merge, read_yaml
 from genas.correlation import (
     Outcome,
     Scorer,
@@ -31,7 +31,7 @@ from genas.correlation.scoring import Job
 from genas.device import describe_machine
 from genas.errors import ConfigError, RunError
 from genas.progress import doing, duration
-from genas.proxy import ProxySettings
+from genas.proxy import Proxy, ProxySettings
 from genas.rehearsal import rehearse_proxy
 from genas.report.ranking import build_ranking_page, verdicts
 from genas.run_paths import RankPaths, RunPaths
@@ -47,10 +47,21 @@ LONG = 600.0  # seconds from which on fewer images are proposed
 PROXIES = "loss,accuracy,angle,flatness,ranks(loss,macs)"
 
 
+def _given(
+    proxies: str | Sequence[str | type[Proxy] | Proxy], named: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any]]:
+    """The list of the command line and the named variants for what a Python program passed."""
+    if isinstance(proxies, str):
+        return proxies, named
+    given = [describe_given(proxy=one)["proxy"] for one in proxies]
+    plain = [one["expression"] for one in given if len(one) == 1]
+    return ",".join(plain), {**named, **{one["expression"]: one for one in given if len(one) > 1}}
+
+
 def rank(
     run: str | Path,
     table: str | Path,
-    proxies: str = PROXIES,
+    proxies: str | Sequence[str | type[Proxy] | Proxy] = PROXIES,
     *,
     columns: Sequence[str] | None = None,
     genotype_column: str | None = None,
@@ -72,7 +83,8 @@ def rank(
     Args:
         run: a run folder with a trained supernet.
         table: see `genas.correlation.table.open_table`.
-        proxies: a list such as ``loss,flatness,ranks(loss,macs)``.
+        proxies: a text such as ``loss,flatness,ranks(loss,macs)``, or a sequence of names, `Proxy` subclasses and
+            objects of such.
         columns: accuracy columns of the table; None for all.
         genotype_column: of the table; None to find it.
         variants: further variants by name (see `genas.correlation.variants`), or a YAML file of them.
@@ -100,6 +112,7 @@ def rank(
     session = Session(config, run, quiet=quiet)
     config = session.config
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
+    proxies, named = _given(proxies, named)
     chosen = read_variants(proxies, named, config.proxy)
     weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
     opened = open_table(table, session.space, columns, genotype_column)

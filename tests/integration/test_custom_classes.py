@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import chain
@@ -110,6 +111,36 @@ def test_from_python(way, tmp_path):
         quiet=True,
     )
     assert width(again.run) == 4
+
+
+def test_other_functions_take_objects_and_classes_too(tmp_path):
+    run = tmp_path / "r"
+    package.search(chain.Half(3), chain.Chain(16), chain.Small, chain.Walk, run, settings=FAST, quiet=True)
+    rows = [f"{a}-{b}-{c},{a * b + c}" for a in (1, 3, 5) for b in (1, 3, 5) for c in (1, 3, 5)]
+    (tmp_path / "table.csv").write_text("\n".join(["genotype,accuracy", *rows]))
+    proxies = [chain.Small, "params", Twice(None, factor=2)]
+    found = package.rank(run, tmp_path / "table.csv", proxies, settings={"architectures": 10}, quiet=True)
+    assert {"chain:Small", "params", f"{__name__}:Twice"} <= found["proxies"].keys()
+    assert found["proxies"][f"{__name__}:Twice"]["settings"]["options"] == {"factor": 2}
+    little = {"with_latency": False, "with_flatness": False, "shifts": []}
+    for data, count in ((Few(5), 5), (Few, 20)):
+        measured = package.evaluate(run, data, settings=little, out=tmp_path, quiet=True)["models"][0]["data"]
+        assert (measured["name"], measured["pictures"]) == (f"{__name__}:Few", count)
+
+
+class Twice(chain.Small):
+    """Another name for the same."""
+
+
+class Few(package.Dataset):
+    """Digits with `count` test images."""
+
+    def __init__(self, count=20):
+        self.count = count
+
+    def splits(self, seed):
+        splits = package.open_dataset("digits").splits(seed)
+        return replace(splits, test=splits.test.subset(range(self.count)))
 
 
 def _recipe(folder):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genas.data import Splits
+from genas.data import Dataset, Splits
 from genas.data.identity import identify
-from genas.data.named import FIELDS
+from genas.data.named import FIELDS, describe_given
 from genas.data.record import check_data, check_place, locate_data
 from genas.errors import ConfigError
 from genas.loading import ModelFacts
@@ -57,20 +57,26 @@ def run_folder(path: Path, weights: Path) -> Path | None:
     return next((folder for folder in folders if RunPaths(folder).config.is_file()), None)
 
 
-def data_source(path: Path, weights: Path, data: str | None = None, root: Path | None = None) -> DataSource:
+def data_source(
+    path: Path, weights: Path, data: str | type[Dataset] | Dataset | None = None, root: Path | None = None
+) -> DataSource:
     """The data set that was asked for, or else the one of the run that the network belongs to.
 
     Args:
         path: what the user named.
         weights: the file that was found there.
-        data: the data set asked for.
+        data: the data set asked for: a name, a subclass of `Dataset` or an object of one.
         root: folder of a named data set's files.
 
     Raises:
         ConfigError: none was asked for and the network belongs to no run.
     """
     if data is not None:
-        return DataSource(data, root)
+        given = describe_given(data)
+        if "resizing" in given:
+            raise ConfigError("data has a resizing of its own; give it as a setting of the evaluation in its place.")
+        name, place, size = given.pop("name"), given.pop("root", root), given.pop("image_size", None)
+        return DataSource(name, None if place is None else Path(place), size, options=given)
     folder = run_folder(path, weights)
     if folder is not None:
         config = read_config(folder)
