@@ -109,6 +109,24 @@ def test_continues_bit_identically_after_a_stop(tmp_path, algorithm, stop_after)
         assert len(proxy.calls) == len(expected) - stop_after
 
 
+@pytest.mark.parametrize("more", [0, 2])
+def test_a_continued_search_proposes_only_what_may_be_unfinished(more):
+    class Counting(Evolution):
+        def ask(self, history, rng, generation):
+            asked.append(generation)
+            return super().ask(history, rng, generation)
+
+    settings = SMALL.model_copy(update={"generations": 4 + more})
+    with History(":memory:") as history, History(":memory:") as whole_search:
+        run_search(Evolution(SPACE, settings), Ones(), whole_search, cost, 0, quiet=True)
+        run_search(Evolution(SPACE, SMALL), Ones(), history, cost, 0, quiet=True)
+        asked: list[int] = []
+        best = run_search(Counting(SPACE, settings), Ones(), history, cost, 0, quiet=True)
+        assert asked == list(range(3, 4 + more))
+        assert whole(history) == whole(whole_search)
+        assert best == whole_search.best(1)[0]
+
+
 def test_failures_are_recorded_and_not_tried_again(tmp_path):
     path = tmp_path / "history.sqlite"
     search = Evolution(SPACE, SMALL)

@@ -59,9 +59,13 @@ def run_search(
         key = shared.key if shared else None
         race = Race(proxy, settings.parents, settings.race_error, settings.race_start, seed, race_folder, key, executor)
     generations = settings.generations
-    with StopRequest() as stop, Bar("search", generations * settings.population, 0, "architecture", quiet) as bar:
+    # the last generation that has begun may be unfinished; those before it are over, and proposing them again would
+    # cost more than all else in a long history
+    first = min(max(history.generations() - 1, 0), generations)
+    total, done = (count * settings.population for count in (generations, first))
+    with StopRequest() as stop, Bar("search", total, done, "architecture", quiet) as bar:
         work = _Work(search, Measure(proxy), executor, history, cost, shared, bar, stop)
-        for generation in range(generations):
+        for generation in range(first, generations):
             proposals = search.ask(history, python_rng(seed, "search", generation), generation)
             if not proposals:
                 break
