@@ -50,13 +50,19 @@ class Recorded:
         return made
 
 
+def arguments_of(made: Recorded) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the constructor of `made` was given by position and by name."""
+    args, kwargs = made.__dict__[_ARGUMENTS]
+    return args, kwargs
+
+
 def options_of(made: Recorded) -> dict[str, Any]:
     """The options that `made` was given, by the names of its constructor's parameters, as plain values.
 
     Raises:
         ConfigError: a value that a configuration cannot hold, or an argument without a name.
     """
-    args, kwargs = made.__dict__[_ARGUMENTS]
+    args, kwargs = arguments_of(made)
     kind = type(made)
     if not args:
         given: dict[str, Any] = dict(kwargs)

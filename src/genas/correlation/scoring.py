@@ -8,7 +8,7 @@ takes alone.
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from genas.proxy.base import as_score
 from genas.proxy.expression import finite
 from genas.space.base import Architecture, Network, Space
 from genas.strategy.measure import attempt
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,7 @@ class TimedScoring(Scoring):
         self._asked: set[Architecture] = set()  # since `begin`
         self._memories: dict[Hashable, tuple[Score, float, set[Architecture]]] = {}
         self._recalled: set[Hashable] = set()  # since `begin`
-        self.touched: set[Architecture] = set()
-        """Architectures that were prepared since somebody emptied the set: a proxy may look at neighbours too."""
+        self._touched: set[Architecture] = set()  # prepared inside of `timed`: a proxy may look at neighbours too
 
     def begin(self) -> None:
         """A proxy begins to score."""
@@ -59,8 +60,18 @@ class TimedScoring(Scoring):
         self._whole.setdefault(architecture, spent)
         self.fresh += spent
         self.needed(architecture, spent)
-        self.touched.add(architecture)
+        self._touched.add(architecture)
         return network
+
+    def timed(self, compute: Callable[[], Found]) -> tuple[Found, float, set[Architecture]]:
+        """What `compute` gives, its seconds without those of preparations, and the architectures that it prepared."""
+        outside, self._touched = self._touched, set()
+        before, begun = self.fresh, time.perf_counter()
+        try:
+            found = compute()
+            return found, time.perf_counter() - begun - (self.fresh - before), self._touched
+        finally:
+            self._touched = outside | self._touched
 
     def needed(self, architecture: Architecture, spent: float = 0.0) -> None:
         """Takes down that the proxy needs `architecture` prepared, which took it `spent` seconds."""
@@ -71,11 +82,7 @@ class TimedScoring(Scoring):
     def remembered(self, key: Hashable, compute: Callable[[], Score]) -> Score:
         """See `Scoring.remembered`; what another proxy's computing spares is taken down."""
         if key not in self._memories:
-            outside, self.touched = self.touched, set()
-            before, begun = self.fresh, time.perf_counter()
-            score = compute()
-            self._memories[key] = score, time.perf_counter() - begun - (self.fresh - before), self.touched
-            self.touched = outside | self.touched
+            self._memories[key] = self.timed(compute)
             self._recalled.add(key)
         score, seconds, touched = self._memories[key]
         if key not in self._recalled:
@@ -85,9 +92,6 @@ class TimedScoring(Scoring):
                 self.needed(one)
         return score
 
-
-WEIGHED_LATER: dict[str, Any] = {"expression": True, "flatness": {"alpha"}, "relative_flatness": {"alpha"}}
-"""Settings of proxies that have no say in the means over pictures."""
 
 Task = tuple[str, tuple[Job, ...]]
 """An architecture's genotype and what scores it."""
@@ -110,7 +114,7 @@ class Scorer:
     ) -> None:
         self.space, self.open_scoring, self._seed, self._reopen = space, open_scoring, seed, reopen
         self._scorings: dict[str, TimedScoring] = {}
-        self._proxies: dict[tuple[str, int], tuple[Proxy, TimedScoring, str]] = {}
+        self._proxies: dict[tuple[str, int], tuple[Proxy, TimedScoring]] = {}
 
     def __reduce__(self) -> "tuple[Callable[[], Scorer], tuple[()]]":
         assert self._reopen is not None
@@ -122,7 +126,7 @@ class Scorer:
 
     def by_function(self, job: Job) -> bool:
         """Whether architectures of one function have one score."""
-        return self._open(job)[0].by_function and type(self.space).function_key is not Space.function_key
+        return self._open(job)[0].by_function
 
     def work(self, task: Task) -> list[Scored]:
         """The scores of a task, see `score`."""
@@ -134,14 +138,14 @@ class Scorer:
         return [self._score(architecture, job, known) for job in jobs]
 
     def _score(self, architecture: Architecture, job: Job, known: "_Known") -> Scored:
-        proxy, scoring, common = self._open(job)
+        proxy, scoring = self._open(job)
         scoring.begin()
         spared = known.spared
         begun = time.perf_counter()
 
         def compute() -> Score:
             if proxy.raceable:  # bit for bit what `Proxy.score` gives
-                means = known.means(proxy, architecture, common)
+                means = known.means(proxy, architecture)
                 return finite(as_score(proxy.score_of_means(architecture, means)))
             if isinstance(proxy, WithoutPictures):
                 return finite(proxy.known_score(architecture))
@@ -152,8 +156,7 @@ class Scorer:
         value, reason, terms = (None, found, {}) if isinstance(found, str) else (found.value, None, found.terms)
         return Scored(job.variant.name, job.repeat, architecture.genotype, value, reason, terms, round(seconds, 5))
 
-    def _open(self, job: Job) -> tuple[Proxy, TimedScoring, str]:
-        """The proxy, its scoring, and a text that is the same for variants with the same means over pictures."""
+    def _open(self, job: Job) -> tuple[Proxy, TimedScoring]:
         key = (job.variant.name, job.repeat)
         if key not in self._proxies:
             variant, seed = repetition(job.variant, self._seed, job.repeat)
@@ -161,9 +164,8 @@ class Scorer:
             place = f"{seed} {settings.batchnorm.model_dump_json()} {settings.evaluation.model_dump_json()}"
             if place not in self._scorings:
                 self._scorings[place] = self.open_scoring(settings, seed)
-            alike = settings.model_dump(mode="json", exclude=WEIGHED_LATER)
             scoring = self._scorings[place]
-            self._proxies[key] = (open_proxy(scoring, settings), scoring, f"{seed} {alike}")
+            self._proxies[key] = (open_proxy(scoring, settings), scoring)
         return self._proxies[key]
 
 
@@ -172,24 +174,18 @@ class _Known:
 
     def __init__(self) -> None:
         self.spared = 0.0
-        self._found: dict[tuple[Any, str], tuple[Tensor, float, set[Architecture]]] = {}
+        self._found: dict[Hashable, tuple[Tensor, float, set[Architecture]]] = {}
 
-    def means(self, proxy: Proxy, architecture: Architecture, common: str) -> Tensor:
+    def means(self, proxy: Proxy, architecture: Architecture) -> Tensor:
         """The means of a raceable proxy's statistics over all pictures ([K]); of a sum, those of its parts in a row."""
         if isinstance(proxy, Combined):
-            return torch.cat([self.means(part, architecture, common) for _, part in proxy.parts])
+            return torch.cat([self.means(part, architecture) for _, part in proxy.parts])
         scoring = proxy.scoring
         assert isinstance(scoring, TimedScoring)
-        # a proxy of the user's own may inherit `statistics` and settle by itself what they are of
-        own = type(proxy).__module__.partition(".")[0] != __name__.partition(".")[0]
-        key = (type(proxy) if own else type(proxy).statistics, common)
+        key = (scoring, proxy.measurement)
         if key not in self._found:
-            scoring.touched = set()
-            before, begun = scoring.fresh, time.perf_counter()
-            batches = -(-scoring.validation_count // scoring.evaluation.batch_size)
-            means = proxy.statistics(architecture, slice(0, batches)).mean(0)
-            self._found[key] = (means, time.perf_counter() - begun - (scoring.fresh - before), scoring.touched)
-            return means
+            self._found[key] = scoring.timed(lambda: proxy.whole_means(architecture))
+            return self._found[key][0]
         means, seconds, touched = self._found[key]
         self.spared += seconds
         for one in touched:

@@ -2,46 +2,46 @@
 
 import math
 
-import torch
 from torch import Tensor
 
 from genas.errors import GenasError
-from genas.proxy.base import Proxy
+from genas.proxy.base import Look, PerImage
 from genas.proxy.scoring import Score
 from genas.space.base import Architecture
 
+TERMS = {
+    "loss": "cross-entropy in nats; chance is ln K for K classes",
+    "accuracy": "share of the validation images that are classified rightly",
+}
 
-class _Mean(Proxy):
+
+class _Mean(PerImage):
     """A mean over pictures of columns loss and accuracy."""
 
-    @property
-    def raceable(self) -> bool:
-        """A function of means over pictures, unless batches are averaged instead."""
-        return self.scoring.evaluation.weighting == "pictures"
+    by_function = True
+    section = "evaluation"
+    citation = "SPOS (ECCV 2020)"
+    passes = "B + N"
+    terms = TERMS
 
     @property
     def columns(self) -> int:
         """Cross-entropy, and whether classified rightly."""
         return 2
 
-    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """[pictures, 2]: cross-entropy, 1 where classified rightly."""
-        losses, right = self.scoring.picture_losses(self.scoring.prepared(architecture), part)
-        return torch.stack([losses, right.double()], 1)
-
-    def score(self, architecture: Architecture) -> Score:
-        """Terms: loss, accuracy."""
-        if self.raceable:
-            return self.whole_score(architecture)
-        result = self.scoring.evaluate(self.scoring.prepared(architecture))
-        return self.score_of_means(architecture, torch.tensor([result.loss, result.accuracy], dtype=torch.float64))
+    def measure(self, architecture: Architecture, look: Look) -> list[Tensor]:
+        """Cross-entropy, 1 where classified rightly."""
+        losses, right = look(self.scoring.prepared(architecture), None)
+        return [losses, right.double()]
 
 
 class Accuracy(_Mean):
     """Top-1 accuracy on the validation half after recalibration, as a fraction in [0, 1]."""
 
     name = "accuracy"
-    by_function = True
+    measures = "cross-entropy and correctness"
+    explanation = "Accuracy on the validation images with the supernet's weights."
+    formula = "share of correct predictions"
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
         """Terms: loss, accuracy."""
@@ -57,7 +57,9 @@ class Loss(_Mean):
     """Minus the mean cross-entropy on the validation half after recalibration."""
 
     name = "loss"
-    by_function = True
+    measures = "cross-entropy and correctness"
+    explanation = "Minus the loss on the validation images with the supernet's weights."
+    formula = "- L"
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
         """Terms: loss, accuracy."""

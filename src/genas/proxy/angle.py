@@ -12,7 +12,7 @@ Deviations from the published code: float64 and a clamped cosine (T8); the dilat
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -33,10 +33,16 @@ class Angle(WithoutPictures):
     """The angle in radians."""
 
     name = "angle"
+    Settings = AngleSettings
+    explanation = "Angle in radians between the path's weights before and after training: how much was learnt."
+    formula = "arccos(<V_0, V> / (|V_0| |V|))"
+    citation = "ABS (ECCV 2020), RLNAS (CVPR 2021)"
+    passes = "none"
+    terms: ClassVar = {"cosine": "cosine of the angle", "length": "entries of the weight vectors that are compared"}
+    settings: AngleSettings
 
     def __init__(self, scoring: Scoring, settings: AngleSettings | None = None) -> None:
-        super().__init__(scoring)
-        self.settings = settings or AngleSettings()
+        super().__init__(scoring, settings)
         # per parameter: <before, after>, <before, before>, <after, after>, number of entries
         self._products: dict[str, tuple[float, float, float, int]] = {}
         self._trained: dict[str, Tensor] = dict(scoring.supernet.named_parameters())

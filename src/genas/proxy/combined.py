@@ -13,17 +13,32 @@ from torch import Tensor
 
 from genas.proxy.base import Proxy, WithoutPictures, as_score, known_score
 from genas.proxy.scoring import Score, Scoring
+from genas.settings import Settings
 from genas.space.base import Architecture
 
 
 class Combined(Proxy):
-    """A weighted sum of normalised proxies."""
+    """A weighted sum of normalised proxies.
+
+    Args:
+        scoring: the trained supernet and the data.
+        parts: (weight, proxy) each.
+        names: what the terms call the parts; empty for what they call themselves.
+        settings: of a subclass.
+    """
 
     name = "combined"
 
-    def __init__(self, scoring: Scoring, parts: tuple[tuple[float, Proxy], ...]) -> None:
-        super().__init__(scoring)
+    def __init__(
+        self,
+        scoring: Scoring,
+        parts: tuple[tuple[float, Proxy], ...],
+        names: tuple[str, ...] = (),
+        settings: Settings | None = None,
+    ) -> None:
+        super().__init__(scoring, settings)
         self.parts = parts
+        self.names = names or tuple(proxy.name for _, proxy in parts)
         self.by_function = all(proxy.by_function for _, proxy in parts)
 
     def score(self, architecture: Architecture) -> Score:
@@ -83,9 +98,9 @@ class Combined(Proxy):
     def _sum(self, scores: list[Score]) -> Score:
         rows = []
         scales = zip(self.weights, self.centres, strict=True)
-        for (_, proxy), score, (weight, centre) in zip(self.parts, scores, scales, strict=True):
+        for name, (_, proxy), score, (weight, centre) in zip(self.names, self.parts, scores, scales, strict=True):
             normalised = proxy.normalised(score)
-            rows.append((proxy.name, score, normalised, weight, weight * (normalised - centre)))
+            rows.append((name, score, normalised, weight, weight * (normalised - centre)))
         whole = sum(abs(contribution) for *_, contribution in rows)
         terms = {
             name: {

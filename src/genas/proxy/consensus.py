@@ -14,13 +14,14 @@ Which proxies take part by default, and the evidence: studies/ranking.
 
 import math
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from genas.errors import GenasError
-from genas.proxy.base import Proxy, as_score, known_score
+from genas.proxy.base import Proxy, Sections, as_score, called, known_score
 from genas.proxy.combined import Combined
 from genas.proxy.scoring import Score, Scoring
 from genas.seeding import python_rng
@@ -61,11 +62,34 @@ class Consensus(Combined):
     """
 
     name = "consensus"
+    Settings = ConsensusSettings
+    explanation = "Sum of several proxies, each in units of its own spread over random architectures."
+    formula = "sum_i (n_i - median_i) / interquartile range_i"
+    citation = "genas"
+    passes = "those of its members"
+    settings: ConsensusSettings
 
-    def __init__(self, scoring: Scoring, members: tuple[Proxy, ...], settings: ConsensusSettings | None = None) -> None:
-        super().__init__(scoring, tuple((1.0, member) for member in members))
-        self.settings = settings or ConsensusSettings()
+    def __init__(
+        self,
+        scoring: Scoring,
+        members: tuple[Proxy, ...],
+        settings: ConsensusSettings | None = None,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(scoring, tuple((1.0, member) for member in members), names, settings)
         self._members = members
+
+    @classmethod
+    def open(cls, scoring: Scoring, sections: Sections) -> Self:
+        """The proxy of a configuration, with its members."""
+        settings = sections.of(cls)
+        opened = tuple(sections.open(name, scoring) for name in settings.members)
+        return cls(scoring, opened, settings, called(settings.members, opened))
+
+    @classmethod
+    def members(cls, settings: ConsensusSettings) -> tuple[str, ...]:
+        """See `Proxy.members`."""
+        return settings.members
 
     @property
     def weights(self) -> list[float]:
@@ -92,7 +116,7 @@ class Consensus(Combined):
         if len(rows) < LEAST:
             raise GenasError(
                 f"consensus: only {len(rows)} of {self.settings.reference} random architectures could be scored by "
-                f"all of {', '.join(member.name for member in self._members)}; at least {LEAST} are needed"
+                f"all of {', '.join(self.names)}; at least {LEAST} are needed"
             )
         return [(_inverse_scale(column), float(np.median(column))) for column in np.array(rows).T]
 

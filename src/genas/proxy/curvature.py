@@ -19,7 +19,7 @@ passes for each probe, as dear as a finite difference of gradients whose step wo
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.errors import ConfigError, GenasError
-from genas.proxy.base import Proxy, WithoutPictures
+from genas.proxy.accuracy import TERMS
+from genas.proxy.base import Look, PerImage, Proxy, WithoutPictures
 from genas.proxy.flatness import Flatness, FlatnessSettings
 from genas.proxy.perturbation import Parameters, ascent, chosen, kept
 from genas.proxy.scoring import Score, Scoring
@@ -36,6 +37,7 @@ from genas.settings import Settings
 from genas.space.base import Architecture, Network
 
 Batches = Iterator[tuple[Tensor, Tensor]]
+_LOSS = {"loss": TERMS["loss"]}
 
 
 class CurvatureSettings(Settings):
@@ -156,16 +158,23 @@ def trace_samples(
     return samples / count
 
 
-class _AtTheMinimum(WithoutPictures):
-    """A measure of the loss's derivatives on the pictures of `gradient_batches`."""
+class _WithGradients(Proxy):
+    """A measure that takes the gradient on the pictures of `gradient_batches`."""
 
+    Settings = CurvatureSettings
+    section = "curvature"
     by_function = True
+    needs_gradients = True
+    settings: CurvatureSettings
 
     def __init__(self, scoring: Scoring, settings: CurvatureSettings | None = None) -> None:
-        super().__init__(scoring)
-        self.settings = settings or CurvatureSettings()
+        super().__init__(scoring, settings)
         if self.settings.source == "validation":
             held_start(scoring, self.settings)  # a fault shows before anything is computed
+
+
+class _AtTheMinimum(_WithGradients, WithoutPictures):
+    """A measure of the loss's derivatives at the supernet's weights."""
 
     def sizes(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
         """T: what a unit of each parameter is."""
@@ -177,6 +186,11 @@ class GradientNorm(_AtTheMinimum):
     """Minus the norm of the gradient."""
 
     name = "gradient-norm"
+    explanation = "Minus the norm of the gradient that is left at the supernet's weights."
+    formula = "- |g|"
+    citation = "-"
+    passes = "B + 3 P"
+    terms = _LOSS
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: loss on the pictures that give the gradient."""
@@ -192,6 +206,11 @@ class HessianTrace(_AtTheMinimum):
     """Minus Hutchinson's estimate of the trace of the Hessian."""
 
     name = "hessian-trace"
+    explanation = "Minus the trace of the Hessian, estimated. Closer to 0 is flatter."
+    formula = "- mean of v' H v over random signs v"
+    citation = "Hutchinson (1989)"
+    passes = "B + about P (3 + 4 x probes)"
+    terms: ClassVar = {"error": "standard error of the estimate over its random probes"}
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: error (standard error of the estimate, from the spread of the probes; null with one)."""
@@ -212,17 +231,15 @@ class HessianTrace(_AtTheMinimum):
         return (2 * torch.randint(0, 2, value.shape, generator=rng) - 1).to(value)
 
 
-class Sharpness(Proxy):
-    """Minus the rise of the loss after one ascent step."""
+class Sharpness(_WithGradients, PerImage):
+    """Minus the rise of the loss after one ascent step; the gradient is computed anew for each part of a race."""
 
     name = "sharpness"
-    by_function = True
-
-    def __init__(self, scoring: Scoring, settings: CurvatureSettings | None = None) -> None:
-        super().__init__(scoring)
-        self.settings = settings or CurvatureSettings()
-        if self.settings.source == "validation":
-            held_start(scoring, self.settings)  # a fault shows before anything is computed
+    explanation = "Minus the rise of the loss after one ascent step. Closer to 0 is flatter."
+    formula = "- (L(w + e) - L(w)), e one ascent step"
+    citation = "SAM (ICLR 2021); scaled: ASAM (ICML 2021)"
+    passes = "B + 2 N + 3 P, in a race 3 P more for each round"
+    terms: ClassVar = {**_LOSS, "rise": "increase of the loss after the ascent step"}
 
     @property
     def radius(self) -> float:
@@ -231,32 +248,16 @@ class Sharpness(Proxy):
         return published if self.settings.radius is None else self.settings.radius
 
     @property
-    def raceable(self) -> bool:
-        """A function of means over pictures, unless batches are averaged instead."""
-        return self.scoring.evaluation.weighting == "pictures"
-
-    @property
     def columns(self) -> int:
         """Loss before and after the step."""
         return 2
 
-    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """[pictures, 2]: cross-entropy before and after the step. The gradient is computed anew for each part."""
+    def measure(self, architecture: Architecture, look: Look) -> list[Tensor]:
+        """Cross-entropy before and after the step."""
         network = self.scoring.prepared(architecture)
-        before = self.scoring.picture_losses(network, part)[0]
+        before = look(network, None)[0]
         with self._stepped(network):
-            after = self.scoring.picture_losses(network, part)[0]
-        return torch.stack([before, after], 1)
-
-    def score(self, architecture: Architecture) -> Score:
-        """Terms: loss, rise."""
-        if self.raceable:
-            return self.whole_score(architecture)
-        network = self.scoring.prepared(architecture)
-        before = self.scoring.evaluate(network).loss
-        with self._stepped(network):
-            after = self.scoring.evaluate(network).loss
-        return self.score_of_means(architecture, torch.tensor([before, after], dtype=torch.float64))
+            return [before, look(network, None)[0]]
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
         """Terms: loss, rise."""
@@ -286,7 +287,7 @@ class Sharpness(Proxy):
             raise
 
 
-class NeighbourFlatness(Proxy):
+class NeighbourFlatness(PerImage):
     """Mean flatness over an architecture and its neighbours: a good place in a good region of the space.
 
     Args:
@@ -296,6 +297,18 @@ class NeighbourFlatness(Proxy):
     """
 
     name = "neighbour-flatness"
+    Settings = CurvatureSettings
+    section = "curvature"
+    reads = (Flatness,)
+    explanation = "Mean flatness of the architecture and of some mutated children."
+    formula = "mean of flatness over a and mutated children of a"
+    citation = "genas"
+    passes = "(1 + neighbours) times `flatness`"
+    terms: ClassVar = {
+        "own": "flatness of the architecture itself",
+        "neighbours": "flatness of each of the children, by genotype",
+    }
+    settings: CurvatureSettings
 
     def __init__(
         self,
@@ -303,8 +316,7 @@ class NeighbourFlatness(Proxy):
         settings: CurvatureSettings | None = None,
         flatness: FlatnessSettings | None = None,
     ) -> None:
-        super().__init__(scoring)
-        self.settings = settings or CurvatureSettings()
+        super().__init__(scoring, settings)
         self.flatness = Flatness(scoring, flatness)
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
@@ -328,20 +340,13 @@ class NeighbourFlatness(Proxy):
         """Those of flatness for the architecture and for each neighbour."""
         return (1 + self.settings.neighbours) * self.flatness.columns
 
-    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """Those of flatness side by side, the architecture's own first."""
+    def measure(self, architecture: Architecture, look: Look) -> list[Tensor]:
+        """The columns of flatness, the architecture's own first."""
         everyone = [architecture, *self.neighbours(architecture)]
-        return torch.cat([self.flatness.statistics(one, part) for one in everyone], 1)
-
-    def score(self, architecture: Architecture) -> Score:
-        """Terms: own (flatness of the architecture), neighbours (flatness by genotype)."""
-        if self.raceable:
-            return self.whole_score(architecture)
-        everyone = [architecture, *self.neighbours(architecture)]
-        return self._mean(everyone, [self.flatness.score(one).value for one in everyone])
+        return [column for one in everyone for column in self.flatness.measure(one, look)]
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """As `score`."""
+        """Terms: own (flatness of the architecture), neighbours (flatness by genotype)."""
         everyone = [architecture, *self.neighbours(architecture)]
         rows = means.view(len(everyone), self.flatness.columns)
         pairs = zip(everyone, rows, strict=True)

@@ -21,7 +21,7 @@ batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, pairwise, product
-from typing import Literal, Self, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from genas.device import memory_of
 from genas.errors import GenasError
-from genas.proxy.base import Proxy
+from genas.proxy.base import Look, PerImage
 from genas.proxy.perturbation import Parameters, chosen, filter_scale, kept, unit_noise
 from genas.proxy.scoring import Score, Scoring
 from genas.seeding import derive
@@ -45,6 +45,9 @@ FLOOR = 1e-5  # published code: keeps the inverse finite
 
 class FlatnessSettings(Settings):
     """The flatness measure."""
+
+    of_means: ClassVar[tuple[str, ...]] = ("alpha",)
+    """Fields that have no say in what is measured on each image."""
 
     sigmas: tuple[float, ...] = (0.001, 0.003, 0.006)
     """Standard deviations of the weight noise, increasing (methods.md 4.3); with ``scale=filter`` in units of each
@@ -135,14 +138,29 @@ def flatness_terms(
     return 1.0 / (depth + sum(slopes) + FLOOR), slopes, depth
 
 
-class Flatness(Proxy):
+class Flatness(PerImage):
     """F' on the validation half."""
 
     name = "flatness"
+    Settings = FlatnessSettings
+    explanation = (
+        "1 / (depth term + sum of the slopes): how slowly the validation loss grows under Gaussian noise on the "
+        "weights. Higher is flatter."
+    )
+    formula = "1 / (alpha |L(s_1) / s_1| + sum_i |L(s_i+1) - L(s_i)| / (s_i+1 - s_i))"
+    citation = "GeNAS (IJCAI 2023)"
+    passes = "B + N x sigmas x draws (x 2 with `antithetic`; + B for each noise with `batchnorm=recomputed`)"
+    terms: ClassVar = {
+        "sigmas": "strengths of the weight noise",
+        "losses": "validation loss at each of the sigmas, mean over the noise draws",
+        "losses_by_draw": "the same for each noise draw",
+        "slopes": "absolute change of the loss from one sigma to the next, divided by the step",
+        "depth_term": "alpha times the loss at the smallest sigma divided by it: low where the loss itself is low",
+    }
+    settings: FlatnessSettings
 
     def __init__(self, scoring: Scoring, settings: FlatnessSettings | None = None) -> None:
-        super().__init__(scoring)
-        self.settings = settings or FlatnessSettings()
+        super().__init__(scoring, settings)
         # a layer without a way to the output has no part in the function, but in the number of layers
         self.by_function = self.settings.common_noise and self.settings.noise_per == "layer"
         self._kept: dict[tuple[int, int, str], Tensor] = {}
@@ -150,23 +168,13 @@ class Flatness(Proxy):
         device = scoring.fabric.device
         self._room = KEPT_NOISE if device.type == "cpu" else max(KEPT_NOISE, (memory_of(device)[1] or 0) // KEPT_SHARE)
 
-    def score(self, architecture: Architecture) -> Score:
-        """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term.
-
-        With ``antithetic``, ``losses_by_draw`` has two rows for each draw: the noise and its opposite.
-        """
-        if self.raceable:
-            return self.whole_score(architecture)
-        rows = self.losses(architecture, self.settings.sigmas)
-        return self.score_of_means(architecture, torch.tensor(rows, dtype=torch.float64).flatten())
-
     @property
     def raceable(self) -> bool:
         """A function of means over pictures, unless batches are averaged instead or each draw has its own pictures.
 
         Pictures of one draw share its luck, which a race, that resamples single pictures, would not see.
         """
-        return self.scoring.evaluation.weighting == "pictures" and self.settings.draw_pictures == "all"
+        return super().raceable and self.settings.draw_pictures == "all"
 
     @property
     def columns(self) -> int:
@@ -178,17 +186,16 @@ class Flatness(Proxy):
         """Losses at each sigma: one for each draw, two with the opposites."""
         return self.settings.draws * (2 if self.settings.antithetic else 1)
 
-    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """[pictures, measurements * sigmas]: cross-entropy under each noise, sigma by sigma."""
-
-        def columns(network: Network, _: slice | None) -> Tensor:
-            return self.scoring.picture_losses(network, part)[0]
-
-        rows = self._by_draw(architecture, self.settings.sigmas, columns)
-        return torch.stack([column for row in rows for column in row], 1)
+    def measure(self, architecture: Architecture, look: Look) -> list[Tensor]:
+        """Cross-entropy under each noise: for every measurement, sigma by sigma."""
+        rows = self._draws(architecture, self.settings.sigmas, lambda network, share: look(network, share)[0])
+        return [column for row in rows for column in row]
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """As `score`, from [measurements * sigmas] mean losses."""
+        """See the module's text; terms: sigmas, losses (mean of draws), losses_by_draw, slopes, depth_term.
+
+        With ``antithetic``, ``losses_by_draw`` has two rows for each draw: the noise and its opposite.
+        """
         settings = self.settings
         by_draw = means.view(self.measurements, len(settings.sigmas))
         losses = tuple(by_draw.mean(0).tolist())
@@ -221,7 +228,7 @@ class Flatness(Proxy):
 
     def losses(self, architecture: Architecture, sigmas: tuple[float, ...]) -> list[list[float]]:
         """Validation loss at each sigma: [measurements][len(sigmas)]. A sigma of 0 is the unperturbed loss."""
-        return self._by_draw(architecture, sigmas, lambda network, share: self.scoring.evaluate(network, share).loss)
+        return list(self.losses_from(architecture, sigmas, 0))
 
     def losses_from(self, architecture: Architecture, sigmas: tuple[float, ...], first: int) -> Iterator[list[float]]:
         """The rows of `losses` as they come, from a measurement on: a walk that can be stopped and continued."""
@@ -236,14 +243,6 @@ class Flatness(Proxy):
         batches = -(-self.scoring.validation_count // self.scoring.evaluation.batch_size)
         start, stop = (batches * place // self.settings.draws for place in (draw, draw + 1))
         return slice(start, max(stop, start + 1))
-
-    def _by_draw(
-        self,
-        architecture: Architecture,
-        sigmas: tuple[float, ...],
-        measure: Callable[[Network, slice | None], Measured],
-    ) -> list[list[Measured]]:
-        return list(self._draws(architecture, sigmas, measure))
 
     def _draws(
         self,
@@ -330,10 +329,8 @@ class RelativeFlatness(Flatness):
     """`Flatness` at the settings of `RelativeFlatnessSettings`."""
 
     name = "relative-flatness"
-
-    def __init__(self, scoring: Scoring, settings: RelativeFlatnessSettings | None = None) -> None:
-        super().__init__(scoring, settings or RelativeFlatnessSettings())
-
-    def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """See `Flatness.statistics`; a method of its own, for a study asks which proxies have the same."""
-        return super().statistics(architecture, part)
+    Settings = RelativeFlatnessSettings
+    explanation = "As flatness, under noise in proportion to the size of each filter."
+    formula = "as flatness, s_i in units of each filter's root mean square"
+    citation = "genas"
+    passes = "B + 3 N"

@@ -33,7 +33,7 @@ is at least 1; in `jacob-cov` that of pictures which are all perfectly correlate
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -74,6 +74,9 @@ class _Counted(WithoutPictures):
 
     counts_size = True
     needs_training = False
+    follows_size = True
+    citation = "-"
+    passes = "none"
 
     @property
     def space(self) -> Space:
@@ -94,6 +97,8 @@ class Params(_Counted):
     """Number of parameters."""
 
     name = "params"
+    explanation = "Number of parameters: size alone."
+    formula = "parameters"
 
     def score(self, architecture: Architecture) -> Score:
         """The number itself."""
@@ -104,6 +109,8 @@ class Macs(_Counted):
     """Number of multiply-accumulates."""
 
     name = "macs"
+    explanation = "Multiply-accumulates for one image: work alone."
+    formula = "multiply-accumulates"
 
     def score(self, architecture: Architecture) -> Score:
         """The number itself."""
@@ -114,6 +121,8 @@ class BenchmarkParams(Params):
     """Number of parameters, counted as the space's benchmark counts them."""
 
     name = "benchmark-params"
+    explanation = "Number of parameters as the space's benchmark counts them."
+    formula = "parameters"
 
     @property
     def space(self) -> Space:
@@ -125,6 +134,8 @@ class BenchmarkMacs(Macs):
     """Number of multiply-accumulates, counted as the space's benchmark counts them."""
 
     name = "benchmark-macs"
+    explanation = "Multiply-accumulates as the space's benchmark counts them."
+    formula = "multiply-accumulates"
 
     @property
     def space(self) -> Space:
@@ -135,12 +146,15 @@ class BenchmarkMacs(Macs):
 class _Untrained(WithoutPictures):
     """A measure on the untrained network."""
 
+    Settings = ZeroCostSettings
+    section = "zero_cost"
     by_function = True
     needs_training = False
+    needs_gradients = True
+    settings: ZeroCostSettings
 
     def __init__(self, scoring: Scoring, settings: ZeroCostSettings | None = None) -> None:
-        super().__init__(scoring)
-        self.settings = settings or ZeroCostSettings()
+        super().__init__(scoring, settings)
         scoring.space.final(self.settings.cells, self.settings.channels)  # a size that cannot be shows at once
         self._batches: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -167,6 +181,11 @@ class SynFlow(_Untrained):
     """Synaptic flow; enters sums as log(1 + value), for it grows with the depth exponentially."""
 
     name = "synflow"
+    explanation = "Flow of an image of ones through the absolute weights, before any training."
+    formula = "sum_w |w dR/dw|, R = sum of the logits of |w|"
+    citation = "Tanaka et al. (NeurIPS 2020)"
+    passes = "3"
+    terms: ClassVar = {"log": "natural logarithm of 1 + the value, as it enters sums"}
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: log (natural, of 1 + value)."""
@@ -188,6 +207,10 @@ class GradNorm(_Untrained):
     """Sum of the norms of the layers' gradients."""
 
     name = "grad-norm"
+    explanation = "Sum over the layers of the gradient's norm, before any training."
+    formula = "sum over layers of |dL/dw|"
+    citation = "Abdelfattah et al. (ICLR 2021)"
+    passes = "64 x 3"
 
     def score(self, architecture: Architecture) -> Score:
         """The sum."""
@@ -199,6 +222,10 @@ class Snip(_Untrained):
     """Sensitivity of the loss to each connection."""
 
     name = "snip"
+    explanation = "Sum of the sensitivities of the loss to each connection, before any training."
+    formula = "sum_w |w dL/dw|"
+    citation = "SNIP (ICLR 2019)"
+    passes = "64 x 3"
 
     def score(self, architecture: Architecture) -> Score:
         """The sum."""
@@ -210,6 +237,14 @@ class Naswot(_Untrained):
     """How differently the untrained network's ReLUs code different pictures."""
 
     name = "naswot"
+    explanation = "How differently the ReLUs code different images, before any training."
+    formula = "log det K_H"
+    citation = "Mellor et al. (ICML 2021)"
+    passes = "128"
+    terms: ClassVar = {
+        "units": "ReLU units that were counted",
+        "singular": "whether the codes of some images are the same",
+    }
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: units (ReLU units of a picture that were counted), singular."""
@@ -226,6 +261,11 @@ class JacobCov(_Untrained):
     """How differently the untrained network's output changes with different pictures; enters sums as -log(-value)."""
 
     name = "jacob-cov"
+    explanation = "How differently the output changes with different images, before any training."
+    formula = "- sum_i (log(v_i + k) + 1 / (v_i + k))"
+    citation = "Mellor et al. (first version)"
+    passes = "64 x 3"
+    terms: ClassVar = {"degenerate": "whether the output is the same for all images"}
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: degenerate (a picture without any influence on the logits)."""

@@ -216,9 +216,8 @@ class SharedScores:
     def __init__(self, space: Space, history: History) -> None:
         self.space = space
         self._known: dict[str, Record] = {}
-        if type(space).function_key is not Space.function_key:
-            for record in history:
-                self.add(space.parse(record.genotype), record)
+        for record in history:
+            self.add(space.parse(record.genotype), record)
 
     def key(self, architecture: Architecture) -> str:
         """What architectures of one function have in common."""
@@ -226,7 +225,7 @@ class SharedScores:
 
     def add(self, architecture: Architecture, record: Record) -> None:
         """Remembers a scored record; failed ones are not shared."""
-        if record.failed is None and type(self.space).function_key is not Space.function_key:
+        if record.failed is None:
             self._known.setdefault(self.key(architecture), record)
 
     def find(
