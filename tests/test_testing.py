@@ -10,7 +10,7 @@ import torch
 from genas.data import open_dataset
 from genas.errors import GenasError
 from genas.proxy import ProxySettings
-from genas.proxy.expression import FACTORIES
+from genas.proxy.named import PROXIES
 from genas.space import open_space
 from genas.strategy.named import STRATEGIES
 from genas.testing import check_dataset, check_proxy, check_space, check_strategy
@@ -29,9 +29,9 @@ def test_spaces(name):
     check_space(open_space(name, **SMALL[name]))
 
 
-@pytest.mark.parametrize("name", [name for name in FACTORIES if name not in SLOW])
+@pytest.mark.parametrize("name", [name for name in PROXIES.names if name not in SLOW])
 def test_proxies(name):
-    check_proxy(lambda scoring: FACTORIES[name](scoring, QUICK))
+    check_proxy(lambda scoring: QUICK.open(name, scoring))
 
 
 @pytest.mark.parametrize("name", STRATEGIES.names)

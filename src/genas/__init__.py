@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from genas.retrain.hub import HubModel as HubModel
     from genas.retrain.results import Retrained as Retrained
     from genas.retraining import retrain_architecture as retrain_architecture
+    from genas.settings import Settings as Settings
     from genas.space import Architecture as Architecture
     from genas.space import Network as Network
     from genas.space import Space as Space
@@ -69,6 +70,7 @@ _HOMES = {
     "Proxy": "genas.proxy",
     "Score": "genas.proxy",
     "Scoring": "genas.proxy",
+    "Settings": "genas.settings",
     "History": "genas.strategy",
     "Proposal": "genas.strategy",
     "Search": "genas.strategy",

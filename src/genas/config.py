@@ -25,6 +25,7 @@ from genas.presets import (
     scale_settings,
 )
 from genas.proxy import ProxySettings
+from genas.proxy.expression import complete, place_settings
 from genas.proxy.named import PROXIES
 from genas.retrain import RetrainSettings
 from genas.retrain.baseline import BaselineSettings
@@ -266,7 +267,8 @@ def build_config(
         base = merge(base, scale_settings(scale, data, space, side if asked is None else asked))
     if as_published:
         base = merge(base, published_behaviour(space))
-    return validate(Config, merge(base, given), _WRONG)
+    config = validate(Config, merge(base, given), _WRONG)
+    return config.model_copy(update={"proxy": complete(config.proxy)})
 
 
 def describe_given(
@@ -289,6 +291,8 @@ def describe_given(
         if thing is not None:
             name, options = registry.describe(thing)
             given[section] = {key: name, **({"options": options} if options else {})}
+    if proxy is not None:
+        given["proxy"] = place_settings(given["proxy"])
     return given
 
 

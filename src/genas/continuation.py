@@ -28,7 +28,7 @@ from genas.data.record import locate_data
 from genas.errors import RunError
 from genas.presets import Scale, default_scale, is_own, scale_settings
 from genas.proxy import ProxySettings
-from genas.proxy.expression import sections_read
+from genas.proxy.expression import keep_for, sections_read
 from genas.retrain import RetrainSettings
 from genas.retrain.schedule import extendable
 from genas.run_paths import RunPaths, TrainingPaths
@@ -107,7 +107,9 @@ def settings_on(
     before = read_config(run)
     if before.get("kind") == "retrain":
         raise RunError(f"{run} is a run of genas retrain, not of a search; continue it with: genas retrain --run {run}")
-    data, space = (_mapping(given.get(section)) for section in ("data", "space"))
+    data, space, proxy = (_mapping(given.get(section)) for section in ("data", "space", "proxy"))
+    if isinstance(proxy.get("expression"), str):
+        before = {**before, "proxy": keep_for(before["proxy"], proxy["expression"])}
     own = before["data"]
     other = not same_kind(str(data.get("name", own["name"])), str(own["name"]))
     other = other or space.get("name", before["space"]["name"]) != before["space"]["name"]

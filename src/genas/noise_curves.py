@@ -15,7 +15,8 @@ from genas.config import Config
 from genas.errors import RunError
 from genas.interrupt import StopRequest
 from genas.progress import Bar
-from genas.proxy import Scoring, needs_training, parse_expression
+from genas.proxy import Scoring, needs_training
+from genas.proxy.expression import flatness_of, names_of
 from genas.proxy.flatness import Flatness
 from genas.run_paths import RunPaths
 from genas.runs import RunFolder, write_json
@@ -99,14 +100,14 @@ def _chosen(history: History) -> dict[str, Record]:
 
 
 def _measure(scoring: Scoring, config: Config, history: History) -> tuple[Flatness, tuple[float, ...]]:
-    parts = {part.name for part in parse_expression(config.proxy.expression)}
-    settings = config.proxy.relative_flatness if "relative-flatness" in parts else config.proxy.flatness
+    kind = flatness_of(config.proxy.expression)
+    settings = config.proxy.of(kind)
     top = settings.sigmas[-1]
     sigmas = tuple(sorted({0.0, *settings.sigmas, top * 1.5, top * 2}))
     dealt = settings.draw_pictures == "dealt"  # the spread shown is that of the noise alone: each on the same images
     draws = DRAWS if dealt else max(DRAWS, settings.draws)
     changed = {"noise": "direct", "draws": draws, "common_noise": True, "draw_pictures": "all"}
-    flat = bool(parts & {"flatness", "relative-flatness"})
+    flat = kind.name in names_of(config.proxy.expression)
     passes = len(settings.sigmas) * (1 if dealt else settings.draws) if flat else 1
     needed = 3 * len(sigmas) * draws * (2 if settings.antithetic else 1)
     count = images_for(config.report.noise_share, history, scoring.validation_count, passes, needed)

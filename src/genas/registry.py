@@ -319,7 +319,11 @@ class Registry(Generic[T]):
         """
         self.check(name)
         entry = self.entry(name)
-        return load_class(name if entry is None else self.table[entry], self.kind)
+        if entry is None:
+            return load_class(name, self.kind)
+        module, _, attribute = self.table[entry].partition(":")
+        found: type[T] = getattr(importlib.import_module(module), attribute)  # not from the working directory
+        return found
 
     def custom(self, name: str) -> type[T] | None:
         """The class of ``package.module:Name``; None for a name of the table."""

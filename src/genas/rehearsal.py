@@ -21,7 +21,7 @@ from genas.data.base import LabelledImages, Splits
 from genas.device import Fabric
 from genas.errors import ConfigError, DataError, GenasError, Interrupted, RunError
 from genas.proxy import ProxySettings, Scoring, checked_score, open_proxy
-from genas.proxy.expression import single_names
+from genas.proxy.expression import leaf_names
 from genas.proxy.named import PROXIES
 from genas.registry import blame
 from genas.retrain.data import Parts
@@ -132,16 +132,14 @@ def rehearse_scores(scoring_of: Callable[[Splits], Scoring], splits: Splits, set
         ConfigError: a proxy cannot be built, or fails on every one of a few architectures.
     """
     with random_state_kept():
-        if settings.options and not any(PROXIES.is_custom(name) for name in single_names(settings)):
+        if settings.options and not any(map(PROXIES.is_custom, leaf_names(settings))):
             raise ConfigError(
                 f"proxy.options are for custom classes; {settings.expression!r} has no {', '.join(settings.options)}."
             )
         whole = scoring_of(splits)
         open_proxy(whole, settings)
         few = scoring_of(_few(splits))
-        for name in single_names(settings):
-            if name == "consensus":
-                continue  # its members are among the names
+        for name in leaf_names(settings):
             options = settings.options if PROXIES.is_custom(name) else {}
             own = settings.model_copy(update={"expression": name, "options": options})
             if _fault(few, own) is not None and (fault := _fault(whole, own)) is not None:

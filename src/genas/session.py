@@ -22,7 +22,8 @@ from genas.errors import ConfigError, RunError, SearchError
 from genas.progress import doing
 from genas.proxy import Scoring, needs_training, parse_expression
 from genas.proxy.engine import check_engine, choose_engine, packages_of
-from genas.proxy.expression import custom_classes, kept_options
+from genas.proxy.expression import custom_classes, keep_for
+from genas.proxy.zero_cost import SynFlow, ZeroCostSettings
 from genas.rehearsal import (
     rehearse_retraining,
     rehearse_scores,
@@ -62,7 +63,7 @@ class Session:
         self.space: Space = open_space(config.space.name, **config.space.options)
         check_recorded(self.space)
         parse_expression(config.proxy.expression)  # faults show before anything is loaded
-        untrained = config.proxy.zero_cost
+        untrained: ZeroCostSettings = config.proxy.of(SynFlow)
         self.space.final(untrained.cells, untrained.channels)
         check_sizes(self.space, untrained.cells, untrained.channels)
         self.fabric: Fabric = open_fabric(config.device, config.precision)
@@ -284,7 +285,7 @@ def changed_settings(
     layers = [expand(layer) for layer in overrides]
     proxy = merge({}, *layers).get("proxy")
     if isinstance(proxy, Mapping) and isinstance(proxy.get("expression"), str):
-        before["proxy"]["options"] = kept_options(own.proxy, proxy["expression"])
+        before["proxy"] = keep_for(before["proxy"], proxy["expression"])
     config = build_config([before, *layers])
     now = config.model_dump(mode="json")
     fixed = [key for key in before if key not in allowed and now[key] != before[key]]

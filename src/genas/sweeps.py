@@ -140,9 +140,7 @@ class _Sweep:
         config = self.session.config
         options = config.proxy.options if PROXIES.is_custom(name) else {}
         settings = config.proxy.model_copy(update={"expression": name, "options": options})
-        proxy = Remembered(open_proxy(self.scoring, settings), self.scores, config.search.share_functions)
-        proxy.name = name  # as the sum has it; one of the user's own may call itself otherwise
-        return proxy
+        return Remembered(open_proxy(self.scoring, settings), self.scores, config.search.share_functions, name)
 
     def weights_of(self, shares: Sequence[float]) -> tuple[float, ...]:
         """The weights that give the wanted mean shares over the first generation, which is random."""
@@ -286,7 +284,9 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
     before = json.loads(path.read_text(encoding="utf-8"))
     advice = "restore it, or choose another --name"
     refuse_other_code(before.pop("code", {}), code, f"the scores in {folder} were computed", advice)
-    whole = completed({section: before[section] for section in settings})  # settings that came later, at their defaults
+    # settings that came later, at their defaults
+    named = {"proxy": {"expression": config.proxy.expression}}
+    whole = completed(merge({section: before[section] for section in settings}, named))
     del whole["proxy"]["expression"]
     before |= {section: whole[section] for section in settings}
     changed = changes(before, json.loads(json.dumps(now)))

@@ -80,3 +80,8 @@ def test_repetitions_have_seeds_of_their_own_and_the_first_is_the_searchs():
     seeds = [repetition(variant, 7, repeat)[1] for repeat in range(4)]
     assert seeds[0] == 7
     assert len(set(seeds)) == 4
+
+
+def test_an_engine_that_is_chosen_at_random_times_is_refused():
+    with pytest.raises(ConfigError, match="'mine' has evaluation.engine=auto"):
+        read_variants("", {"mine": {"expression": "loss", "evaluation": {"engine": "auto"}}}, BASE)

@@ -4,11 +4,14 @@ import pytest
 
 from genas.proxy import ProxySettings, open_proxy
 from genas.proxy.expression import KNOWN
-from genas.report.glossary import PROXIES, TERMS, explain
+from genas.proxy.named import PROXIES
+from genas.report.glossary import TERMS, explain, meaning
 
 
-def test_every_proxy_is_explained_and_nothing_else():
-    assert set(PROXIES) == set(KNOWN)
+def test_every_proxy_says_what_it_means_and_where_it_comes_from():
+    for kind in map(PROXIES.find, KNOWN):
+        assert all((kind.explanation, kind.formula, kind.citation, kind.passes)), kind.name
+        assert kind.explanation in meaning(kind)
 
 
 @pytest.mark.parametrize("expression", [*KNOWN, "angle + 2*relative-flatness - 0.1*jacob-cov"])
@@ -21,10 +24,11 @@ def test_every_term_of_a_score_is_explained(nas_scoring, expression):
     flat = {}
     for name, value in terms.items():
         flat |= value if isinstance(value, dict) and "contribution" in value else {name: value}
-    assert set(flat) <= set(TERMS)
+    names = ["relative-flatness", "angle", "jacob-cov"] if "+" in expression else [expression]
+    kinds = [PROXIES.find(name) for name in names]
+    assert set(flat) <= set(TERMS).union(*(kind.terms for kind in kinds))
     told = explain(terms, expression)
-    names = ["angle", "relative-flatness", "jacob-cov"] if "+" in expression else [expression]
-    assert [name for name, text in told if PROXIES.get(name) == text] == [name for name in PROXIES if name in names]
+    assert told[: len(names)] == [(kind.name, meaning(kind)) for kind in kinds]
     assert {name.replace("_", " ") for name in flat if name != "normalised"} <= {name for name, _ in told}
 
 

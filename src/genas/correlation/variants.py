@@ -18,7 +18,7 @@ from genas.code import code_of_proxies
 from genas.config import merge
 from genas.errors import ConfigError
 from genas.proxy import ProxySettings, parse_expression
-from genas.proxy.expression import kept_options
+from genas.proxy.expression import complete, keep_for
 from genas.seeding import derive
 from genas.settings import validate
 
@@ -159,7 +159,11 @@ class _Reader:
     def _settings(self, name: str, changes: Mapping[str, Any]) -> ProxySettings:
         base = self.base.model_dump()
         if isinstance(changes.get("expression"), str):
-            base["options"] = kept_options(self.base, changes["expression"])
+            base = keep_for(base, changes["expression"])
         settings = validate(ProxySettings, merge(base, changes), f"the settings of the variant {name!r} are wrong")
-        parse_expression(settings.expression)
-        return settings
+        if settings.evaluation.engine == "auto":
+            raise ConfigError(
+                f"the variant {name!r} has evaluation.engine=auto, which is decided once for a run; expected plain, "
+                "fast or onnxruntime, so that the study records what computed its scores."
+            )
+        return complete(settings)

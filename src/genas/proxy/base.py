@@ -53,8 +53,6 @@ class Proxy(Recorded, ABC):
     """Whether the score depends on the weights of a trained supernet; a search whose proxies say no trains none."""
     needs_gradients: ClassVar[bool] = False
     """Whether a score takes backward passes."""
-    follows_size: ClassVar[bool] = False
-    """Whether it is a size of the network, so that scores which follow the size need no warning."""
     explanation: ClassVar[str] = ""
     """What it means, in a sentence for those who read a report."""
     formula: ClassVar[str] = ""

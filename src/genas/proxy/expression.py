@@ -2,117 +2,104 @@
 
 Some names have a hyphen, which is an operator too. The longest known name wins: ``loss - jacob-cov`` has two parts,
 with and without blanks, because no known name joined to another by a hyphen makes a known name (tested).
+
+The section ``proxy`` of a configuration is made of those of the registered classes (`Proxy.Settings`,
+`Proxy.section`). A custom class has a section of its own too, called as it calls itself; it is checked and completed
+where the class is at hand (`complete`), because a run can be read without the modules of its proxies.
 """
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, create_model, model_validator
 
-from genas.errors import ConfigError, GenasError
-from genas.proxy.accuracy import Accuracy, Loss
-from genas.proxy.angle import Angle, AngleSettings
-from genas.proxy.base import Proxy, as_score
+from genas.errors import ConfigError, GenasError, suggest
+from genas.proxy.base import Proxy, as_score, called
 from genas.proxy.combined import Combined
-from genas.proxy.consensus import Consensus, ConsensusSettings
-from genas.proxy.curvature import CurvatureSettings, GradientNorm, HessianTrace, NeighbourFlatness, Sharpness
-from genas.proxy.flatness import Flatness, FlatnessSettings, RelativeFlatness, RelativeFlatnessSettings
+from genas.proxy.flatness import Flatness
 from genas.proxy.named import PROXIES
 from genas.proxy.scoring import BatchNormSettings, EvaluationSettings, Score, Scoring
-from genas.proxy.zero_cost import (
-    BenchmarkMacs,
-    BenchmarkParams,
-    GradNorm,
-    JacobCov,
-    Macs,
-    Naswot,
-    Params,
-    Snip,
-    SynFlow,
-    ZeroCostSettings,
-)
-from genas.settings import Settings
+from genas.registry import parameters_of
+from genas.settings import Settings, refuse_unknown, validate
 from genas.space.base import Architecture
 
+KNOWN = PROXIES.names
 
-class ProxySettings(Settings):
-    """Which proxy scores, and how."""
+
+class _Settings(Settings):
+    """Which proxy scores, and how; one section for each class, or family of classes, that has settings."""
+
+    model_config = ConfigDict(extra="allow")
 
     expression: str = "flatness"
     """A proxy's name, or a weighted sum such as ``angle + 16*flatness``."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of a custom class's constructor, by name; for expressions with one such class."""
-    flatness: FlatnessSettings = Field(default_factory=FlatnessSettings)
-    """The flatness measure."""
-    relative_flatness: RelativeFlatnessSettings = Field(default_factory=RelativeFlatnessSettings)
-    """Flatness under noise relative to each filter's size."""
-    angle: AngleSettings = Field(default_factory=AngleSettings)
-    """The angle."""
-    curvature: CurvatureSettings = Field(default_factory=CurvatureSettings)
-    """Sharpness, curvature and the like."""
-    zero_cost: ZeroCostSettings = Field(default_factory=ZeroCostSettings)
-    """The proxies that need no training."""
-    consensus: ConsensusSettings = Field(default_factory=ConsensusSettings)
-    """The consensus of several proxies."""
     batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)
     """Recalibration of batch norm."""
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     """Pictures that scores are computed on."""
 
     @model_validator(mode="after")
-    def _known_members(self) -> Self:
-        for name in self.consensus.members:
-            try:
-                PROXIES.check(name)
-            except ConfigError as error:
-                raise ValueError(f"consensus.members: {error}") from error
+    def _known_sections(self) -> Self:
+        if self.model_extra and not any(map(PROXIES.is_custom, _names_in(self))):
+            refuse_unknown(self, _sections())
         return self
 
+    @model_validator(mode="after")
+    def _known_members(self) -> Self:
+        for kind in map(PROXIES.find, PROXIES.names):
+            for name in kind.members(self.of(kind)):
+                try:
+                    PROXIES.check(name)
+                except ConfigError as error:
+                    raise ValueError(f"{kind.section_name()}.members: {error}") from error
+        return self
 
-FACTORIES: dict[str, Callable[[Scoring, ProxySettings], Proxy]] = {
-    "flatness": lambda scoring, settings: Flatness(scoring, settings.flatness),
-    "relative-flatness": lambda scoring, settings: RelativeFlatness(scoring, settings.relative_flatness),
-    "angle": lambda scoring, settings: Angle(scoring, settings.angle),
-    "accuracy": lambda scoring, settings: Accuracy(scoring),
-    "loss": lambda scoring, settings: Loss(scoring),
-    "sharpness": lambda scoring, settings: Sharpness(scoring, settings.curvature),
-    "hessian-trace": lambda scoring, settings: HessianTrace(scoring, settings.curvature),
-    "gradient-norm": lambda scoring, settings: GradientNorm(scoring, settings.curvature),
-    "neighbour-flatness": lambda scoring, settings: NeighbourFlatness(scoring, settings.curvature, settings.flatness),
-    "params": lambda scoring, settings: Params(scoring),
-    "macs": lambda scoring, settings: Macs(scoring),
-    "benchmark-params": lambda scoring, settings: BenchmarkParams(scoring),
-    "benchmark-macs": lambda scoring, settings: BenchmarkMacs(scoring),
-    "synflow": lambda scoring, settings: SynFlow(scoring, settings.zero_cost),
-    "naswot": lambda scoring, settings: Naswot(scoring, settings.zero_cost),
-    "jacob-cov": lambda scoring, settings: JacobCov(scoring, settings.zero_cost),
-    "grad-norm": lambda scoring, settings: GradNorm(scoring, settings.zero_cost),
-    "snip": lambda scoring, settings: Snip(scoring, settings.zero_cost),
-    "consensus": lambda scoring, settings: Consensus(
-        scoring, tuple(_one(name, scoring, settings) for name in settings.consensus.members), settings.consensus
-    ),
-}
-KNOWN = PROXIES.names
+    def of(self, kind: type[Proxy]) -> Any:
+        """The settings of a class of proxies.
+
+        Raises:
+            ConfigError: those of a custom class are wrong.
+        """
+        if not kind.Settings.model_fields:
+            return kind.Settings()
+        section = kind.section_name()
+        if section in type(self).model_fields:
+            return getattr(self, section)
+        return validate(kind.Settings, (self.model_extra or {}).get(section, {}), f"proxy.{section} is wrong")
+
+    def open(self, name: str, scoring: Scoring) -> Proxy:
+        """One proxy by its name, whatever the expression is.
+
+        Raises:
+            ConfigError: an unknown name, or a custom class that cannot be made.
+        """
+        kind = PROXIES.find(name)
+        if not PROXIES.is_custom(name):
+            return kind.open(scoring, self)
+        own = {} if own_section(name, kind) is None else {"settings": self.of(kind)}
+        return PROXIES.make(name, scoring, options={**own, **self.options})
+
+
+def settings_model(names: tuple[str, ...]) -> type[_Settings]:
+    """The model of the section ``proxy``, with the sections of the classes that have these names."""
+    kinds = {kind.section_name(): kind for kind in map(PROXIES.find, names) if kind.Settings.model_fields}
+    sections: dict[str, Any] = {
+        section: (kind.Settings, Field(default_factory=kind.Settings, description=kind.Settings.__doc__))
+        for section, kind in kinds.items()
+    }
+    return create_model("ProxySettings", __base__=_Settings, __module__=__name__, __doc__=_Settings.__doc__, **sections)
+
+
+if TYPE_CHECKING:
+    ProxySettings = _Settings
+else:
+    ProxySettings = settings_model(PROXIES.names)
 _ALWAYS = ("expression", "batchnorm", "evaluation")
-_CURVATURE, _ZERO_COST = ("curvature",), ("zero_cost",)
-_SECTIONS: dict[str, tuple[str, ...]] = {  # of ProxySettings, that a proxy reads beside _ALWAYS
-    "flatness": ("flatness",),
-    "relative-flatness": ("relative_flatness",),
-    "angle": ("angle",),
-    "sharpness": _CURVATURE,
-    "hessian-trace": _CURVATURE,
-    "gradient-norm": _CURVATURE,
-    "neighbour-flatness": ("curvature", "flatness"),
-    "synflow": _ZERO_COST,
-    "naswot": _ZERO_COST,
-    "jacob-cov": _ZERO_COST,
-    "grad-norm": _ZERO_COST,
-    "snip": _ZERO_COST,
-    "consensus": ("consensus",),
-}
 
 
 @dataclass(frozen=True)
@@ -194,7 +181,7 @@ def _name(run: str) -> str:
     """The proxy's name that `run`, letters and hyphens without blanks, begins with."""
     hyphens = [place for place, letter in enumerate(run) if letter == "-"]
     for end in (len(run), *reversed(hyphens)):
-        if run[:end] in FACTORIES:
+        if run[:end] in PROXIES.table:
             return run[:end]
     # no identifier has a hyphen; a module may, as the name of its file
     after = [place for place in hyphens if ":" in run[:place]]
@@ -206,36 +193,146 @@ def _wrong(text: str, at: int, wanted: str) -> ConfigError:
     return ConfigError(f"proxy expression {text!r}, character {at + 1}: expected {wanted}, got {came}.")
 
 
+def names_of(expression: str) -> tuple[str, ...]:
+    """The names in an expression; none where it is malformed, which is told where it is opened."""
+    try:
+        return tuple(part.name for part in parse_expression(expression))
+    except ConfigError:
+        return ()
+
+
+def flatness_of(expression: str) -> type[Flatness]:
+    """The kind of flatness that an expression names, the relative one where it names both; else the published one."""
+    named = names_of(expression)
+    kinds: list[type[Flatness]] = [Flatness]
+    for kind in (PROXIES.find(name) for name in PROXIES.names if name in named):
+        if issubclass(kind, Flatness):
+            kinds.append(kind)
+    return kinds[-1]
+
+
+def _names_in(settings: _Settings) -> tuple[str, ...]:
+    """As `single_names`; none where the expression is malformed, which is told where it is read."""
+    try:
+        return single_names(settings)
+    except ConfigError:
+        return ()
+
+
 def sections_read(settings: ProxySettings) -> set[str]:
-    """The fields of the settings that have a say in the score of their expression; all for proxies of one's own."""
-    names = set(single_names(settings))
-    if not names <= set(KNOWN):
-        return set(ProxySettings.model_fields)
-    return {*_ALWAYS, *(section for name in names for section in _SECTIONS.get(name, ()))}
+    """The fields of the settings that have a say in the score of their expression; all for custom proxies."""
+    names = single_names(settings)
+    if any(map(PROXIES.is_custom, names)):
+        return {*type(settings).model_fields, *(settings.model_extra or {})}
+    kinds = [kind for name in names for kind in (PROXIES.find(name), *PROXIES.find(name).reads)]
+    return {*_ALWAYS, *(kind.section_name() for kind in kinds if kind.Settings.model_fields)}
 
 
 def single_names(settings: ProxySettings) -> tuple[str, ...]:
     """The names of the proxies that the settings' expression consists of, members of a consensus included."""
     names = [part.name for part in parse_expression(settings.expression)]
-    if "consensus" in names:
-        names += settings.consensus.members
+    for name in tuple(names):
+        names += _members(name, settings)
     return tuple(dict.fromkeys(names))
 
 
-def kept_options(settings: ProxySettings, expression: str) -> dict[str, Any]:
-    """The options that stay when the expression changes: those of a custom class that both expressions name.
+def leaf_names(settings: ProxySettings) -> tuple[str, ...]:
+    """Those of `single_names` that are not made of others."""
+    return tuple(name for name in single_names(settings) if not _members(name, settings))
 
-    Raises:
-        ConfigError: a malformed expression.
-    """
-    changed = settings.model_copy(update={"expression": expression})
-    before, now = ({name for name in single_names(one) if ":" in name} for one in (settings, changed))
-    return settings.options if before == now else {}
+
+def _members(name: str, settings: ProxySettings) -> tuple[str, ...]:
+    if PROXIES.is_custom(name):
+        return ()
+    kind = PROXIES.find(name)
+    return kind.members(settings.of(kind))
 
 
 def custom_classes(settings: ProxySettings) -> dict[str, type[Proxy]]:
     """The custom classes among them, by name."""
     return {name: PROXIES.find(name) for name in single_names(settings) if PROXIES.is_custom(name)}
+
+
+def own_section(name: str, kind: type[Proxy]) -> str | None:
+    """Where the settings of a custom class lie under ``proxy.``; None where it has none.
+
+    One that inherits from a proxy of genas and does not say what it is called has that one's defaults.
+
+    Raises:
+        ConfigError: it does not call itself anything, or as one of genas is called.
+    """
+    if not kind.Settings.model_fields or "settings" not in parameters_of(kind):
+        return None
+    section = kind.section_name()
+    field = ProxySettings.model_fields.get(section)
+    if field is not None and field.annotation is kind.Settings:
+        return None
+    if field is not None or not section.isidentifier():
+        raise ConfigError(
+            f"{name!r} has settings and calls itself {kind.name!r}; expected an attribute `name` of its own, such as "
+            'name = "my_name", under which they are set: --set proxy.my_name.key=...'
+        )
+    return section
+
+
+def _sections_outside(settings: ProxySettings) -> dict[str, type[Proxy]]:
+    """The classes of the expression whose settings are no field of the model, by section: custom ones, mostly."""
+    found: dict[str, type[Proxy]] = {}
+    for name in single_names(settings):
+        kind = PROXIES.find(name)
+        section = own_section(name, kind) if PROXIES.is_custom(name) else kind.section_name()
+        if section is None or section in ProxySettings.model_fields or not kind.Settings.model_fields:
+            continue
+        if found.setdefault(section, kind) is not kind:
+            raise ConfigError(f"two proxies of {settings.expression!r} call themselves {kind.name!r}; rename one.")
+    return found
+
+
+def complete(settings: ProxySettings) -> ProxySettings:
+    """The settings with all of those of custom classes written out, so that a run records them in full.
+
+    Raises:
+        ConfigError: a class that cannot be imported, an unknown section, or a setting that is wrong.
+    """
+    if not settings.model_extra and not any(map(PROXIES.is_custom, single_names(settings))):
+        return settings
+    kinds = _sections_outside(settings)
+    for key in (settings.model_extra or {}).keys() - kinds.keys() - _sections():
+        known = [*type(settings).model_fields, *kinds]
+        raise ConfigError(f"unknown key 'proxy.{key}'; known here are {', '.join(known)}.{suggest(key, known)}")
+    return settings.model_copy(
+        update={section: settings.of(kind).model_dump(mode="json") for section, kind in kinds.items()}
+    )
+
+
+def place_settings(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The section ``proxy`` for an object that a program passed: its settings stand in the section of its class."""
+    name, options = described["expression"], dict(described.get("options", {}))
+    if "settings" not in options:
+        return dict(described)
+    kind = PROXIES.find(name)
+    section = own_section(name, kind) if PROXIES.is_custom(name) else kind.section_name()
+    placed = {} if section is None else {section: options.pop("settings") or {}}
+    return {"expression": name, "options": options, **placed}
+
+
+def _sections() -> set[str]:
+    return {PROXIES.find(name).section_name() for name in PROXIES.names}
+
+
+def keep_for(proxy: Mapping[str, Any], expression: str) -> dict[str, Any]:
+    """The recorded section ``proxy`` for another expression: without what is of custom classes that it does not name.
+
+    Raises:
+        ConfigError: a malformed expression, or a class that cannot be imported.
+    """
+    settings = validate(ProxySettings, proxy, "the recorded settings of proxies are wrong")
+    changed = settings.model_copy(update={"expression": expression})
+    before, now = ({name for name in single_names(one) if PROXIES.is_custom(name)} for one in (settings, changed))
+    if before == now:
+        return dict(proxy)
+    known = {*ProxySettings.model_fields, *_sections(), *_sections_outside(changed)}
+    return {key: value for key, value in proxy.items() if key in known} | {"options": {}}
 
 
 def needs_training(settings: ProxySettings) -> bool:
@@ -244,7 +341,7 @@ def needs_training(settings: ProxySettings) -> bool:
     Raises:
         ConfigError: a malformed expression, or a class that cannot be imported.
     """
-    return any(PROXIES.find(name).needs_training for name in single_names(settings) if name != "consensus")
+    return any(PROXIES.find(name).needs_training for name in leaf_names(settings))
 
 
 def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
@@ -254,24 +351,17 @@ def open_proxy(scoring: Scoring, settings: ProxySettings) -> Proxy:
         ConfigError: a malformed expression or an unknown name.
     """
     parts = parse_expression(settings.expression)
-    custom = [name for name in single_names(settings) if ":" in name]
+    custom = [name for name in single_names(settings) if PROXIES.is_custom(name)]
     if settings.options and len(custom) > 1:
         raise ConfigError(
             f"proxy.options are for one custom class; {settings.expression!r} names {len(custom)} of them, so leave "
             f"{', '.join(settings.options)} out."
         )
+    proxies = tuple(settings.open(part.name, scoring) for part in parts)
     if len(parts) == 1 and parts[0].weight == 1:
-        return _one(parts[0].name, scoring, settings)
-    return Combined(scoring, tuple((part.weight, _one(part.name, scoring, settings)) for part in parts))
-
-
-def _one(name: str, scoring: Scoring, settings: ProxySettings) -> Proxy:
-    if name in FACTORIES:
-        return FACTORIES[name](scoring, settings)
-    proxy = PROXIES.make(name, scoring, options=settings.options)
-    if proxy.name == Proxy.name:
-        proxy.name = name
-    return proxy
+        return proxies[0]
+    weights = (part.weight for part in parts)
+    return Combined(scoring, tuple(zip(weights, proxies, strict=True)), called([part.name for part in parts], proxies))
 
 
 def checked_score(proxy: Proxy, architecture: Architecture) -> Score:

@@ -74,7 +74,6 @@ class _Counted(WithoutPictures):
 
     counts_size = True
     needs_training = False
-    follows_size = True
     citation = "-"
     passes = "none"
 

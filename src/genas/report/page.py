@@ -22,9 +22,10 @@ def charts(report: ReportData) -> dict[str, str]:
     if len(report.best) > 1:
         found["score-and-size"] = figures.score_and_size(report.best)
     if report.noise_curves:
+        from genas.proxy.expression import flatness_of  # torch: a page without scores does without it
+
         proxy = report.config.get("proxy", {})
-        relative = "relative-flatness" in proxy.get("expression", "")
-        settings = proxy.get("relative_flatness" if relative else "flatness", {})
+        settings = proxy.get(flatness_of(proxy.get("expression", "")).section_name(), {})
         measured, scale = tuple(settings.get("sigmas", ())), settings.get("scale", "absolute")
         found["loss-under-noise"] = figures.noise(report.noise_curves, measured, scale)
     for name, curve in (("supernet-training", report.supernet_curve), ("retraining", report.retrain_curve)):

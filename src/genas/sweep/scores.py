@@ -94,12 +94,13 @@ class Remembered(Proxy):
         proxy: what computes.
         scores: what is known.
         share_functions: architectures that are one function share a score, where the proxy allows it.
+        name: what the sum calls it, where a custom one calls itself otherwise.
     """
 
-    def __init__(self, proxy: Proxy, scores: Scores, share_functions: bool = True) -> None:
+    def __init__(self, proxy: Proxy, scores: Scores, share_functions: bool = True, name: str = "") -> None:
         super().__init__(proxy.scoring)
         self.proxy, self.scores = proxy, scores
-        self.name, self.by_function = proxy.name, proxy.by_function and share_functions
+        self.name, self.by_function = name or proxy.name, proxy.by_function and share_functions
 
     def score(self, architecture: Architecture) -> Score:
         """As the proxy's own; a failure is remembered too.

@@ -55,13 +55,13 @@ def _of_history(history: History, run: Path, config: Mapping[str, Any]) -> list[
     limits = {"macs": search.get("max_macs"), "params": search.get("max_params")}
     best = history.best(1)
     noise = read_noise(run, best[0].genotype) if best else None
-    tied = ties(scores)
+    tied, sized = ties(scores), follows_size(scores)
     return [
         one_function(scores),
         tied,
         within_noise(noise["contenders"], noise["how"]) if noise and not tied else None,
         swamped(read_spreads(history)),
-        None if counts_size(config["proxy"]["expression"]) else follows_size(scores),
+        None if sized is not None and counts_size(config["proxy"]["expression"]) else sized,
         no_improvement(scores, algorithm) if finished and (custom or STRATEGIES.find(algorithm).learns) else None,
         None if custom else fewer_than_asked(scores, asked),  # a custom strategy may propose fewer
         failures(scores),
@@ -71,11 +71,10 @@ def _of_history(history: History, run: Path, config: Mapping[str, Any]) -> list[
 
 def counts_size(expression: str) -> bool:
     """Whether one of the built-in proxies of an expression is a size."""
-    from genas.proxy import parse_expression  # torch, which `genas status` does without
+    from genas.proxy.expression import names_of  # torch, which `genas status` does without where no score is one
     from genas.proxy.named import PROXIES
 
-    names = [part.name for part in parse_expression(expression)]
-    return any(PROXIES.find(name).counts_size for name in names if name in PROXIES.table)
+    return any(PROXIES.find(name).counts_size for name in names_of(expression) if name in PROXIES.table)
 
 
 def _of_retraining(run: Path) -> list[Verdict | None]:
