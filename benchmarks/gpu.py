@@ -26,8 +26,12 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
-NEEDED = ("torch", "numpy", "scipy", "pydantic", "yaml", "safetensors", "pyarrow", "PIL", "sklearn", "rich", "jinja2")
-NEEDED += ("matplotlib", "tensorboard", "typer", "pytest", "pytest_timeout", "xdist")
+NEEDED = {
+    "": ("torch", "numpy", "pydantic", "yaml", "safetensors", "tensorboard", "PIL", "rich"),
+    "correctness": ("pytest", "pytest_timeout", "xdist", "typer", "sklearn", "jinja2", "matplotlib"),
+    "science": ("scipy", "sklearn", "pyarrow", "datasets", "jinja2", "matplotlib"),
+}
+"""Packages of every phase ("") and of single ones."""
 PHASES = {"correctness": 80.0, "speed": 110.0, "variants": 110.0, "science": 215.0}
 """Seconds of each of nine minutes; what one leaves goes to the next ones."""
 GRACE = 5.0  # seconds in which a phase may end its last measurement
@@ -198,9 +202,10 @@ def has_gpu() -> bool:
     return subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
-def missing() -> list[str]:
-    """Packages that are not installed."""
-    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
+def missing(phases: list[str]) -> list[str]:
+    """Packages of `phases` that are not installed."""
+    needed = dict.fromkeys(name for phase in ("", *phases) for name in NEEDED.get(phase, ()))
+    return [name for name in needed if importlib.util.find_spec(name) is None]
 
 
 def arguments(texts: list[str] | None) -> tuple[Given, argparse.Namespace]:
@@ -216,12 +221,13 @@ def arguments(texts: list[str] | None) -> tuple[Given, argparse.Namespace]:
     parser.add_argument("--commit", help="what to record where the tree is no git checkout")
     parser.add_argument("--tiny", action="store_true", help="as small as can be, to try the script")
     found = parser.parse_args(texts)
-    unknown = [name for name in found.phases.split(",") if name not in PHASES]
+    asked = found.phases.split(",")
+    unknown = [name for name in asked if name not in PHASES]
     if unknown:
         parser.error(f"expected phases of {', '.join(PHASES)}, got {', '.join(unknown)}")
-    lacking = missing()
+    lacking = missing(asked)
     if lacking:
-        parser.error(f"expected the packages {', '.join(NEEDED)}; missing are {', '.join(lacking)}")
+        parser.error(f"the phases {found.phases} need further packages: {', '.join(lacking)}")
     if found.device == "cuda" and not has_gpu():
         parser.error("torch finds no CUDA GPU here; to try the script give --tiny --device cpu")
     work = found.work or Path(tempfile.mkdtemp(prefix="genas-gpu-"))

@@ -186,10 +186,11 @@ def test_agreement_of_two_precisions():
 
 
 def test_a_missing_package_is_named_before_anything_runs(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(gpu, "NEEDED", ("torch", "no_such_package"))
+    monkeypatch.setitem(gpu.NEEDED, "science", ("torch", "no_such_package"))
+    assert gpu.missing(["speed", "variants"]) == []
     with pytest.raises(SystemExit):
         gpu.main(["--out", str(tmp_path / "out"), "--device", "cpu"])
-    assert "missing are no_such_package" in capsys.readouterr().err
+    assert "need further packages: no_such_package" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
