@@ -14,7 +14,7 @@ from genas.proxy.expression import custom_classes
 from genas.registry import Registry
 from genas.run_paths import RunPaths
 from genas.runs import write_json
-from genas.space.named import SPACES
+from genas.space.definition import SPACES
 from genas.strategy import SearchSettings
 from genas.strategy.named import STRATEGIES
 

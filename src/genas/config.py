@@ -15,15 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from genas.data.named import DATASETS, options_taken
 from genas.data.named import describe_given as describe_data
 from genas.errors import ConfigError
-from genas.presets import (
-    AS_PUBLISHED,
-    AS_PUBLISHED_SPACE,
-    DATA_PRESETS,
-    SPACE_PRESETS,
-    SPACE_SIZES,
-    Scale,
-    scale_settings,
-)
+from genas.presets import AS_PUBLISHED, DATA_PRESETS, LARGE_SIDE, LEAST_SIDE, SCALE_PRESETS, Scale, is_own
 from genas.proxy import ProxySettings
 from genas.proxy.expression import complete, place_settings
 from genas.proxy.named import PROXIES
@@ -31,6 +23,7 @@ from genas.retrain import RetrainSettings
 from genas.retrain.baseline import BaselineSettings
 from genas.runs import explain
 from genas.settings import Count, Settings, expand, keys_of, refuse_unknown, validate
+from genas.space.definition import definition_of
 from genas.space.named import describe_given as describe_space
 from genas.strategy import SearchSettings
 from genas.strategy.named import STRATEGIES
@@ -179,9 +172,29 @@ def merge(base: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+def scale_settings(scale: Scale, data: str, space: str, side: int | None) -> dict[str, Any]:
+    """The settings of a scale.
+
+    Args:
+        scale: which.
+        data: the data set's name; image size and options for large images are chosen for own images alone.
+        space: the space's name.
+        side: of the images as they are; None where it is not known.
+    """
+    definition = definition_of(space)
+    settings: dict[str, Any] = {**SCALE_PRESETS[scale], "space": dict(definition.sizes.get(scale, {}))}
+    largest = definition.largest_sides.get(scale)
+    if is_own(data) and side is not None and largest is not None:
+        size = max(min(side, largest), LEAST_SIDE)
+        settings["data"] = {"image_size": size}
+        if size >= LARGE_SIDE:
+            settings["space"] |= definition.large_image_options
+    return settings
+
+
 def published_behaviour(space: str) -> dict[str, Any]:
     """The settings of ``--as-published`` in a space."""
-    return merge(AS_PUBLISHED, AS_PUBLISHED_SPACE.get(space, {}))
+    return merge(AS_PUBLISHED, definition_of(space).as_published)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -260,8 +273,9 @@ def build_config(
             raise ConfigError(f"{section} is {given[section]!r}; expected a mapping such as {{name: ...}}.")
     data = str(given.get("data", {}).get("name", DataSettings().name))
     space = str(given.get("space", {}).get("name", SpaceSettings().name))
-    base = merge(SPACE_PRESETS.get(space, {}), DATA_PRESETS.get(data, {}))
-    base = merge(base, {"space": {"name": space, **SPACE_SIZES.get((data, space), {})}})
+    definition = definition_of(space)
+    base = merge(definition.settings, DATA_PRESETS.get(data, {}))
+    base = merge(base, {"space": {"name": space, **definition.sizes.get(data, {})}})
     if scale is not None:
         asked = given.get("data", {}).get("image_size")
         base = merge(base, scale_settings(scale, data, space, side if asked is None else asked))

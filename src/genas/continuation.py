@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genas.config import Config, build_config, completed, merge, published_behaviour
+from genas.config import Config, build_config, completed, merge, published_behaviour, scale_settings
 from genas.data import open_dataset
 from genas.data.collection import FileDataset
 from genas.data.location import same_kind
 from genas.data.record import locate_data
 from genas.errors import RunError
-from genas.presets import Scale, default_scale, is_own, scale_settings
+from genas.presets import Scale, default_scale, is_own
 from genas.proxy import ProxySettings
 from genas.proxy.expression import keep_for, sections_read
 from genas.retrain import RetrainSettings

@@ -15,7 +15,7 @@ from genas.config import Config
 from genas.data import Splits
 from genas.device import Fabric, memory_held, memory_of
 from genas.errors import RunError
-from genas.presets import STEM_SIDE, is_own
+from genas.presets import LARGE_SIDE, is_own
 from genas.progress import doing, duration, size
 from genas.proxy import needs_training
 from genas.retrain.baseline import BaselineSettings, decide
@@ -292,13 +292,12 @@ def _advice(plan: RunPlan, config: Config, session: Session) -> list[str]:
                 advice.append(f"--set proxy.evaluation.pictures={fewer} scores on {fewer:,} of {whole:,} images")
         else:
             advice.append("--no-retrain leaves the last phase for later (genas retrain RUN)")
-        stem = session.space.describe().get("stem")
+        options, large = session.space.describe(), session.space.definition.large_image_options
+        changes = [f"--set space.{key}={value}" for key, value in large.items() if options.get(key) != value]
         half = max(32, shape[1] // 2 // 8 * 8)
-        if stem == "cifar" and shape[1] >= STEM_SIDE:
-            advice.append(
-                "--set space.stem=imagenet makes every step about 50 times faster: cells see an eighth of the side"
-            )
-        elif is_own(config.data.name) and half < shape[1] and (stem != "imagenet" or half >= STEM_SIDE):
+        if changes and shape[1] >= LARGE_SIDE:
+            advice.append(f"{' '.join(changes)}, made for large images, makes every step many times faster")
+        elif is_own(config.data.name) and half < shape[1] and (changes or not large or half >= LARGE_SIDE):
             advice.append(
                 f"--set data.image_size={half} makes every step about {(shape[1] / half) ** 2:.0f} times faster"
             )

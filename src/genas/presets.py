@@ -1,4 +1,4 @@
-"""Every preset in one place: what spaces, data sets, scales and the published code change of the models' defaults.
+"""What data sets, scales and the published code change of the models' defaults; spaces: `genas.space.definition`.
 
 The defaults of the settings models are the published ones, so that the scale ``paper`` changes nothing but what a data
 set's preset changed before. ``quick`` and ``standard`` have no publication behind them: what they cost stands in
@@ -9,11 +9,6 @@ from typing import Any, Literal
 
 Scale = Literal["quick", "standard", "paper"]
 SCALES: tuple[Scale, ...] = ("quick", "standard", "paper")
-
-SPACE_PRESETS: dict[str, dict[str, Any]] = {
-    # methods.md 13.3
-    "nasbench201": {"supernet": {"nesterov": True, "weight_decay": 5e-4, "clip": None}},
-}
 
 DATA_PRESETS: dict[str, dict[str, Any]] = {
     # The demonstration: small enough for two minutes on two cores; no publication behind it.
@@ -27,12 +22,6 @@ DATA_PRESETS: dict[str, dict[str, Any]] = {
         "search": {"generations": 5, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
         "retrain": {"epochs": 12, "batch_size": 32, "learning_rate": 0.05},
     },
-}
-
-SPACE_SIZES: dict[tuple[str, str], dict[str, Any]] = {
-    ("digits", "darts"): {"cells": 3, "channels": 4},
-    ("digits", "nasbench201"): {"cells_per_stage": 1, "channels": 4},
-    ("digits", "nasbench-macro"): {"channels": 4, "tail_channels": 64},
 }
 
 SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
@@ -62,32 +51,10 @@ SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
     },
 }
 
-SCALE_SIZES: dict[tuple[Scale, str], dict[str, Any]] = {
-    ("quick", "darts"): {"cells": 5, "channels": 8},
-    ("quick", "nasbench201"): {"cells_per_stage": 1, "channels": 8},
-    ("quick", "nasbench-macro"): {"channels": 8, "tail_channels": 128},
-    ("standard", "darts"): {"cells": 8, "channels": 16},
-    ("standard", "nasbench201"): {"cells_per_stage": 2, "channels": 16},
-    ("standard", "nasbench-macro"): {"channels": 16, "tail_channels": 320},
-    ("paper", "darts"): {"cells": 8, "channels": 16},
-    ("paper", "nasbench201"): {"cells_per_stage": 5, "channels": 16},
-    ("paper", "nasbench-macro"): {"channels": 32, "tail_channels": 1280},
-}
-
-LARGEST_SIDES: dict[tuple[Scale, str], int] = {
-    ("quick", "darts"): 64,
-    ("quick", "nasbench201"): 32,
-    ("quick", "nasbench-macro"): 32,
-    ("standard", "darts"): 128,
-    ("standard", "nasbench201"): 48,
-    ("standard", "nasbench-macro"): 48,
-}
-"""Own images (folder:, parquet:) with a larger side are resized to this one."""
-
-_LEAST_SIDE = 8  # that `data.image_size` takes; smaller images are enlarged, or refused where they show nothing
-STEM_SIDE = 64
-"""From this side on, the DARTS space takes its ``imagenet`` stem, which hands an eighth of the side to the cells, where
-the ``cifar`` stem hands on all of it."""
+LEAST_SIDE = 8
+"""What `data.image_size` takes; smaller images are enlarged, or refused where they show nothing."""
+LARGE_SIDE = 64
+"""From this side on, own images are large: they get the scale ``standard``, and a space may change its options."""
 
 # methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)
 AS_PUBLISHED: dict[str, Any] = {
@@ -100,10 +67,6 @@ AS_PUBLISHED: dict[str, Any] = {
         "evaluation": {"weighting": "batches", "batch_size": 64},  # G7
     },
 }
-AS_PUBLISHED_SPACE: dict[str, dict[str, Any]] = {
-    "darts": {"space": {"mutation": "as-published"}},  # G1
-    "nasbench201": {"supernet": {"shifted_schedule": False}},  # 13.3: that code sets the rate of the epoch itself
-}
 
 
 def is_own(data: str) -> bool:
@@ -112,28 +75,9 @@ def is_own(data: str) -> bool:
 
 
 def default_scale(side: int | None) -> Scale | None:
-    """The scale where none is asked for: ``standard`` for own images of at least `STEM_SIDE` pixels.
+    """The scale where none is asked for: ``standard`` for own images of at least `LARGE_SIDE` pixels.
 
     Args:
         side: of own images as they are stored; None for others. Small ones keep the published settings.
     """
-    return "standard" if side is not None and side >= STEM_SIDE else None
-
-
-def scale_settings(scale: Scale, data: str, space: str, side: int | None) -> dict[str, Any]:
-    """The settings of a scale.
-
-    Args:
-        scale: which.
-        data: the data set's name; image size and stem are chosen for own images alone.
-        space: the space's name.
-        side: of the images as they are; None where it is not known.
-    """
-    settings: dict[str, Any] = {**SCALE_PRESETS[scale], "space": {**SCALE_SIZES.get((scale, space), {})}}
-    largest = LARGEST_SIDES.get((scale, space))
-    if is_own(data) and side is not None and largest is not None:
-        size = max(min(side, largest), _LEAST_SIDE)
-        settings["data"] = {"image_size": size}
-        if space == "darts" and size >= STEM_SIDE:
-            settings["space"]["stem"] = "imagenet"
-    return settings
+    return "standard" if side is not None and side >= LARGE_SIDE else None

@@ -16,6 +16,7 @@ from genas.retrain.network import sized
 from genas.retrain.recipe import is_published, read_recipe
 from genas.runs import read_config
 from genas.space import open_space
+from genas.space.definition import definition_of
 from genas.subject import Subject, find_subject
 
 #: What every retraining begins with; the recipe and the user change it.
@@ -23,7 +24,6 @@ BASE = {"best": "held-out", "layout": "channels-last"}
 RUN_RECIPE = "the run's own"
 SIZES = ("cells", "channels", "stem", "pool_bn")
 """Settings of a recipe that decide on an option of the space."""
-_SPACE_RECIPES = {"nasbench201": "nasbench201", "nasbench_macro": "nasbench-macro", "nasbench-macro": "nasbench-macro"}
 
 
 def configure(
@@ -208,11 +208,12 @@ def default_run(config: RetrainConfig) -> Path:
 
 
 def _default_recipe(subject: Subject, data: str) -> str:
-    if (name := subject.space["name"]) == "darts":
-        return "imagenet" if data == "imagenet" else "cifar"
-    if name in _SPACE_RECIPES:
-        return _SPACE_RECIPES[name]
-    raise ConfigError(f"there is no published recipe for the space {name!r}; name one with --recipe.")
+    name = subject.space["name"]
+    recipes = definition_of(name).recipes
+    recipe = recipes.get(data, recipes.get(""))
+    if recipe is None:
+        raise ConfigError(f"there is no published recipe for the space {name!r}; name one with --recipe.")
+    return recipe
 
 
 def _supernet_space(run: Path, own: dict[str, Any]) -> dict[str, Any]:

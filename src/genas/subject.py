@@ -13,7 +13,8 @@ from genas.errors import ConfigError, GenotypeError, RunError, suggest
 from genas.run_paths import RunPaths
 from genas.runs import no_run, read_config
 from genas.space.base import Architecture, Space
-from genas.space.named import SPACES, open_space
+from genas.space.definition import SPACES
+from genas.space.named import open_space
 from genas.zoo import load, names
 
 

@@ -8,7 +8,7 @@ import yaml
 from commands import genas
 
 from genas.data.named import DATASETS
-from genas.space.named import SPACES
+from genas.space.definition import SPACES
 from genas.strategy.named import STRATEGIES
 
 TOYS = '''

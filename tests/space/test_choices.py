@@ -1,65 +1,24 @@
-"""A space that is a table of choices and a network, in one file."""
+"""Spaces that are a table of choices and a network."""
 
+import json
 import random
 from collections import Counter
 from typing import ClassVar
 
 import pytest
 import torch
-from pydantic import Field
-from torch import nn
+import yaml
+from commands import FAST, genas
+from toy_space import ToyArchitecture, ToySpace
 
+from genas.config import build_config, scale_settings
 from genas.errors import ConfigError, GenotypeError
-from genas.settings import Settings
-from genas.space import ChoiceArchitecture, ChoiceSpace, Network, open_space
+from genas.report.cell_drawing import cell_graphs
+from genas.retraining_settings import configure
+from genas.space import ChoiceArchitecture, ChoiceSpace, open_space
 from genas.testing import check_space
 
-
-class ToyArchitecture(ChoiceArchitecture):
-    choices: ClassVar = {"first": ("conv", "skip"), "middle": ("skip",), "last": ("skip", "conv", "wide")}
-
-
-class ToyNetwork(Network):
-    """Three residual layers, each a 1x1 or 3x3 convolution or nothing."""
-
-    def __init__(self, num_classes, architecture, width, image_channels):
-        super().__init__()
-        self.architecture = architecture
-        self.stem = nn.Conv2d(image_channels, width, 3, stride=2, padding=1)
-        tables = ToyArchitecture.choices.values()
-        chosen = tables if architecture is None else [(name,) for name in architecture.operation_names]
-        kernels = {"conv": 1, "wide": 3}
-        self.layers = nn.ModuleList(
-            nn.ModuleDict(
-                {name: nn.Conv2d(width, width, kernels[name], padding="same") for name in names if name in kernels}
-            )
-            for names in chosen
-        )
-        self.head = nn.Linear(width, num_classes)
-
-    num_cells = 3
-
-    def forward(self, images, path=None):
-        maps = self.stem(images)
-        for layer, (choices, one) in enumerate(zip(self.layers, self.cell_paths(path, ToyArchitecture), strict=True)):
-            name = one.operation_names[layer]
-            maps = maps + choices[name](maps).relu() if name in choices else maps
-        return self.head(maps.mean((2, 3)))
-
-
-class ToyConfig(Settings):
-    width: int = Field(8, ge=2)
-
-
-class ToySpace(ChoiceSpace[ToyArchitecture]):
-    architecture_class = ToyArchitecture
-    config_class = ToyConfig
-
-    def network(self, num_classes, architecture=None, image_channels=3):
-        return ToyNetwork(num_classes, architecture, self.config.width, image_channels)
-
-
-NAME = f"{__name__}:ToySpace"
+NAME = "toy_space:ToySpace"
 
 
 def test_a_table_and_a_network_are_a_space():
@@ -133,3 +92,43 @@ def test_architectures_of_another_space_are_refused():
         space.mutate(other, random.Random(0))
     with pytest.raises(ConfigError, match="runs architectures of the class ToyArchitecture only"):
         space.network(4)(torch.zeros(1, 3, 8, 8), other)
+
+
+def test_a_space_brings_its_own_presets_and_sizes():
+    named = {"space": {"name": NAME}}
+    config = build_config([named])
+    assert (config.space.options, config.supernet.momentum, config.supernet.nesterov) == ({"width": 4}, 0.5, False)
+    assert build_config([named], as_published=True).supernet.nesterov
+    assert build_config([named], scale="quick").space.options == {"width": 6}
+    assert build_config([named, {"space": {"width": 9}, "supernet": {"momentum": 0.8}}]).space.options == {"width": 9}
+    large = scale_settings("quick", "folder:photos", NAME, 500)
+    assert (large["space"], large["data"]) == ({"width": 2}, {"image_size": 64})
+    for data, recipe in (("digits", "nasbench-macro"), ("imagenet", "imagenet")):
+        assert configure("002", space=NAME, overrides=[{"data": {"name": data}}]).recipe == recipe
+
+
+def test_a_search_uses_and_draws_a_space_of_ones_own(tmp_path, capsys):
+    run = tmp_path / "run"
+    settings = [f"--set={key}={value}" for key, value in FAST.items() if not key.startswith("space.")]
+    assert (
+        genas(
+            "search",
+            "--data",
+            "digits",
+            "--space",
+            NAME,
+            "--proxy",
+            "accuracy",
+            "--no-retrain",
+            "--run",
+            run,
+            *settings,
+        )
+        == 0
+    )
+    assert yaml.safe_load((run / "config.yaml").read_text())["space"] == {"name": NAME, "width": 4}
+    best = json.loads((run / "best.json").read_text())["genotype"]
+    (graph,) = cell_graphs(best, {"name": NAME, "width": 4})
+    assert [name for *_, name in graph.edges] == list(ToyArchitecture.parse(best).operation_names)
+    assert "Layers" in (run / "figures/layers.svg").read_text()
+    assert cell_graphs(best) == cell_graphs(best, {"name": "gone:Space"}) == ()

@@ -11,8 +11,8 @@ from scipy.stats import chisquare
 from genas.errors import ConfigError, GenotypeError
 from genas.report.cell_drawing import cell_graphs, draw_cell
 from genas.space import architecture_cost, copy_path, open_space
+from genas.space.definition import recognise
 from genas.space.nasbench_macro.encoding import NasBenchMacroArchitecture
-from genas.space.text import recognise
 
 SPACE = open_space("nasbench-macro")
 EVERY = [NasBenchMacroArchitecture(numbers) for numbers in itertools.product(range(3), repeat=8)]
@@ -23,7 +23,7 @@ def test_text_round_trips():
     assert architecture.operations == (0, 2, 0, 1, 2, 1, 0, 0)
     assert architecture.genotype == architecture.short == "02012100"
     assert SPACE.parse("[0, 2, 0, 1, 2, 1, 0, 0]") == architecture
-    assert recognise("02012100") == architecture
+    assert recognise("02012100") == ("nasbench-macro", architecture)
     assert recognise("421304") is None
     assert all(SPACE.parse(one.genotype) == one for one in EVERY[::97])
 

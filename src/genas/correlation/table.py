@@ -23,12 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genas.errors import ConfigError, DataError, GenotypeError
-from genas.space.architecture import Architecture
 from genas.space.base import Space
-from genas.space.darts.encoding import DartsArchitecture
-from genas.space.nasbench201.encoding import NasBench201Architecture
-from genas.space.nasbench_macro.encoding import NasBenchMacroArchitecture
-from genas.space.text import recognise
+from genas.space.definition import SPACES, definition_of, recognise
 
 LEAST = 10  # rows below which no rank correlation is worth a number
 GENOTYPE_COLUMNS = ("genotype", "arch", "architecture", "arch_str")
@@ -255,28 +251,17 @@ def _genotypes(path: Path, texts: Sequence[Any], space: Space) -> list[str]:
         try:
             genotype = space.parse(str(text)).genotype
         except GenotypeError as error:
-            other = _space_of(recognise(str(text)))
-            if other is not None and other != space.name:
+            other = recognise(str(text))
+            if other is not None and other[0] != space.name:
                 raise DataError(
-                    f"{path} is a table of the space {other!r}, the run's space is {space.name!r}: row {row} is {text}."
+                    f"{path} is a table of the space {other[0]!r}, the run's space is {space.name!r}: "
+                    f"row {row} is {text}."
                 ) from error
             raise DataError(f"{path}, row {row}: {text!r} is no architecture of {space.name!r} ({error})") from error
         if genotype in seen:
             raise DataError(f"{path} has {genotype} twice, in rows {seen[genotype]} and {row}; remove one.")
         seen[genotype] = row
     return list(seen)
-
-
-def _space_of(architecture: Architecture | None) -> str | None:
-    match architecture:
-        case DartsArchitecture():
-            return "darts"
-        case NasBench201Architecture():
-            return "nasbench201"
-        case NasBenchMacroArchitecture():
-            return "nasbench-macro"
-        case _:
-            return None
 
 
 def _columns(
@@ -325,10 +310,12 @@ def _numbers(path: Path, name: str, values: Sequence[Any]) -> NDArray[np.float64
 
 def _open_nats(path: Path, space: Space, columns: Sequence[str] | None) -> NatsTable:
     found = _NATS.match(path.name)
-    if found is None or found.group(1) != "tss" or space.name != "nasbench201":
+    kind = None if found is None else found.group(1)
+    if kind is None or kind != space.definition.nats_bench:
+        owners = [repr(name) for name in SPACES.names if definition_of(name).nats_bench == kind]
         raise DataError(
-            f"{path} is not a table of the run's space {space.name!r}: the topology archives of NATS-Bench "
-            "(NATS-tss-...) belong to 'nasbench201', those of sizes (NATS-sss-...) to none of genas's spaces."
+            f"{path} is not a table of the run's space {space.name!r}: archives NATS-{kind}-... of NATS-Bench belong "
+            f"to {' and '.join(owners) or 'none of the spaces of genas'}."
         )
     wrong = [name for name in columns or () if name not in _NATS_COLUMNS]
     if wrong:

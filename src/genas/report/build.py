@@ -76,7 +76,7 @@ def collect(run: Path) -> ReportData:
         failed=found.failed,
         failed_count=found.failed_count,
         best=best,
-        cells=cell_graphs(best[0].genotype) if best else (),
+        cells=cell_graphs(best[0].genotype, config["space"]) if best else (),
         noise_curves=tuple(
             NoiseCurve(
                 curve["label"],

@@ -4,14 +4,12 @@ The height of an arc depends on how many columns it spans, so two names on one s
 are the same: no layout search is needed and nothing ever overlaps.
 """
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
-from genas.report.data import CellGraph
-from genas.space.darts import encoding as darts
-from genas.space.names import DARTS_OPERATIONS, NASBENCH201_OPERATIONS, NASBENCH_MACRO_OPERATIONS
-from genas.space.nasbench201 import encoding as nasbench201
-from genas.space.nasbench_macro import encoding as nasbench_macro
-from genas.space.text import recognise
+from genas.errors import GenasError
+from genas.space.definition import SPACES, CellGraph, definition_of, recognise
 
 _COLUMN, _STEP, _NODE, _MARGIN = 122, 34, 15, 46  # pixels: between nodes, per spanned column, node radius, edge of page
 _COLOURS = (
@@ -27,37 +25,27 @@ _COLOURS = (
 )
 
 
-def cell_graphs(genotype: str) -> tuple[CellGraph, ...]:
-    """The cells of an architecture of a known space; none for a space that the report does not know."""
-    known = recognise(genotype)
-    if isinstance(known, darts.DartsArchitecture):
-        return (_darts("Normal cell", known.normal), _darts("Reduction cell", known.reduce))
-    if isinstance(known, nasbench201.NasBench201Architecture):
-        return (_nasbench201(known),)
-    if isinstance(known, nasbench_macro.NasBenchMacroArchitecture):
-        return (_nasbench_macro(known),)
-    return ()
+def cell_graphs(genotype: str, space: Mapping[str, Any] | None = None) -> tuple[CellGraph, ...]:
+    """The cells of an architecture, as its space draws them; none for a space that does not say how.
 
-
-def _darts(title: str, cell: darts.Cell) -> CellGraph:
-    edges = [(source, node, DARTS_OPERATIONS[number]) for node, pairs in enumerate(cell, 2) for number, source in pairs]
-    names = ("k-2", "k-1", *(str(node) for node in range(darts.NODES)))
-    return CellGraph(title, names, "concat", tuple(range(2, 2 + darts.NODES)), tuple(edges))
-
-
-def _nasbench201(architecture: nasbench201.NasBench201Architecture) -> CellGraph:
-    edges = [
-        (source, node, NASBENCH201_OPERATIONS[number])
-        for (source, node), number in zip(nasbench201.EDGES, architecture.operations, strict=True)
-    ]
-    return CellGraph("Cell", ("in", "1", "2", "out"), None, (), tuple(edges))
-
-
-def _nasbench_macro(architecture: nasbench_macro.NasBenchMacroArchitecture) -> CellGraph:
-    edges = tuple(
-        (layer, layer + 1, NASBENCH_MACRO_OPERATIONS[number]) for layer, number in enumerate(architecture.operations)
-    )
-    return CellGraph("Layers", ("in", *(str(layer) for layer in range(nasbench_macro.LAYERS))), None, (), edges)
+    Args:
+        genotype: its text form.
+        space: name and options of the space; None for a built-in one, which the text tells.
+    """
+    found = recognise(genotype)
+    try:
+        if found is not None:
+            name, architecture = found
+        elif space is not None:
+            options = dict(space)
+            name = str(options.pop("name"))
+            architecture = SPACES.find(name).from_options(name, options).parse(genotype)
+        else:
+            return ()
+        cells = definition_of(name).cells
+    except GenasError:  # the custom class is gone, or has changed
+        return ()
+    return () if cells is None else cells(architecture)
 
 
 def draw_cell(graph: CellGraph) -> str:

@@ -3,27 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from genas.space.definition import CellGraph
 from genas.verdicts import Verdict
 from genas.verdicts.parts import Spread
-
-
-@dataclass(frozen=True)
-class CellGraph:
-    """A cell to draw.
-
-    Args:
-        title: such as "Normal cell".
-        nodes: labels, inputs first, in topological order.
-        output: label of the output that concatenates `concatenated`; None where the last node is the output.
-        concatenated: numbers of the nodes whose outputs the cell concatenates.
-        edges: (source, target, operation), numbers into `nodes`.
-    """
-
-    title: str
-    nodes: tuple[str, ...]
-    output: str | None
-    concatenated: tuple[int, ...]
-    edges: tuple[tuple[int, int, str], ...]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from genas.processes import Share
 from genas.retrain.recipe import RetrainSettings
 from genas.space.base import Architecture, Space
 from genas.space.cost import architecture_cost
-from genas.space.named import SPACES, open_space
+from genas.space.definition import SPACES
+from genas.space.named import open_space
 from genas.space.width import largest_even
 
 
@@ -36,11 +37,12 @@ def sized(space: Space, settings: RetrainSettings) -> Space:
         check_sizes(space, settings.cells, settings.channels)
         return space.final(cells=settings.cells, channels=settings.channels, **options)
     except ConfigError as error:
-        if not options or space.name == "darts":
+        lacking = [key for key in options if key not in space.option_names()]
+        if not lacking:
             raise
         raise ConfigError(
-            f"the recipe asks for {', '.join(options)}, which the space {space.describe()['name']!r} does not have: "
-            "recipes of CIFAR and ImageNet networks are for the space 'darts'. Name another with --recipe."
+            f"the recipe asks for {', '.join(lacking)}, which the space {space.describe()['name']!r} does not have; "
+            "name another recipe with --recipe."
         ) from error
 
 

@@ -32,7 +32,7 @@ from genas.runs import write_json
 from genas.seeding import derive, seed_torch_globals
 from genas.space.base import Architecture, Network, Space
 from genas.space.cost import architecture_cost
-from genas.space.named import SPACES
+from genas.space.definition import SPACES
 from genas.training import Trainer
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from genas.space.cost import Cost as Cost
     from genas.space.cost import architecture_cost as architecture_cost
     from genas.space.cost import largest_width as largest_width
-    from genas.space.named import SPACES as SPACES
+    from genas.space.definition import SPACES as SPACES
+    from genas.space.definition import CellGraph as CellGraph
+    from genas.space.definition import SpaceDefinition as SpaceDefinition
     from genas.space.named import open_space as open_space
     from genas.space.path import copy_path as copy_path
 
@@ -32,7 +34,9 @@ _HOMES = {
     "architecture_cost": "cost",
     "largest_width": "cost",
     "open_space": "named",
-    "SPACES": "named",
+    "SPACES": "definition",
+    "CellGraph": "definition",
+    "SpaceDefinition": "definition",
     "copy_path": "path",
 }
 

@@ -22,8 +22,8 @@ from genas.errors import ConfigError, GenasError, GenotypeError
 from genas.registry import Recorded, blame, class_path, make, options_of, parameters_of
 from genas.space.architecture import A
 from genas.space.architecture import Architecture as Architecture
+from genas.space.definition import SPACES, SpaceDefinition
 from genas.space.kernels import is_traced
-from genas.space.named import SPACES
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,8 @@ class Space(Recorded, ABC):
     """
 
     name: str = "custom"
+    definition: ClassVar[SpaceDefinition] = SpaceDefinition()
+    """Presets, sizes by scale and data set, recipes, the drawing of cells."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Lets every subclass's `parse` fail with a sentence, whatever it raises."""
@@ -298,6 +300,11 @@ class Space(Recorded, ABC):
         """Name and options, enough for `open_space` to make the space again: what its constructor was given."""
         return {"name": SPACES.name_of(type(self)), **options_of(self)}
 
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """The options that a space of this class takes."""
+        return [key for key in parameters_of(cls) if key != "self"]
+
     def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> "Space":
         """The space at the size of a network to retrain; None keeps the size.
 
@@ -317,7 +324,7 @@ class Space(Recorded, ABC):
             return self
         description = self.describe()
         name = description.pop("name")
-        taken = [key for key in parameters_of(type(self)) if key != "self"]
+        taken = self.option_names()
         unknown = [key for key in changes if key not in taken]
         if unknown:
             has = f"its options are {', '.join(taken)}" if taken else "it has no options"

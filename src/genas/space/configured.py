@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, Self
 from genas.settings import Settings, validate
 from genas.space.architecture import A, Architecture, check_kind
 from genas.space.base import Space
-from genas.space.named import SPACES
+from genas.space.definition import SPACES
 
 
 class ConfiguredSpace(Space, Generic[A]):
@@ -32,6 +32,11 @@ class ConfiguredSpace(Space, Generic[A]):
         if cls._by_config():
             return cls(validate(cls.config_class, options, f"the space {name!r} is configured wrongly"))
         return super().from_options(name, options)
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """See `Space.option_names`: the fields of the settings model."""
+        return list(cls.config_class.model_fields) if cls._by_config() else super().option_names()
 
     @classmethod
     def _by_config(cls) -> bool:

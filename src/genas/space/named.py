@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genas.errors import ConfigError, GenasError
-from genas.registry import Registry, blame, check_rebuilt
+from genas.registry import blame, check_rebuilt
 from genas.seeding import python_rng
+from genas.space.definition import SPACES
 
 if TYPE_CHECKING:
     from genas.space.base import Space
 
-SPACES: "Registry[Space]" = Registry(
-    "space",
-    "genas.space.base:Space",
-    {
-        "darts": "genas.space.darts.space:DartsSpace",
-        "nasbench201": "genas.space.nasbench201.space:NasBench201Space",
-        "nasbench-macro": "genas.space.nasbench_macro.space:NasBenchMacroSpace",
-    },
-)
 _COMPARED = 3  # architectures that a space and its rebuilt copy are compared on
 
 

@@ -10,6 +10,7 @@ from genas.errors import ConfigError
 from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
 from genas.space.configured import ConfiguredSpace
+from genas.space.darts.definition import DEFINITION
 from genas.space.darts.encoding import (
     EDGES,
     NODES,
@@ -53,6 +54,7 @@ class DartsSpace(ConfiguredSpace[DartsArchitecture]):
 
     name = "darts"
 
+    definition = DEFINITION
     architecture_class = DartsArchitecture
     config_class = DartsConfig
     config: DartsConfig

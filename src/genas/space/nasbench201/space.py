@@ -12,6 +12,7 @@ from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
 from genas.space.choices import ChoiceSpace
 from genas.space.names import NASBENCH201_OPERATIONS
+from genas.space.nasbench201.definition import DEFINITION
 from genas.space.nasbench201.encoding import NasBench201Architecture, function_key
 from genas.space.nasbench201.network import NasBench201Cell, NasBench201Network
 
@@ -36,6 +37,7 @@ class NasBench201Space(ChoiceSpace[NasBench201Architecture]):
 
     name = "nasbench201"
 
+    definition = DEFINITION
     architecture_class = NasBench201Architecture
     config_class = NasBench201Config
     config: NasBench201Config

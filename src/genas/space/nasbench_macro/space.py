@@ -9,6 +9,7 @@ from genas.settings import Settings
 from genas.space.base import AngleTerms, Architecture, Network, Space
 from genas.space.choices import ChoiceSpace
 from genas.space.names import NASBENCH_MACRO_OPERATIONS
+from genas.space.nasbench_macro.definition import DEFINITION
 from genas.space.nasbench_macro.encoding import LAYERS, NasBenchMacroArchitecture, canonical
 from genas.space.nasbench_macro.network import NasBenchMacroNetwork
 
@@ -27,6 +28,7 @@ class NasBenchMacroSpace(ChoiceSpace[NasBenchMacroArchitecture]):
 
     name = "nasbench-macro"
 
+    definition = DEFINITION
     architecture_class = NasBenchMacroArchitecture
     config_class = NasBenchMacroConfig
     config: NasBenchMacroConfig
