@@ -325,10 +325,6 @@ class Registry(Generic[T]):
         found: type[T] = getattr(importlib.import_module(module), attribute)  # not from the working directory
         return found
 
-    def custom(self, name: str) -> type[T] | None:
-        """The class of ``package.module:Name``; None for a name of the table."""
-        return self.find(name) if self.is_custom(name) else None
-
     def make(self, name: str, *args: Any, options: Mapping[str, Any]) -> T:
         """An object of the class `name`.
 
