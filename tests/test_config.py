@@ -2,8 +2,9 @@
 
 import pytest
 
-from genas.config import build_config
+from genas.config import build_config, describe_given
 from genas.errors import ConfigError
+from genas.strategy import Evolution, SearchSettings
 
 
 @pytest.mark.parametrize(("space", "shifted"), [("darts", True), ("nasbench-macro", True), ("nasbench201", False)])
@@ -25,3 +26,10 @@ def test_as_published_mutation_is_that_of_the_darts_space():
 def test_image_sizes_that_would_fill_the_memory_are_refused_before_anything_is_read(side):
     with pytest.raises(ConfigError, match=f"data.image_size is {side}"):
         build_config([{"data": {"name": "folder:nowhere", "image_size": side}}])
+
+
+def test_the_settings_of_a_strategy_that_was_passed_are_those_of_the_run():
+    given = describe_given(search=Evolution(None, SearchSettings(population=6)))
+    assert given == {"search": {"population": 6, "algorithm": "evolution"}}
+    assert build_config([given]).search.population == 6
+    assert describe_given(search=Evolution) == {"search": {"algorithm": "evolution"}}

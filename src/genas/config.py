@@ -307,6 +307,8 @@ def describe_given(
             given[section] = {key: name, **({"options": options} if options else {})}
     if proxy is not None:
         given["proxy"] = place_settings(given["proxy"])
+    if isinstance(asked := getattr(search, "settings", None), SearchSettings):  # of an object
+        given["search"] = {**asked.model_dump(exclude_unset=True), **given["search"]}
     return given
 
 
