@@ -12,10 +12,10 @@ from genas.supernet import initialise
 SIGMAS = (0.001, 0.003, 0.006)
 
 
-def pictures(count: int, classes: int = 10) -> Splits:
+def pictures(count: int, classes: int = 10, side: int = 32) -> Splits:
     """Random pixels: the time does not depend on what they show."""
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % classes
     normalisation = Normalisation((0.5,) * 3, (0.25,) * 3, "made")
     whole = ResidentImages(pixels, labels, normalisation)
