@@ -42,11 +42,9 @@ class Site:
 
 def measured(scoring: Scoring, network: Network) -> LossAndAccuracy:
     """Loss and accuracy of `network` as it stands, bit for bit what the proxies ``loss`` and ``accuracy`` compute."""
-    evaluation = scoring.evaluation
-    if evaluation.weighting == "batches":
+    if scoring.evaluation.weighting == "batches":
         return scoring.evaluate(network)
-    batches = -(-scoring.validation_count // evaluation.batch_size)
-    losses, right = scoring.picture_losses(network, slice(0, batches))
+    losses, right = scoring.picture_losses(network, slice(0, scoring.batch_count))
     loss, accuracy = torch.stack([losses, right.double()], 1).mean(0).tolist()
     return LossAndAccuracy(loss, accuracy)
 

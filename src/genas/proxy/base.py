@@ -135,8 +135,7 @@ class Proxy(Recorded, ABC):
 
     def whole_means(self, architecture: Architecture) -> Tensor:
         """The means of `statistics` over all pictures: [K] float64."""
-        batches = -(-self.scoring.validation_count // self.scoring.evaluation.batch_size)
-        return self.statistics(architecture, slice(0, batches)).mean(0)
+        return self.statistics(architecture, slice(0, self.scoring.batch_count)).mean(0)
 
     def whole_score(self, architecture: Architecture) -> Score:
         """The score of a raceable proxy from all pictures, bit for bit what a race gives to those that it keeps."""

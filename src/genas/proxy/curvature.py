@@ -89,7 +89,7 @@ def held_start(scoring: Scoring, settings: CurvatureSettings) -> int:
     """
     size, have = scoring.evaluation.batch_size, len(scoring.splits.validation)
     before = settings.subset * -(-settings.pictures // size)
-    start = -(-scoring.validation_count // size) + before
+    start = scoring.batch_count + before
     if start * size + settings.pictures > have:
         room = (have - settings.pictures) // size * size - before * size
         mend = f"set proxy.evaluation.pictures to at most {room}" if room > 0 else "set proxy.curvature.pictures lower"

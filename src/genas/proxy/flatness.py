@@ -240,8 +240,7 @@ class Flatness(PerImage):
         """The batches of the random walk that a draw is measured on, at least one; None for all pictures."""
         if self.settings.draw_pictures == "all":
             return None
-        batches = -(-self.scoring.validation_count // self.scoring.evaluation.batch_size)
-        start, stop = (batches * place // self.settings.draws for place in (draw, draw + 1))
+        start, stop = (self.scoring.batch_count * place // self.settings.draws for place in (draw, draw + 1))
         return slice(start, max(stop, start + 1))
 
     def _draws(

@@ -183,17 +183,7 @@ class Scoring:
         """The same on at most that many validation images, always the same random ones of them."""
         if pictures >= self.validation_count:
             return self
-        evaluation = self.evaluation.model_copy(update={"pictures": pictures})
-        other = Scoring(
-            self.space,
-            self.supernet,
-            self.initial,
-            self.splits,
-            self.fabric,
-            self.seed,
-            self.batchnorm,
-            evaluation,
-        )
+        other = self.reseeded(self.seed, self.evaluation.model_copy(update={"pictures": pictures}))
         other._recalibrated = self._recalibrated  # the same images for batch norm
         return other
 
@@ -225,6 +215,11 @@ class Scoring:
         """Number of validation pictures that scores are computed on."""
         count = len(self.splits.validation)
         return count if self.evaluation.pictures is None else min(count, self.evaluation.pictures)
+
+    @property
+    def batch_count(self) -> int:
+        """Number of batches of them."""
+        return -(-self.validation_count // self.evaluation.batch_size)
 
     @property
     def _fast(self) -> bool:

@@ -143,8 +143,7 @@ def _chosen(history: History) -> list[tuple[int, Record]]:
 
 def _resampled(proxy: Proxy, architecture: Architecture, scoring: Scoring) -> tuple[float, Tensor]:
     """The score, and under resampled images: [REPLICATES] float64, the same resamples for every architecture."""
-    batches = -(-scoring.validation_count // scoring.evaluation.batch_size)
-    statistics = proxy.statistics(architecture, slice(0, batches))
+    statistics = proxy.statistics(architecture, slice(0, scoring.batch_count))
     generator = torch_rng(scoring.seed, "verdicts.noise")
     means = []
     for _ in range(REPLICATES // AT_ONCE):
