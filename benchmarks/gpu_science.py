@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gpu_phase import Notes, computing, precisions, timed
@@ -23,6 +23,7 @@ from scipy.stats import kendalltau
 from genas.config import Config
 from genas.continuation import settings_on
 from genas.correlation import Scores, draw, open_table
+from genas.data import Dataset, Splits, open_dataset
 from genas.errors import Interrupted
 from genas.pipeline import train_supernet_of
 from genas.proxy import EvaluationSettings, Scoring, open_proxy
@@ -60,6 +61,27 @@ def stopped_after(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+class Decoded(Dataset):
+    """The images of another data set, decoded once for all that this process does.
+
+    Args:
+        source: the other's name.
+    """
+
+    name = "decoded"
+    known: ClassVar[dict[tuple[str, int], Splits]] = {}
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def splits(self, seed: int) -> Splits:
+        """See `Dataset.splits`."""
+        key = (self.source, seed)
+        if key not in self.known:
+            self.known[key] = open_dataset(self.source).splits(seed)
+        return self.known[key]
+
+
 class Study:
     """A run of the supernet and what is measured with it.
 
@@ -77,7 +99,8 @@ class Study:
         self.notes, self.run, self.table, self.device = notes, run, table, device
         self.batch, self.tiny = batch, tiny
         self.architectures = 10 if tiny else ARCHITECTURES
-        named = {"data": {"name": data, "check": False}, "space": {"name": "nasbench201"}, "device": device}
+        images = {"name": "gpu_science:Decoded", "source": data, "check": False}
+        named = {"data": images, "space": {"name": "nasbench201"}, "device": device}
         self.layers: list[dict[str, Any]] = [named, SMALLEST if tiny else {}]
 
     def config(self, **supernet: int) -> Config:
