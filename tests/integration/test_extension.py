@@ -57,6 +57,7 @@ def toys(tmp_path, monkeypatch):
 
 
 def test_a_built_in_class_is_one_file_and_one_line(toys, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path.cwd())  # the modules of a table are not looked for in the working directory
     monkeypatch.setitem(SPACES.table, "toy-space", f"{toys}:ToySpace")
     monkeypatch.setitem(DATASETS.table, "toy-data", f"{toys}:ToyData")
     monkeypatch.setitem(STRATEGIES.table, "climb", f"{toys}:Climb")
