@@ -97,13 +97,16 @@ def forms_of(space, scorings: dict, number: int, pool: ThreadPoolExecutor) -> di
         f"onnxruntime, threads in the operators, {PIECE} at a time": lambda: within(PIECE),
         "onnxruntime, threads in the operators, no prepacking": lambda: within(64, disable_prepacking="1"),
         "onnxruntime, weights as inputs": lambda: side_by_side(lasting, PIECE, weights),
-        **{f"making: {name}": lambda name=name: served[name].make(model) for name in served},
+        **{f"making: {name}": lambda name=name: served[name].make(model, threads) for name in served},
     }
 
 
 def scorings_of(space, images: int) -> dict[str, Scoring]:
     plain = scoring_of(space, pictures(images), open_fabric("cpu"))
-    return {name: plain.reseeded(0, EvaluationSettings(**settings)) for name, settings in ENGINES.items()}
+    scorings = {name: plain.reseeded(0, EvaluationSettings(**settings)) for name, settings in ENGINES.items()}
+    for scoring in scorings.values():
+        scoring._recalibrated = plain._recalibrated  # once for all; `--scores` forgets it
+    return scorings
 
 
 def measure(name: str, images: int, rounds: int) -> list[dict]:
@@ -141,6 +144,7 @@ def measure_scores(name: str, images: int, rounds: int) -> list[dict]:
             for proxy in SCORES:
                 for engine, scoring in scorings.items():
                     opened = open_proxy(scoring, ProxySettings(expression=proxy))
+                    scoring.forget()
                     begun = time.perf_counter()
                     opened.score(architecture)
                     if turn:  # the first one warms up

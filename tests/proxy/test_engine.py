@@ -11,6 +11,7 @@ from genas.device import Fabric
 from genas.errors import ConfigError, GenasError
 from genas.proxy import Accuracy, EvaluationSettings, Flatness, FlatnessSettings, Loss, Scoring, engine
 from genas.proxy.engine import PIECE, SERVED
+from genas.proxy.perturbation import kept
 from genas.space.graph import UnsupportedNetwork
 
 pytest.importorskip("onnxruntime")
@@ -118,10 +119,10 @@ def test_a_trial_takes_the_making_of_the_session_in(scoring, monkeypatch):
     made = []
 
     class Slow(engine.OnnxRuntime):
-        def make(self, model):
+        def make(self, model, threads):
             made.append(model)
             time.sleep(0.2)
-            return super().make(model)
+            return super().make(model, threads)
 
     monkeypatch.setattr(engine, "_TRIAL_BATCH", (8, *scoring.splits.image_shape))
     monkeypatch.setitem(SERVED, "onnxruntime", Slow)
@@ -165,3 +166,38 @@ def test_bfloat16_is_refused_where_it_cannot_be(scoring):
     with pytest.raises(ConfigError, match="precision=bf16: expected a run of precision 32 or bf16, got 64"):
         engine.check_engine("fast", Fabric("cpu", "64-true"), "bf16")
     assert engine.choose_engine(scoring.space, scoring.fabric, "bf16") == "fast"
+
+
+@served_engines
+def test_frozen_weights_are_those_of_the_moment(nas_scoring, name):
+    served = with_engine(nas_scoring, name)
+    network = served.prepared(served.space.sample(random.Random(0)))
+    losses = served.picture_losses(network)[0]
+    frozen = served.frozen(network)
+    with torch.no_grad(), kept(network):
+        for parameter in network.parameters():
+            parameter.mul_(1.5)
+        assert not torch.allclose(served.picture_losses(network)[0], losses, rtol=1e-3)
+        assert torch.equal(served.picture_losses(frozen)[0], losses)
+
+
+def test_the_next_session_is_made_while_the_last_one_computes(nas_scoring, monkeypatch):
+    served, begun, order = with_engine(nas_scoring, "onnxruntime"), engine.Served.begin, []
+
+    def begin(self):
+        run = begun(self)
+        number = len([one for one in order if one[0] == "made"])
+        order.append(("made", number))
+
+        def compute(images):
+            if ("computed", number) not in order:
+                order.append(("computed", number))
+            return run(images)
+
+        return compute
+
+    monkeypatch.setattr(engine.Served, "begin", begin)
+    served._engine_equals = True
+    Flatness(served, FlatnessSettings()).score(served.space.sample(random.Random(0)))
+    steps = [("made", 0), ("made", 1), ("computed", 0), ("made", 2), ("computed", 1), ("computed", 2)]
+    assert order == steps

@@ -7,12 +7,13 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
+from genas.proxy.engine import Frozen
 from genas.proxy.scoring import Score, Scoring
 from genas.registry import Recorded, arguments_of
 from genas.settings import Settings as SettingsModel
 from genas.space.base import Architecture, Network
 
-Look = Callable[[Network, slice | None], tuple[Tensor, Tensor]]
+Look = Callable[[Network | Frozen, slice | None], tuple[Tensor, Tensor]]
 """(network, batches of the random walk or None for all validation images) to cross-entropy and correctness."""
 
 
@@ -170,7 +171,7 @@ class PerImage(Proxy):
 
         Args:
             architecture: one of the space.
-            look: measures a network of `Scoring.prepared` on the images: [N] each, or [] where it gives means.
+            look: measures what `Scoring.prepared` or `frozen` gave on the images: [N] each, or [] where it gives means.
         """
 
     @property
@@ -189,7 +190,7 @@ class PerImage(Proxy):
             return self.whole_score(architecture)
         return self.score_of_means(architecture, torch.stack(self.measure(architecture, self._means)))
 
-    def _means(self, network: Network, part: slice | None) -> tuple[Tensor, Tensor]:
+    def _means(self, network: Network | Frozen, part: slice | None) -> tuple[Tensor, Tensor]:
         found = self.scoring.evaluate(network, part)
         loss, accuracy = torch.tensor([found.loss, found.accuracy], dtype=torch.float64)
         return loss, accuracy

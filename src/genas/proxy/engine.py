@@ -17,6 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -61,15 +62,25 @@ class Served(ABC):
         self.source, self.precision = source, precision
         self._folded = Folded(source, torch.contiguous_format)
         self._graph = Graph(self._folded.refresh(), image_shape)
+        self._threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(1)  # its thread begins with the first work and ends with this object
 
     def refresh(self) -> Runner:
         """What computes logits [B, classes] of images [B, C, H, W] with the source's present weights and statistics."""
+        return self.make(self._model(), self._threads)
+
+    def begin(self) -> Runner:
+        """As `refresh`; made beside what goes on, and waited for by the first call."""
+        making = self._pool.submit(self.make, self._model(), self._threads)
+        return lambda images: making.result()(images)
+
+    def _model(self) -> bytes:
         self._folded.refresh()
-        return self.make(self._graph.model().SerializeToString())
+        return bytes(self._graph.model().SerializeToString())
 
     @abstractmethod
-    def make(self, model: bytes) -> Runner:
-        """What computes an ONNX model; may be called by several threads at once."""
+    def make(self, model: bytes, threads: int) -> Runner:
+        """What computes an ONNX model; may be called by that many threads at once."""
 
 
 class OnnxRuntime(Served):
@@ -77,7 +88,7 @@ class OnnxRuntime(Served):
 
     packages = ("onnx", "onnxruntime")
 
-    def make(self, model: bytes) -> Runner:
+    def make(self, model: bytes, threads: int) -> Runner:
         """See `Served.make`."""
         import onnxruntime
 
@@ -99,13 +110,12 @@ class OpenVino(Served):
     precisions = ("run", "bf16")
     _core: ClassVar[Any] = None
 
-    def make(self, model: bytes) -> Runner:
+    def make(self, model: bytes, threads: int) -> Runner:
         """See `Served.make`."""
         import openvino
 
         if OpenVino._core is None:
             OpenVino._core = openvino.Core()
-        threads = torch.get_num_threads()
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
             "INFERENCE_NUM_THREADS": threads,
@@ -120,6 +130,13 @@ class OpenVino(Served):
             return torch.from_numpy(own.request.infer({0: images.contiguous().numpy()}, share_inputs=True)[0].copy())
 
         return run
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A network's evaluation mode with the weights of one moment, whatever they become."""
+
+    run: Runner
 
 
 SERVED: dict[Engine, type[Served]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}

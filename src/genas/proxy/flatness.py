@@ -19,6 +19,7 @@ batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, pairwise, product
 from typing import ClassVar, Literal, Self, TypeVar
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 from genas.device import memory_of
 from genas.errors import GenasError
 from genas.proxy.base import Look, PerImage
+from genas.proxy.engine import Frozen
 from genas.proxy.perturbation import Parameters, chosen, filter_scale, kept, unit_noise
 from genas.proxy.scoring import Score, Scoring
 from genas.seeding import derive
@@ -247,7 +249,7 @@ class Flatness(PerImage):
         self,
         architecture: Architecture,
         sigmas: tuple[float, ...],
-        measure: Callable[[Network, slice | None], Measured],
+        measure: Callable[[Network | Frozen, slice | None], Measured],
         first: int = 0,
     ) -> Iterator[list[Measured]]:
         seed = self.scoring.seed
@@ -282,10 +284,11 @@ class Flatness(PerImage):
         seed: int,
         draw: int,
         sign: float,
-        measure: Callable[[Network, slice | None], Measured],
+        measure: Callable[[Network | Frozen, slice | None], Measured],
     ) -> list[Measured]:
         network = self.scoring.prepared(architecture)
         losses, share = [], self._share(draw)
+        waiting: deque[Network | Frozen] = deque()
         recomputed = self.settings.batchnorm == "recomputed"
         with kept(network, buffers=recomputed) as original:
             moved = self._moved(network, original)
@@ -305,7 +308,10 @@ class Flatness(PerImage):
                 previous = sigma
                 if recomputed:
                     self.scoring.recalibrate(network, architecture)
-                losses.append(measure(network, share))
+                waiting.append(self.scoring.frozen(network))
+                if len(waiting) > self.scoring.ahead:
+                    losses.append(measure(waiting.popleft(), share))
+            losses += [measure(one, share) for one in waiting]
         return losses
 
     def _moved(

@@ -23,6 +23,7 @@ from genas.proxy.engine import (
     SERVED,
     Engine,
     EvaluationPrecision,
+    Frozen,
     Runner,
     Served,
     check_engine,
@@ -229,22 +230,32 @@ class Scoring:
         """`images`, [B, C, H, W], in the memory layout of prepared networks."""
         return images.contiguous(memory_format=torch.channels_last) if self._fast else images
 
-    def _runner(self, network: nn.Module) -> Runner:
-        """What computes the function of `network`, in evaluation mode; images come as they are stored."""
-        if not self._fast or network.training:
-            return lambda images: network(self.laid_out(images))
-        if self._folded is None or self._folded.source is not network:
-            kind = SERVED.get(self.evaluation.engine)
-            shape, precision = self.splits.image_shape, self.evaluation.precision
-            self._folded = Folded(network) if kind is None else kind(network, shape, precision)
-        if isinstance(self._folded, Folded):
-            folded = self._folded.refresh()
-            return lambda images: folded(self.laid_out(images))
-        runner = self._folded.refresh()
+    @property
+    def ahead(self) -> int:
+        """How many `frozen` sets of weights to have ready: an engine is made while the last one computes."""
+        return 1 if self.evaluation.engine in SERVED else 0
+
+    def frozen(self, network: Network) -> Network | Frozen:
+        """`network` with its present weights, for `picture_losses`; the network itself where `ahead` is 0."""
+        kind = SERVED.get(self.evaluation.engine)
+        if kind is None or network.training:
+            return network
+        if not isinstance(self._folded, Served) or self._folded.source is not network:
+            self._folded = kind(network, self.splits.image_shape, self.evaluation.precision)
+        runner = self._folded.begin()
         if not self._engine_equals:
             images, labels = next(iter(self.validation_batches(slice(0, 1))))
             self._engine_equals = check_equal(self._folded, runner, network, images, labels) is not None
-        return runner
+        return Frozen(runner)
+
+    def _runner(self, network: nn.Module) -> Runner:
+        """What computes the function of `network` by torch; images come as they are stored."""
+        if not self._fast or network.training:
+            return lambda images: network(self.laid_out(images))
+        if not isinstance(self._folded, Folded) or self._folded.source is not network:
+            self._folded = Folded(network)
+        folded = self._folded.refresh()
+        return lambda images: folded(self.laid_out(images))
 
     def prepared(self, architecture: Architecture) -> Network:
         """As `extract`, with batch norm recalibrated. Whoever changes its weights restores them."""
@@ -290,11 +301,11 @@ class Scoring:
         ):
             yield self.laid_out(images)
 
-    def evaluate(self, network: Network, part: slice | None = None) -> LossAndAccuracy:
+    def evaluate(self, network: Network | Frozen, part: slice | None = None) -> LossAndAccuracy:
         """Loss and accuracy of `network` on the validation pictures, the same for all architectures.
 
         Args:
-            network: what `prepared` gave.
+            network: what `prepared` or `frozen` gave.
             part: these batches of the random walk only; None for all.
         """
         losses, right = self.picture_losses(network, part)
@@ -306,21 +317,22 @@ class Scoring:
             loss = losses.mean()
         return LossAndAccuracy(float(loss), float(right.double().mean()))
 
-    def picture_losses(self, network: Network, part: slice | None = None) -> tuple[Tensor, Tensor]:
+    def picture_losses(self, network: Network | Frozen, part: slice | None = None) -> tuple[Tensor, Tensor]:
         """Cross-entropy of every validation picture, and whether it was classified rightly.
 
         Args:
-            network: what `prepared` gave.
+            network: what `prepared` or `frozen` gave.
             part: these batches only; None for all.
 
         Returns:
             [N] float64 and [N] bool, on the CPU, in the order of `validation_batches`.
         """
-        with torch.no_grad():
-            runner = self._runner(network)
         batches = self.validation_batches(part)
-        if self.evaluation.engine in SERVED and not network.training:
-            batches = in_pieces(batches)
+        measured = network if isinstance(network, Frozen) else self.frozen(network)
+        if isinstance(measured, Frozen):
+            runner, batches = measured.run, in_pieces(batches)
+        else:
+            runner = self._runner(measured)
 
         def one(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             images, labels = batch
@@ -349,6 +361,7 @@ class Scoring:
             yield from map(work, items)
             return
         try:
+            torch.set_num_threads(1)  # this one too: torch's own threads wait for more work by spinning
             yield from Threads(threads, partial(torch.set_num_threads, 1)).map(work, items)
         finally:
             torch.set_num_threads(threads)  # the workers' setting is also what threads to come begin with
