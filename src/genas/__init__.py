@@ -6,6 +6,7 @@ Names are loaded at first use, so that ``genas --help`` starts without torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from genas.lazy import lazy_names
 from genas.zoo.hook import watch as _watch
 
 if TYPE_CHECKING:
@@ -46,52 +47,49 @@ if TYPE_CHECKING:
     from genas.sweeps import sweep_weights as sweep_weights
 
 _HOMES = {
-    "Config": "genas.config",
-    "build_config": "genas.config",
-    "Dataset": "genas.data",
-    "LabelledImages": "genas.data",
-    "Normalisation": "genas.data",
-    "Splits": "genas.data",
-    "open_dataset": "genas.data",
-    "GenasError": "genas.errors",
-    "evaluate": "genas.evaluation",
-    "export": "genas.retrain.export",
-    "HubModel": "genas.retrain.hub",
-    "draw_landscape": "genas.landscapes",
-    "load": "genas.loading",
-    "predict": "genas.prediction",
-    "Predictions": "genas.prediction",
-    "Result": "genas.pipeline",
-    "run_pipeline": "genas.pipeline",
-    "search": "genas.pipeline",
-    "rank": "genas.ranking",
-    "Retrained": "genas.retrain.results",
-    "retrain_architecture": "genas.retraining",
-    "Proxy": "genas.proxy",
-    "Score": "genas.proxy",
-    "Scoring": "genas.proxy",
-    "Settings": "genas.settings",
-    "History": "genas.strategy",
-    "Proposal": "genas.strategy",
-    "Search": "genas.strategy",
-    "SearchSettings": "genas.strategy",
-    "sweep_weights": "genas.sweeps",
-    "Architecture": "genas.space",
-    "Network": "genas.space",
-    "Space": "genas.space",
-    "open_space": "genas.space",
+    "Config": "config",
+    "build_config": "config",
+    "Dataset": "data",
+    "LabelledImages": "data",
+    "Normalisation": "data",
+    "Splits": "data",
+    "open_dataset": "data",
+    "GenasError": "errors",
+    "evaluate": "evaluation",
+    "export": "retrain.export",
+    "HubModel": "retrain.hub",
+    "draw_landscape": "landscapes",
+    "load": "loading",
+    "predict": "prediction",
+    "Predictions": "prediction",
+    "Result": "pipeline",
+    "run_pipeline": "pipeline",
+    "search": "pipeline",
+    "rank": "ranking",
+    "Retrained": "retrain.results",
+    "retrain_architecture": "retraining",
+    "Proxy": "proxy",
+    "Score": "proxy",
+    "Scoring": "proxy",
+    "Settings": "settings",
+    "History": "strategy",
+    "Proposal": "strategy",
+    "Search": "strategy",
+    "SearchSettings": "strategy",
+    "sweep_weights": "sweeps",
+    "Architecture": "space",
+    "Network": "space",
+    "Space": "space",
+    "open_space": "space",
 }
 
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"
+_find = lazy_names(__name__, _HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "zoo":
-        return import_module("genas.zoo")
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'genas' has no attribute {name!r}")
+    return import_module("genas.zoo") if name == "zoo" else _find(name)
 
 
 _watch()  # timm.create_model knows the published networks, whichever of the two is imported first

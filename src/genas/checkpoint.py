@@ -14,6 +14,9 @@ from genas.runs import write_atomically
 
 FORMAT = "genas-checkpoint-1"
 
+MODEL, MOMENTUM, AVERAGE = "model.", "momentum.", "average."
+"""Prefixes of the tensors of a training: its network, the optimizer's momentum, the moving average of the weights."""
+
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Saves tensors and JSON-able facts as one safetensors file, atomically."""
@@ -41,3 +44,13 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path} is a safetensors file that genas did not write; it cannot continue a run.")
     facts: dict[str, Any] = json.loads(metadata["facts"])
     return tensors, facts
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def network_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A network's tensors: of the whole state of a training those of its network, else all."""
+    return part_of(tensors, MODEL) or dict(tensors)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from genas.checkpoint import load_checkpoint
+from genas.checkpoint import load_checkpoint, network_of
 from genas.data.preprocessing import CHANNELS, Preprocessing
 from genas.errors import CheckpointError, GenasError
 from genas.fingerprint import fingerprint, refuse_other_code
@@ -253,9 +253,7 @@ def read_weights(file: Path, facts: ModelFacts) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{file} is of another network: its {key} is {identity[key]}, the description says {wanted}."
             )
-    if any(name.startswith("model.") for name in tensors):  # a training's whole state
-        return {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    return tensors
+    return network_of(tensors)
 
 
 def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:

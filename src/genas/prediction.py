@@ -21,6 +21,7 @@ from genas.device import open_fabric
 from genas.display import visible
 from genas.errors import CheckpointError, ConfigError, DataError
 from genas.executors import Threads
+from genas.lazy import check_extra
 from genas.loading import find_model, load_model
 from genas.progress import Bar
 
@@ -224,10 +225,9 @@ class _OnnxNetwork(nn.Module):
 
 
 def _open_onnx(file: Path) -> _Classifier:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError("onnxruntime is not installed; install it with: pip install 'genas[export]'.") from error
+    check_extra(["onnxruntime"], "export")
+    import onnxruntime
+
     if not file.is_file():
         raise CheckpointError(f"There is no {file}; give the model.onnx of an exported folder.")
     try:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from genas import progress
+from genas.progress import listening
 from genas.run_paths import ProfilePaths
 from genas.runs import write_json
 
@@ -54,11 +54,10 @@ class Profile:
                 stop()
 
         profiler.start()
-        progress.listeners.append(tick)
         try:
-            yield
+            with listening(tick):
+                yield
         finally:
-            progress.listeners.remove(tick)
             if steps < STEPS:
                 stop()
             profiler.export_chrome_trace(str(self.folder / f"{name}.json"))

@@ -19,7 +19,7 @@ PLAIN_INTERVAL = 10.0  # seconds between two plain lines
 BAR_WIDTH = 20  # characters; a bar of the terminal's width shrinks to nothing where the texts need it
 PATIENCE = 1.0  # seconds after which a plain line says what is being done
 
-listeners: list[Callable[[], None]] = []  # called after every step of any bar, shown or not
+_listeners: list[Callable[[], None]] = []
 _current: ContextVar["Bar | None"] = ContextVar("bar", default=None)
 
 
@@ -77,7 +77,7 @@ class Bar:
         self.done += count
         self._partly = 0.0
         for _ in range(count):
-            for listener in list(listeners):
+            for listener in list(_listeners):
                 listener()
         self._show(note, last=self.done == self.total)
 
@@ -128,6 +128,16 @@ class Bar:
         _current.set(self._before)
         if self._progress is not None:
             self._progress.stop()
+
+
+@contextmanager
+def listening(listener: Callable[[], None]) -> Iterator[None]:
+    """Calls `listener` after every step of any bar, shown or not, for as long as the context lasts."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def inside(what: str) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim.swa_utils import AveragedModel
 
-from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.checkpoint import AVERAGE, MODEL, MOMENTUM, load_checkpoint, part_of, save_checkpoint
 from genas.device import Fabric
 from genas.errors import CheckpointError, GenasError, Interrupted
 from genas.interrupt import StopRequest
@@ -40,7 +40,9 @@ def cosine(epoch: int, epochs: int, first: float, last: float, shifted: bool = F
     return last + (first - last) * (1 + math.cos(math.pi * at / epochs)) / 2
 
 
-StepFunction = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
+Rows = tuple[int, int]
+"""First row of a piece within the whole batch, and the batch's size."""
+StepFunction = Callable[[Tensor, Tensor, int, int, Rows], tuple[Tensor, Tensor]]
 
 STOP_PATIENCE = 10.0  # seconds in which torchrun may repeat a signal
 
@@ -78,7 +80,6 @@ class Trainer:
         self.share = share_of(fabric, pieces)
         self.quiet = quiet or self.share.process > 0
         self.average = average
-        self.place = (0, 0)  # first row of the piece at work within the whole batch, and the batch's size
         self.identity = dict(identity)
         self.checkpoint_seconds = checkpoint_seconds
         self.raw = network
@@ -115,16 +116,16 @@ class Trainer:
                 f"({facts.get('identity')}, wanted {self.identity}); delete it to start again."
             )
         try:
-            self.raw.load_state_dict(_part(tensors, "model."))
+            self.raw.load_state_dict(part_of(tensors, MODEL))
             if self.average is not None:
-                self.average.load_state_dict(_part(tensors, "average."))
+                self.average.load_state_dict(part_of(tensors, AVERAGE))
         except RuntimeError as error:
             raise CheckpointError(
                 f"{self.checkpoint} does not fit the network ({str(error).splitlines()[0]}); delete it to start again."
             ) from error
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
-                key = f"momentum.{self._names[id(parameter)]}"
+                key = f"{MOMENTUM}{self._names[id(parameter)]}"
                 if key in tensors:
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(tensors[key])
         self._sums = tensors["sums"].to(self._sums)
@@ -138,13 +139,13 @@ class Trainer:
         """Saves the whole state; the first process alone does."""
         if self.share.process > 0:
             return
-        tensors = {f"model.{name}": value for name, value in self.raw.state_dict().items()}
+        tensors = {f"{MODEL}{name}": value for name, value in self.raw.state_dict().items()}
         for parameter, state in self.optimizer.state.items():
             buffer = state.get("momentum_buffer")
             if buffer is not None:
-                tensors[f"momentum.{self._names[id(parameter)]}"] = buffer
+                tensors[f"{MOMENTUM}{self._names[id(parameter)]}"] = buffer
         if self.average is not None:
-            tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+            tensors |= {f"{AVERAGE}{name}": value for name, value in self.average.state_dict().items()}
         tensors["sums"] = self._sums
         facts = {"identity": self.identity, "epoch": self.epoch, "step": self.step, "rows": self.rows}
         if 0 < len(self._reached) < len(self._names):
@@ -174,7 +175,7 @@ class Trainer:
             batches: (epoch, first step) to the batches of that epoch from that step on; with several processes, this
                 one's rows of them.
             learning_rate: epoch to learning rate.
-            step: (images, labels, epoch, step) to (loss, logits), the loss being the mean over the images.
+            step: (images, labels, epoch, step, rows) to (loss, logits), the loss being the mean over the images.
             clip: greatest norm of the gradient; None for no limit.
             zero_unused: give parameters without a gradient a zero gradient, so that decay and momentum move them, from
                 the step after their first gradient on; until then they stay (T6).
@@ -337,10 +338,9 @@ class Trainer:
         for part in self.share.parts(count):
             here = slice(done, done + len(part))
             done += len(part)
-            self.place = (part.start, count)
             own, targets = (images, labels) if len(part) == len(labels) else (images[here], labels[here])
             with self.fabric.autocast():
-                loss, logits = step(own, targets, self.epoch, self.step)
+                loss, logits = step(own, targets, self.epoch, self.step, (part.start, count))
             self.fabric.backward(loss if len(part) == count else loss * (len(part) / count))
             with torch.no_grad():
                 right = (logits.argmax(1) == targets).sum()
@@ -363,10 +363,6 @@ class Trainer:
             "accuracy": right / pictures,
             "seconds": round(seconds, 2),
         }
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _tensorboard(folder: Path, epoch: int) -> Any:

@@ -1,5 +1,6 @@
 """Exported folders: the same function without genas, honest cards, and nothing left of a failure."""
 
+import importlib.util
 import json
 import random
 import shutil
@@ -309,8 +310,8 @@ def test_a_copy_that_differs_leaves_nothing(trained_folder, tmp_path, monkeypatc
 
 
 def test_without_the_extra_there_is_one_sentence(trained_folder, tmp_path, monkeypatch):
-    find = onnx_module.importlib.util.find_spec
-    monkeypatch.setattr(onnx_module.importlib.util, "find_spec", lambda name: None if "onnx" in name else find(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else find(name))
     with pytest.raises(ConfigError, match=r"pip install 'genas\[export\]'"):
         exporting.export(trained_folder, tmp_path / "out", onnx=True, data="digits")
     assert nothing_left(tmp_path)

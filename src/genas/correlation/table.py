@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genas.errors import ConfigError, DataError, GenotypeError
+from genas.errors import DataError, GenotypeError
+from genas.lazy import check_extra
 from genas.space.base import Space
 from genas.space.definition import SPACES, definition_of, recognise
 
@@ -320,12 +321,8 @@ def _open_nats(path: Path, space: Space, columns: Sequence[str] | None) -> NatsT
     wrong = [name for name in columns or () if name not in _NATS_COLUMNS]
     if wrong:
         raise DataError(f"{path} has no column {', '.join(wrong)}; it has {', '.join(_NATS_COLUMNS)}.")
-    try:
-        package = importlib.import_module("nats_bench")
-    except ImportError as error:
-        raise ConfigError(
-            f"Reading {path} needs the package nats_bench, which is not installed: pip install 'genas[nats]'."
-        ) from error
+    check_extra(["nats_bench"], "nats")
+    package = importlib.import_module("nats_bench")
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             interface = package.create(str(path), "tss", fast_mode=path.is_dir(), verbose=False)

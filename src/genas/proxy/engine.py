@@ -8,7 +8,6 @@ activations stay in the cache of a core: faster than threads inside the operator
 one another.
 """
 
-import importlib.util
 import math
 import random
 import statistics
@@ -26,6 +25,7 @@ from torch.nn import functional
 
 from genas.device import Fabric
 from genas.errors import ConfigError, GenasError
+from genas.lazy import check_extra
 from genas.proxy.folding import Folded
 from genas.space.base import Space
 from genas.space.graph import IMAGES, Graph
@@ -169,13 +169,7 @@ def check_engine(engine: Engine, fabric: Fabric, precision: EvaluationPrecision 
     if engine not in SERVED:
         return
     served = SERVED[engine]
-    missing = [name for name in served.packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"proxy.evaluation.engine={engine}: expected the packages {' and '.join(served.packages)}, got none of the "
-            f"name {' and '.join(missing)}; install them with: pip install 'genas[{EXTRAS[engine]}]', or use "
-            "proxy.evaluation.engine=fast."
-        )
+    check_extra(served.packages, EXTRAS[engine], ", or use proxy.evaluation.engine=fast")
     if fabric.device.type != "cpu" or mode != "32-true":
         raise ConfigError(
             f"proxy.evaluation.engine={engine}: expected device cpu and precision 32, got device "

@@ -3,8 +3,9 @@
 Names are imported at first use, so that recipes can be read without torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from genas.lazy import lazy_names
 
 if TYPE_CHECKING:
     from genas.retrain.recipe import RetrainSettings as RetrainSettings
@@ -13,8 +14,4 @@ if TYPE_CHECKING:
 
 _HOMES = {"RetrainSettings": "recipe", "measure": "train", "retrain": "train"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'genas.retrain' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"genas.retrain.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

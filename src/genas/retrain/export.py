@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genas.errors import ConfigError, GenasError
+from genas.lazy import check_extra
 from genas.loading import (
     EXPORT_FORMAT,
     WEIGHTS,
@@ -37,7 +38,7 @@ from genas.loading import (
     load_model,
 )
 from genas.retrain.card import model_card, public_name
-from genas.retrain.onnx import OnnxInput, check_extra, export_onnx
+from genas.retrain.onnx import EXTRA, NEEDED, OnnxInput, export_onnx
 from genas.retrain.source import DataSource, data_source, run_folder
 from genas.retrain.standalone import can_stand_alone, constructor_options, load_modeling, modeling_source
 from genas.retrain.unseen import Unseen, own_test_set
@@ -99,7 +100,7 @@ def export(
         raise ConfigError(f"onnx_input is {onnx_input!r}; it must be normalised or pixels.")
     path, out = Path(path), Path(out)
     if onnx:
-        check_extra()
+        check_extra(NEEDED, EXTRA)
     weights = find_model(path)
     _check_free(out)
     model = for_inference(load_model(weights))

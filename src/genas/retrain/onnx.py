@@ -1,7 +1,6 @@
 """A trained network as an ONNX file with a free batch size, checked against the network on real pictures."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import logging
@@ -12,11 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genas.errors import ConfigError, GenasError
+from genas.errors import GenasError
+from genas.lazy import check_extra
 from genas.loading import ModelFacts
 
 TOLERANCE = 1e-4  # greatest difference of a logit
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
+EXTRA = "export"
 
 OnnxInput = Literal["normalised", "pixels"]
 
@@ -36,20 +37,6 @@ class _WithNormalisation(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
-
-
-def check_extra() -> None:
-    """Refuses where the packages of the extra are missing.
-
-    Raises:
-        ConfigError: with the command that installs them.
-    """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"ONNX needs packages that are not installed ({', '.join(missing)}); install them with: "
-            "pip install 'genas[export]'"
-        )
 
 
 def export_onnx(
@@ -72,7 +59,7 @@ def export_onnx(
         ConfigError: the extra is not installed.
         GenasError: the difference is above `TOLERANCE`.
     """
-    check_extra()
+    check_extra(NEEDED, EXTRA)
     import onnx
 
     inside = _WithNormalisation(network, facts).eval()

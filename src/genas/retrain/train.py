@@ -33,7 +33,7 @@ from genas.seeding import derive, seed_torch_globals
 from genas.space.base import Architecture, Network, Space
 from genas.space.cost import architecture_cost
 from genas.space.definition import SPACES
-from genas.training import Trainer
+from genas.training import Rows, Trainer
 
 
 def retrain(
@@ -195,13 +195,13 @@ class _Training:
             **_shared(self.trainer.share),
         )
 
-    def _step(self, pictures: Tensor, labels: Tensor, epoch: int, number: int) -> tuple[Tensor, Tensor]:
+    def _step(self, pictures: Tensor, labels: Tensor, epoch: int, number: int, rows: Rows) -> tuple[Tensor, Tensor]:
         settings, network = self.settings, self.network
         if settings.drop_path:
             network.drop_path = settings.drop_path * epoch / settings.epochs
             self._drop_path.manual_seed(derive(self.seed, "retrain.drop_path", epoch, number))
             network.drop_path_generator = self._drop_path
-            network.drop_path_rows = self.trainer.place
+            network.drop_path_rows = rows
         logits, auxiliary = network.forward_with_auxiliary(_prepared(pictures, network, settings.layout))
         loss = self._loss(logits, labels)
         if auxiliary is not None:

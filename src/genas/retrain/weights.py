@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genas.checkpoint import load_checkpoint
+from genas.checkpoint import load_checkpoint, network_of
 from genas.errors import CheckpointError
 from genas.run_paths import TrainingPaths
 from genas.space.base import Architecture, Network, Space
@@ -111,8 +111,7 @@ def checkpoint_weights(path: Path) -> InitialWeights:
     if not foreign:
         tensors, content = load_checkpoint(file)
         facts = content.get("identity", {})
-    own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    return InitialWeights(own or tensors, str(path), facts)
+    return InitialWeights(network_of(tensors), str(path), facts)
 
 
 @torch.no_grad()

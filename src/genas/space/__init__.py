@@ -3,7 +3,9 @@
 Names are imported at first use, so that the text forms can be had without torch.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from genas.lazy import lazy_names
 
 if TYPE_CHECKING:
     from genas.space.architecture import Architecture as Architecture
@@ -40,10 +42,4 @@ _HOMES = {
     "copy_path": "path",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'genas.space' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"genas.space.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

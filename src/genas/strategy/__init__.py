@@ -3,7 +3,9 @@
 Names are imported at first use, so that a history can be read without torch.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from genas.lazy import lazy_names
 
 if TYPE_CHECKING:
     from genas.strategy.base import Proposal as Proposal
@@ -28,10 +30,4 @@ _HOMES = {
     "RandomSearch": "random_search",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'genas.strategy' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"genas.strategy.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

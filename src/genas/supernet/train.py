@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from genas.checkpoint import load_checkpoint, save_checkpoint
+from genas.checkpoint import load_checkpoint, network_of, save_checkpoint
 from genas.data.base import LabelledImages, Splits
 from genas.device import Fabric
 from genas.errors import CheckpointError, DataError
@@ -25,7 +25,7 @@ from genas.seeding import derive, python_rng, seed_torch_globals, torch_rng
 from genas.settings import Settings
 from genas.space.base import Network, Space
 from genas.space.kernels import fast_gradients
-from genas.training import Trainer, cosine
+from genas.training import Rows, Trainer, cosine
 
 
 class SupernetSettings(Settings):
@@ -177,7 +177,7 @@ def train_supernet(
             limit=steps * settings.batch_size,
         )
 
-    def step(pictures: Tensor, labels: Tensor, epoch: int, number: int) -> tuple[Tensor, Tensor]:
+    def step(pictures: Tensor, labels: Tensor, epoch: int, number: int, _: Rows) -> tuple[Tensor, Tensor]:
         path = space.sample_training_path(python_rng(seed, "supernet.paths", epoch, number), network.num_cells)
         with fast_gradients(on=settings.gradients == "fast"):
             logits = network(pictures.to(dtype).contiguous(memory_format=layout), path)
@@ -214,7 +214,7 @@ def load_weights(network: Network, tensors: Mapping[str, Tensor], file: Path) ->
         CheckpointError: they are of a supernet of another space, size or number of classes; the first difference is
             named.
     """
-    state = {name.removeprefix("model."): value for name, value in tensors.items()}
+    state = network_of(tensors)
     own = network.state_dict()
     for name, value in own.items():
         if name not in state or state[name].shape != value.shape:

@@ -3,7 +3,9 @@
 Names are imported at first use: nothing here needs torch or timm before it is called.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from genas.lazy import lazy_names
 
 if TYPE_CHECKING:
     from genas.zoo.costs import Costs as Costs
@@ -24,10 +26,4 @@ _HOMES = {
     "register_timm": "hook",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'genas.zoo' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"genas.zoo.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -11,10 +11,9 @@ import warnings
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 
-from genas.errors import ConfigError
+from genas.lazy import check_extra
 
 
 def register_timm() -> None:
@@ -23,8 +22,8 @@ def register_timm() -> None:
     Raises:
         ConfigError: timm is not installed.
     """
-    if "timm" not in sys.modules and find_spec("timm") is None:
-        raise ConfigError("timm is not installed; install it with: pip install 'genas[timm]'.")
+    if "timm" not in sys.modules:
+        check_extra(["timm"], "timm")
     importlib.import_module("genas.zoo.timm_models")  # registers when executed
 
 
