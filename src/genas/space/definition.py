@@ -99,13 +99,22 @@ def definition_of(name: str) -> SpaceDefinition:
     return SPACES.find(name).definition
 
 
-def recognise(genotype: str) -> tuple[str, Architecture] | None:
-    """Name of the built-in space and architecture of a genotype, by what it looks like; None for other texts."""
+def space_of(genotype: str) -> str | None:
+    """Name of the built-in space of a genotype, by what it looks like; None for other texts."""
     for name in SPACES.names:
         definition = definition_of(name)
         if definition.parse and definition.genotype_pattern and re.search(definition.genotype_pattern, genotype):
-            try:
-                return name, definition.parse(genotype)
-            except GenotypeError:
-                return None
+            return name
     return None
+
+
+def recognise(genotype: str) -> tuple[str, Architecture] | None:
+    """Name of the built-in space and architecture of a genotype, by what it looks like; None for other texts."""
+    name = space_of(genotype)
+    parse = None if name is None else definition_of(name).parse
+    if name is None or parse is None:
+        return None
+    try:
+        return name, parse(genotype)
+    except GenotypeError:
+        return None

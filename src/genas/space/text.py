@@ -1,6 +1,6 @@
 """Text forms of architectures by what they look like; no torch needed."""
 
-from genas.space.definition import definition_of, recognise
+from genas.space.definition import definition_of, recognise, space_of
 
 
 def short(genotype: str) -> str:
@@ -11,6 +11,7 @@ def short(genotype: str) -> str:
 
 def function_of(genotype: str) -> str:
     """The same text for genotypes of one function (`Space.function_key`), of spaces that are known without torch."""
-    found = recognise(genotype)
-    key = None if found is None else definition_of(found[0]).function_key
+    name = space_of(genotype)
+    key = None if name is None else definition_of(name).function_key
+    found = None if key is None else recognise(genotype)  # reading a genotype takes longer than all else here
     return genotype if found is None or key is None else key(found[1])
