@@ -180,7 +180,8 @@ def time_retraining(
     dtype = next(network.parameters()).dtype
 
     def step(pictures: Tensor, labels: Tensor, number: int) -> Tensor:
-        logits, auxiliary = network.forward_with_auxiliary(pictures.to(dtype).contiguous(memory_format=layout))
+        with fast_gradients(on=settings.gradients == "fast"):
+            logits, auxiliary = network.forward_with_auxiliary(pictures.to(dtype).contiguous(memory_format=layout))
         loss = functional.cross_entropy(logits, labels)
         return (
             loss

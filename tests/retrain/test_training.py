@@ -17,7 +17,7 @@ from genas.retrain import RetrainSettings, measure, retrain
 from genas.retrain import train as module
 from genas.retrain.data import parts_of
 from genas.retrain.network import sized
-from genas.space import Architecture, Network, Space, open_space
+from genas.space import Architecture, Network, Space, open_space, operations
 from genas.training import Trainer
 
 DARTS = open_space("darts", cells=3, channels=4)
@@ -37,6 +37,7 @@ WHOLE = RetrainSettings(
     colour_jitter=(0.1, 0.1, 0.1, 0.1),
     lighting=0.1,
     layout="channels-last",
+    gradients="fast",
     checkpoint_seconds=1e-6,
 )
 
@@ -283,17 +284,23 @@ def test_the_kept_network_has_no_auxiliary_head(tmp_path, make_splits, fabric):
     assert any(name.startswith("model.auxiliary_head") for name in weights(tmp_path, "checkpoint"))
 
 
-def test_layouts_and_mixed_precision_learn_the_same(tmp_path, make_splits, fabric):
+def test_layouts_and_mixed_precision_learn_the_same(tmp_path, make_splits, fabric, monkeypatch):
+    joined = []
+    concatenate = operations.concatenate
+    monkeypatch.setattr(operations, "concatenate", lambda parts: joined.append(name) or concatenate(parts))
     splits = make_splits(48)
     settings = SMALL.model_copy(update={"epochs": 3, "batch_size": 16})
     losses = {}
     for name, changes, own in (
         ("plain", {}, fabric),
         ("channels-last", {"layout": "channels-last"}, fabric),
+        ("fast", {"layout": "channels-last", "gradients": "fast"}, fabric),
         ("bf16", {}, Fabric(precision="bf16-mixed")),
     ):
         losses[name] = train(tmp_path / name, splits, settings.model_copy(update=changes), own)["loss"]
     assert losses["channels-last"] == pytest.approx(losses["plain"], rel=1e-2)
+    assert losses["fast"] == pytest.approx(losses["plain"], rel=1e-2)
+    assert set(joined) == {"fast"}
     assert losses["bf16"] == pytest.approx(losses["plain"], rel=0.2)
     assert weights(tmp_path / "bf16")["classifier.weight"].dtype == torch.float32
 

@@ -104,6 +104,9 @@ class RetrainSettings(Settings):
     """Memory layout of images and weights: the same computation up to rounding, at another speed. On the CPU, batch
     norm in training rounds 8 to 130 times as coarsely with ``channels-last`` (relative error of its output up to 1e-5
     instead of 1e-7; ``benchmarks/rounding.py``)."""
+    gradients: Literal["plain", "fast"] = "plain"
+    """As `SupernetSettings.gradients`: ``fast`` is faster on a CPU with ``layout=channels-last``, equal up to
+    rounding."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Keep an exponential moving average of the weights with this decay per step, and judge and store that; None for
     none (2.3: none)."""

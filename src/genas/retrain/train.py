@@ -33,6 +33,7 @@ from genas.seeding import derive, seed_torch_globals
 from genas.space.base import Architecture, Network, Space
 from genas.space.cost import architecture_cost
 from genas.space.definition import SPACES
+from genas.space.kernels import fast_gradients
 from genas.training import Rows, Trainer
 
 
@@ -202,7 +203,8 @@ class _Training:
             self._drop_path.manual_seed(derive(self.seed, "retrain.drop_path", epoch, number))
             network.drop_path_generator = self._drop_path
             network.drop_path_rows = rows
-        logits, auxiliary = network.forward_with_auxiliary(_prepared(pictures, network, settings.layout))
+        with fast_gradients(on=settings.gradients == "fast"):
+            logits, auxiliary = network.forward_with_auxiliary(_prepared(pictures, network, settings.layout))
         loss = self._loss(logits, labels)
         if auxiliary is not None:
             loss = loss + settings.auxiliary_weight * self._loss(auxiliary, labels)
