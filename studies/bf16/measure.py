@@ -3,8 +3,10 @@
     python studies/bf16/measure.py RUN --out OUT.jsonl
 
 Each architecture of a random draw is measured in single precision (``f32``), again under other noise (``other``: how
-far the measure agrees with itself), and with ``proxy.evaluation.precision=bf16`` (``bf16``); all on the same images
-and with the same batch-norm statistics. A line of the file is one architecture; the same command continues.
+far the measure agrees with itself), and with ``proxy.evaluation.precision=bf16`` by autocast (``bf16``) and by OpenVINO
+(``openvino``); all on the same images and with the same batch-norm statistics. Making an engine of OpenVINO costs more
+than a draw of `relative-flatness` here, so that it measures the others only. A line of the file is one architecture;
+the same command continues.
 """
 
 import argparse
@@ -23,7 +25,12 @@ from genas.ranking import open_scorer, weights_file
 from genas.session import load_config
 
 SIGMA = 0.001  # the smallest published one
-FORMS = {"f32": ("run", 0), "other": ("run", 1), "bf16": ("bf16", 0)}  # precision, set of noise draws
+FORMS = {  # engine, precision, set of noise draws
+    "f32": ("fast", "run", 0),
+    "other": ("fast", "run", 1),
+    "bf16": ("fast", "bf16", 0),
+    "openvino": ("openvino", "bf16", 0),
+}
 
 
 def options() -> argparse.Namespace:
@@ -33,6 +40,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--draws", type=int, default=8, help="of relative-flatness, dealt out among the images")
     parser.add_argument("--others", type=int, default=60, help="architectures that are measured under other noise too")
+    parser.add_argument("--forms", nargs="*", default=list(FORMS), choices=list(FORMS))
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
@@ -80,16 +88,18 @@ def main() -> None:
     given = options()
     config = load_config(given.run)
     scorer = open_scorer(given.run, config, weights_file(given.run, None, None))
-    evaluation = {"pictures": given.images, "engine": "fast"}
     batchnorm = {"pictures": 256}
     scorings = {
         name: scorer.open_scoring(
             ProxySettings.model_validate(
-                {"batchnorm": batchnorm, "evaluation": {**evaluation, "precision": precision}}
+                {
+                    "batchnorm": batchnorm,
+                    "evaluation": {"pictures": given.images, "engine": engine, "precision": precision},
+                }
             ),
             config.seed,
         )
-        for name, (precision, _) in FORMS.items()
+        for name, (engine, precision, _) in FORMS.items()
     }
     for scoring in scorings.values():
         scoring._recalibrated = scorings["f32"]._recalibrated  # the same statistics, estimated once
@@ -103,7 +113,8 @@ def main() -> None:
                 continue
             row: dict = {"genotype": architecture.genotype, "angle": angle.score(architecture).value}
             row["rounding"] = rounding(scorings["f32"].prepared(architecture))
-            for form, (_, noise) in FORMS.items():
+            for form in given.forms:
+                noise = FORMS[form][2]
                 if form == "other" and number >= given.others:
                     continue
                 scoring = scorings[form]
@@ -111,7 +122,10 @@ def main() -> None:
                 absolute = Flatness(scoring, FlatnessSettings(noise_seed=noise))
                 relative = RelativeFlatness(scoring, RelativeFlatnessSettings(noise_seed=noise, draws=given.draws))
                 found: dict = {"seconds": {}}
-                for name, proxy in (("flatness", absolute), ("relative-flatness", relative)):
+                proxies = {"flatness": absolute, "relative-flatness": relative}
+                if form == "openvino":
+                    del proxies["relative-flatness"]
+                for name, proxy in proxies.items():
                     begun = time.perf_counter()
                     score = proxy.score(architecture)
                     found["seconds"][name] = round(time.perf_counter() - begun, 4)
