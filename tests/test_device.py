@@ -1,40 +1,50 @@
 """What a GPU needs of the code, as far as it can be seen without one."""
 
-import contextlib
-
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from genas.device import Fabric, describe_machine, open_fabric
 from genas.errors import ConfigError
-from genas.proxy import EvaluationSettings, Scoring
+from genas.proxy import KNOWN, BatchNormSettings, EvaluationSettings, ProxySettings, Scoring, open_proxy
 from genas.space import open_space
 from genas.supernet import SupernetSettings, initialise, recalibrate, train_supernet
+from genas.training import Trainer
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
 BATCH = 4
 
 
 class Waits(TorchDispatchMode):
-    """Takes down what makes the host wait for a device, for which the device "meta" stands in."""
+    """Takes down what makes the host wait for a device, for which the device "meta" stands in, and what mixes the two.
+
+    Values that the host asks for are ones, so that the work goes on.
+    """
 
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.found, self.mixed = [], []
 
     def __torch_dispatch__(self, function, types, arguments=(), named=None):
         named = named or {}
         name = function.overloadpacket.__name__
-        tensors = [one for one in arguments if isinstance(one, torch.Tensor)]
+        tensors = [one for one in tree_leaves((arguments, named)) if isinstance(one, torch.Tensor)]
         if name == "_local_scalar_dense" and tensors[0].is_meta:
             self.found.append(name)
             return 1
-        if name == "_to_copy" and torch.device(named.get("device") or tensors[0].device) != tensors[0].device:
-            self.found += [] if named.get("non_blocking") else [name]
-        if name == "copy_" and tensors[0].device != tensors[1].device:
-            self.found += [] if len(arguments) > 2 and arguments[2] else [name]
+        if name == "_to_copy":
+            source = tensors[0]
+            if torch.device(named.get("device") or source.device) != source.device:
+                self.found += [] if named.get("non_blocking") else [name]
+                if source.is_meta:
+                    return torch.ones(source.shape, dtype=named.get("dtype") or source.dtype)
+        elif name == "copy_":
+            if tensors[0].device != tensors[1].device:
+                self.found += [] if len(arguments) > 2 and arguments[2] else [name]
+        elif name != "index" and len({one.device for one in tensors if one.dim()}) > 1:
+            self.mixed.append(name)
         return function(*arguments, **named)
 
 
@@ -53,16 +63,19 @@ class Made(TorchFunctionMode):
 
 
 def waits_of(work):
-    """How often `work` waits for the device until it copies from there, where "meta" has nothing."""
-    with Waits() as waits, Made(waits), contextlib.suppress(NotImplementedError):
+    """How often `work` waits for the device; nothing of it may mix tensors of host and device."""
+    with Waits() as waits, Made(waits):
         work()
+    assert waits.mixed == []
     return len(waits.found)
 
 
 @pytest.fixture
 def meta_scoring(tiny):
-    network = initialise(SPACE, tiny.num_classes, 3, 0).to("meta").eval()
-    return Scoring(SPACE, network, {}, tiny, Fabric("meta"), 0, evaluation=EvaluationSettings(batch_size=BATCH))
+    network = initialise(SPACE, tiny.num_classes, 3, 0)
+    initial = {name: value.clone() for name, value in network.state_dict().items()}
+    settings = BatchNormSettings(pictures=2 * BATCH, batch_size=BATCH), EvaluationSettings(batch_size=BATCH)
+    return Scoring(SPACE, network.to("meta").eval(), initial, tiny, Fabric("meta"), 0, *settings)
 
 
 def test_waits_are_seen():
@@ -72,10 +85,14 @@ def test_waits_are_seen():
     assert waits_of(lambda: torch.ones(2).to("meta")) == 1
     assert waits_of(lambda: torch.ones(2).to("meta", non_blocking=True)) == 0
     assert waits_of(lambda: one.new_full((), 3)) == 0
+    with pytest.raises((AssertionError, RuntimeError)):
+        waits_of(lambda: torch.nn.functional.linear(torch.ones(2, 3, device="meta"), torch.ones(2, 3)))
 
 
 @pytest.mark.parametrize("clip", [None, 5.0])
-def test_a_step_of_the_supernet_does_not_wait_for_the_device(make_splits, tmp_path, clip):
+def test_a_step_of_the_supernet_does_not_wait_for_the_device(make_splits, tmp_path, monkeypatch, clip):
+    monkeypatch.setattr(Trainer, "save", lambda self, path=None: None)  # a checkpoint waits, once in an epoch
+
     def steps(count):
         splits = make_splits(count=2 * BATCH * count)
         settings = SupernetSettings(epochs=1, batch_size=BATCH, clip=clip)
@@ -100,6 +117,18 @@ def test_an_evaluation_waits_once_whatever_the_number_of_batches(meta_scoring):
 
     batches(1)  # the images are copied once
     assert batches(2) == batches(5) > 0
+
+
+@pytest.mark.parametrize("proxy", KNOWN)
+def test_a_proxy_computes_on_one_device(meta_scoring, proxy):
+    settings = ProxySettings.model_validate({"expression": proxy, "relative_flatness": {"draws": 2}})
+    settings = settings.model_copy(update={"consensus": settings.consensus.model_copy(update={"reference": 8})})
+    waits_of(lambda: open_proxy(meta_scoring, settings).score(SPACE.parse("333123")))
+
+
+def test_preparing_an_architecture_does_not_wait_for_the_device(meta_scoring):
+    waits_of(lambda: meta_scoring.prepared(SPACE.parse("333333")))  # the images are copied once
+    assert waits_of(lambda: meta_scoring.prepared(SPACE.parse("222222"))) == 0
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ class Augmentation(BaseModel):
         rows, total = part or (torch.arange(len(images)), len(images))
         drawn = self.lighting * torch.randn((total, 3), generator=rng, device=rng.device)[rows.to(rng.device)]
         colour = (drawn.cpu() * torch.tensor(_LIGHTING_STD)) @ torch.tensor(_LIGHTING_AXES).T
-        lit = images + (255 * colour).to(images.device)[:, :, None, None]
+        lit = images + (255 * colour).to(images.device, non_blocking=True)[:, :, None, None]
         return lit.clamp_(0, 255).floor_() if self.lighting_8bit else lit
 
     def geometry(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:

@@ -83,7 +83,7 @@ class Walk:
             return slice(first, first + self.batch_size), None
         size = min(self.batch_size, len(self.order) - first)
         rows = self.share.rows(size)
-        return (rows + first).to(self.device), (rows, size)
+        return (rows + first).to(self.device, non_blocking=True), (rows, size)
 
 
 class Walked(LabelledImages):
@@ -158,7 +158,7 @@ class ResidentImages(Walked):
         augmentation, seed = walk.augmentation, walk.seed
         store = self.store.on(device)
         # One copy of order and labels per walk, so that no batch waits for the host.
-        places, labels = self.indices[order].to(device), self.labels[order].to(device)
+        places, labels = (one[order].to(device, non_blocking=True) for one in (self.indices, self.labels))
         mean, std = channel_constants(self.normalisation, self.image_shape[0], device)
         alone = (
             augmentation.per_picture(self.image_shape[1], self.resizing)
@@ -228,6 +228,7 @@ def channel_constants(normalisation: Normalisation, channels: int, device: torch
     if len(normalisation.mean) != channels or len(normalisation.std) != channels:
         raise ValueError(f"normalisation of {len(normalisation.mean)} channels for pictures of {channels}")
     mean, std = (
-        (torch.tensor(part) * 255).view(1, -1, 1, 1).to(device) for part in (normalisation.mean, normalisation.std)
+        (torch.tensor(part) * 255).view(1, -1, 1, 1).to(device, non_blocking=True)
+        for part in (normalisation.mean, normalisation.std)
     )
     return mean, std

@@ -93,7 +93,7 @@ class StreamedImages(Walked):
         augmentation, seed, device = walk.augmentation, walk.seed, walk.device
         plain = AtSize(self.size, self.resizing)
         transform = plain if augmentation is None else augmentation.per_picture(self.size, self.resizing)
-        labels = self.labels[walk.order].to(device)
+        labels = self.labels[walk.order].to(device, non_blocking=True)
         mean, std = channel_constants(self.normalisation, 3, device)
         stream = stream_pixels(
             self.pictures,

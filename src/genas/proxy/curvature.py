@@ -228,7 +228,7 @@ class HessianTrace(_AtTheMinimum):
     def _signs(self, value: Tensor, name: str, probe: int) -> Tensor:
         """Common to all architectures that have the parameter, as the noise of the flatness is."""
         rng = torch_rng(self.scoring.seed, "curvature.probe", self.settings.subset, probe, name)
-        return (2 * torch.randint(0, 2, value.shape, generator=rng) - 1).to(value)
+        return (2 * torch.randint(0, 2, value.shape, generator=rng) - 1).to(value, non_blocking=True)
 
 
 class Sharpness(_WithGradients, PerImage):

@@ -21,7 +21,7 @@ Parameters = Literal["all", "convolutions", "cells", "shared"]
 def unit_noise(parameter: Tensor, seed: int, *name: str | int) -> Tensor:
     """Standard normal noise of the parameter's shape, drawn on the CPU so that it is the same on every device."""
     drawn = torch.randn(parameter.shape, generator=torch_rng(seed, *name), dtype=torch.float32)
-    return drawn.to(device=parameter.device, dtype=parameter.dtype)
+    return drawn.to(device=parameter.device, dtype=parameter.dtype, non_blocking=True)
 
 
 def chosen(network: Network, parameters: Parameters) -> dict[str, nn.Parameter]:

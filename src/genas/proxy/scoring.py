@@ -198,12 +198,12 @@ class Scoring:
 
     def untrained(self, architecture: Architecture, size: Size = (None, None)) -> Network:
         """As `extract`, with the weights before training, in training mode; see `Untrained.network`."""
-        return self._untrained.network(architecture, size).to(self.fabric.device)
+        return self._untrained.network(architecture, size).to(self.fabric.device, non_blocking=True)
 
     def _stand_alone(self, architecture: Architecture) -> Network:
         with torch.random.fork_rng(devices=[]):
             network = self.space.network(self.splits.num_classes, architecture, self.splits.image_shape[0])
-        return network.to(self.fabric.device)
+        return network.to(self.fabric.device, non_blocking=True)  # a network is many small tensors
 
     def remembered(self, key: Hashable, compute: Callable[[], Score]) -> Score:
         """What `compute` gave for the key the first time."""
