@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+TESTS = HERE.parent / "tests" / "cuda"
 sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 NEEDED = {
     "": ("torch", "numpy", "pydantic", "yaml", "safetensors", "tensorboard", "PIL", "rich"),
@@ -64,27 +65,32 @@ def correctness(notes: Any, given: Given) -> None:
     """Runs the tests that need a GPU, in a process of its own; without one they say that they are skipped."""
     workers = min(8, (os.cpu_count() or 1) // 2)
     together = ["-n", str(workers), "--dist", "load"] if workers > 1 else ["-n", "0"]
-    command = [sys.executable, "-m", "pytest", "-m", "cuda", *together, "-rsfE", "--durations=20", "tests/cuda"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")]),
-    }
+    command = [sys.executable, "-m", "pytest", "-m", "cuda", *together, "-rsfE", "--durations=20", str(TESTS)]
+    paths = [str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
-    def run_tests() -> dict[str, Any]:
-        with subprocess.Popen(
-            command, cwd=HERE.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        ) as process:
+    def run_tests() -> None:
+        with tempfile.TemporaryFile("w+") as output:
             try:
-                output, _ = process.communicate(timeout=max(notes.left, 1.0))
-                ended = {"exit_code": process.returncode}
+                ended = subprocess.run(
+                    command,
+                    cwd=HERE.parent,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    timeout=max(notes.left, 1.0),
+                    check=False,
+                ).returncode
             except subprocess.TimeoutExpired:
-                process.kill()
-                output, _ = process.communicate()
-                ended = {"exit_code": None, "timed_out": True}
-        lines = output.strip().splitlines()
-        return {**ended, "summary": lines[-1] if lines else "", "output": "\n".join(lines[-200:])}
+                ended = None
+            output.seek(0)
+            lines = output.read().strip().splitlines()
+        summary = lines[-1] if lines else ""
+        notes.add("pytest -m cuda", {"exit_code": ended, "summary": summary, "output": "\n".join(lines[-300:])})
+        if ended != 0:
+            raise RuntimeError(f"tests did not end in time: {summary}" if ended is None else summary)
 
-    notes.attempt("pytest -m cuda", run_tests)
+    notes.attempt("tests", run_tests)
 
 
 def speed(notes: Any, given: Given) -> None:

@@ -109,6 +109,26 @@ def test_science_ranks_along_training_and_extrapolates_what_it_says_is_extrapola
     assert len((out / "scores.csv").read_text().splitlines()) == 11
 
 
+def run_toy(folder, monkeypatch, text, limit):
+    folder.mkdir()
+    (folder / "test_toy.py").write_text(
+        f"import pytest, time\npytestmark = pytest.mark.cuda\ndef test_it():\n    {text}\n"
+    )
+    monkeypatch.setattr(gpu, "TESTS", folder)
+    notes = gpu_phase.Notes(folder / "notes.json", limit)
+    gpu.correctness(notes, None)
+    return notes
+
+
+def test_tests_that_fail_or_hang_are_errors_with_their_output(tmp_path, monkeypatch):
+    failed = run_toy(tmp_path / "a", monkeypatch, "assert 1 == 2", limit=60.0)
+    assert "1 failed" in failed.errors["tests"]
+    assert "assert 1 == 2" in failed.results["pytest -m cuda"]["output"]
+    hung = run_toy(tmp_path / "b", monkeypatch, "time.sleep(60)", limit=3.0)
+    assert "did not end in time" in hung.errors["tests"]
+    assert hung.seconds < 30
+
+
 def phase(monkeypatch, tmp_path, work, seconds=30.0):
     given = gpu.Given(tmp_path, tmp_path, "cpu", "digits", tmp_path, 1.0, True)
     monkeypatch.setitem(gpu.RUN, "speed", work)
