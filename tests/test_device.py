@@ -135,21 +135,24 @@ def test_preparing_an_architecture_does_not_wait_for_the_device(meta_scoring):
 def cuda_flags(monkeypatch):
     """A machine that says it has a GPU; torch's flags are put back."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision
+    before = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     yield
-    cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision = before
+    cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
-@pytest.mark.parametrize(("precision", "products"), [("32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")])
-def test_a_gpu_repeats_itself_and_rounds_to_tf32_where_asked_for_only(cuda_flags, precision, products):
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = True, False
+@pytest.mark.parametrize(("precision", "rounded"), [("32", False), ("tf32", True), ("bf16", False)])
+def test_a_gpu_repeats_itself_and_rounds_to_tf32_where_asked_for_only(cuda_flags, precision, rounded):
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn.benchmark, cudnn.deterministic = True, False
     assert open_fabric("auto", precision).device.type == "cuda"
-    assert not torch.backends.cudnn.benchmark
-    assert torch.backends.cudnn.deterministic
-    assert torch.backends.cudnn.conv.fp32_precision == products
-    assert torch.backends.cuda.matmul.fp32_precision == products
+    assert (cudnn.benchmark, cudnn.deterministic) == (False, True)
+    assert (cudnn.allow_tf32, matmul.allow_tf32) == (rounded, rounded)
+    assert (cudnn.conv.fp32_precision == "tf32", matmul.fp32_precision == "tf32") == (rounded, rounded)
+    assert torch.get_float32_matmul_precision() == ("high" if rounded else "highest")  # torch's compiler asks for it
+    with cudnn.flags(enabled=True):  # and code of others does this
+        pass
 
 
 @pytest.mark.parametrize("precision", ["tf32", "16"])

@@ -183,9 +183,8 @@ def _settle_rounding(mode: Mode) -> None:
     (10 bits) in single precision, which is of the size of the published noise (sigma 0.001).
     """
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
-    products = "tf32" if mode == "tf32-true" else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = products
+    # the older names set all that is asked of either kind; newer ones for convolutions alone make torch's own code fail
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = mode == "tf32-true"
 
 
 def _leave() -> None:
@@ -200,7 +199,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         gpu = {
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-            "float32_products": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+            "float32_products": "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee",
         }
     return {
         "python": platform.python_version(),
