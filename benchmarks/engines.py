@@ -24,12 +24,12 @@ import openvino
 import torch
 from made import pictures, scoring_of
 
-from genas.device import open_fabric
-from genas.proxy import EvaluationSettings, ProxySettings, Scoring, open_proxy
-from genas.proxy.engine import PIECE, SERVED
-from genas.proxy.folding import Folded
-from genas.space import open_space
-from genas.space.graph import IMAGES, Graph
+from genas.core.device import open_fabric
+from genas.proxies import EvaluationSettings, ProxySettings, Scoring, open_proxy
+from genas.proxies.engine import PIECE, SERVED
+from genas.proxies.folding import Folded
+from genas.spaces import open_space
+from genas.spaces.graph import IMAGES, Graph
 
 PATHS = 3
 ENGINES = {

@@ -182,8 +182,8 @@ def card(device: str, commit: str | None) -> dict[str, Any]:
     """What was measured on and with what: card, driver, versions, date, commit."""
     import torch
 
-    from genas.device import describe_machine
-    from genas.runs import environment
+    from genas.core.device import describe_machine
+    from genas.core.run_folder import environment
 
     facts = environment(describe_machine(torch.device("cpu")), ("scipy", "triton"))
     facts |= {"date": time.strftime("%Y-%m-%d %H:%M"), "device": device, "sources": sources()}

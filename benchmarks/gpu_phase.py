@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genas.device import Fabric, open_fabric, wait
-from genas.runs import write_json
-from genas.space import open_space
-from genas.space.base import Space
+from genas.core.device import Fabric, open_fabric, wait
+from genas.core.run_folder import write_json
+from genas.spaces import open_space
+from genas.spaces.base import Space
 
 
 class Notes:

@@ -20,19 +20,19 @@ import numpy as np
 from gpu_phase import Notes, computing, precisions, timed
 from scipy.stats import kendalltau
 
-from genas.config import Config
-from genas.continuation import settings_on
-from genas.correlation import Scores, draw, open_table
+from genas.analysis.ranking import Scores, draw, open_table
+from genas.core.errors import Interrupted
+from genas.core.run_folder import read_rows
 from genas.data import Dataset, Splits, open_dataset
-from genas.errors import Interrupted
-from genas.pipeline import train_supernet_of
-from genas.proxy import EvaluationSettings, Scoring, open_proxy
-from genas.ranking import rank, weights_file
-from genas.runs import read_rows
-from genas.session import Session
-from genas.supernet import initial_weights
-from genas.supernet.stored import load_supernet
-from genas.timing import time_supernet
+from genas.proxies import EvaluationSettings, Scoring, open_proxy
+from genas.training.supernet import initial_weights
+from genas.training.supernet.stored import load_supernet
+from genas.workflows.config import Config
+from genas.workflows.continuation import settings_on
+from genas.workflows.rank import rank, weights_file
+from genas.workflows.search import train_supernet_of
+from genas.workflows.session import Session
+from genas.workflows.timing import time_supernet
 
 PROXIES = "flatness,relative-flatness,accuracy,loss,angle,consensus"
 COMPARED = ("flatness", "relative-flatness", "angle + 16*flatness")

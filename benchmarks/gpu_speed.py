@@ -13,11 +13,11 @@ from gpu_phase import Notes, Sizes, busy, medians, peaks, roofline, timed, traff
 from made import SIGMAS, pictures, scoring_of
 from torch import Tensor
 
-from genas.device import Fabric, open_fabric
-from genas.proxy import EvaluationSettings, Flatness, FlatnessSettings, Scoring
-from genas.runs import read_rows
-from genas.space import architecture_cost
-from genas.supernet import SupernetSettings, initialise, train_supernet
+from genas.core.device import Fabric, open_fabric
+from genas.core.run_folder import read_rows
+from genas.proxies import EvaluationSettings, Flatness, FlatnessSettings, Scoring
+from genas.spaces import architecture_cost
+from genas.training.supernet import SupernetSettings, initialise, train_supernet
 
 BATCH = 64  # published
 

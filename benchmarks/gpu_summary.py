@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genas.runs import write_atomically, write_json
+from genas.core.run_folder import write_atomically, write_json
 
 Row = Sequence[object]
 

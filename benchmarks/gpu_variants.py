@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from genas.device import Fabric, open_fabric, wait
-from genas.proxy import EvaluationSettings, Flatness, FlatnessSettings, Scoring
-from genas.proxy.folding import Folded
-from genas.proxy.scoring import LossAndAccuracy
-from genas.space import operations
-from genas.supernet import initialise
+from genas.core.device import Fabric, open_fabric, wait
+from genas.proxies import EvaluationSettings, Flatness, FlatnessSettings, Scoring
+from genas.proxies.folding import Folded
+from genas.proxies.scoring import LossAndAccuracy
+from genas.spaces import operations
+from genas.training.supernet import initialise
 
 TOLERANCE = {"32": 1e-5, "tf32": 3e-3, "bf16": 3e-2}
 """Relative difference of a mean loss from the plain way in single precision."""

@@ -49,9 +49,9 @@ def network_point(sizes: dict) -> dict:
     from made import pictures, scoring_of
     from reference import step
 
-    from genas.checkpoint import save_checkpoint
-    from genas.device import open_fabric
-    from genas.space import open_space
+    from genas.core.checkpoint import save_checkpoint
+    from genas.core.device import open_fabric
+    from genas.spaces import open_space
 
     def high() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
@@ -86,9 +86,9 @@ def fill(run: Path, count: int) -> None:
     """Goes on with the search of `run` up to `count` architectures, with random numbers for scores."""
     import yaml
 
-    from genas.seeding import python_rng
-    from genas.session import Session, load_config
-    from genas.strategy import History
+    from genas.core.seeding import python_rng
+    from genas.strategies import History
+    from genas.workflows.session import Session, load_config
 
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["search"]["generations"] = count // POPULATION
@@ -114,8 +114,8 @@ def fill(run: Path, count: int) -> None:
 
 def history_point(run: Path) -> dict:
     """CPU milliseconds of ask and tell on a filled history."""
-    from genas.space import open_space
-    from genas.strategy import History, Record, SearchSettings, open_search
+    from genas.spaces import open_space
+    from genas.strategies import History, Record, SearchSettings, open_search
 
     space, rng = open_space("darts"), random.Random(2)
     with History(run / "history.sqlite") as history:

@@ -1,4 +1,4 @@
-"""Milliseconds of the functions of `genas.space.kernels` beside torch's own: ``python benchmarks/kernels.py [FILE]``.
+"""Milliseconds of the functions of `genas.spaces.kernels` beside torch's own: ``python benchmarks/kernels.py [FILE]``.
 
 One thread, batches of 64 in the channels-last layout; forward and backward where the function has a gradient; medians
 of nine, both asked in turn.
@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genas.allocator import keep_freed_memory
-from genas.space import kernels
+from genas.core.allocator import keep_freed_memory
+from genas.spaces import kernels
 
 BATCH, ROUNDS = 64, 9
 

@@ -6,8 +6,8 @@ from genas.data import Splits
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
 from genas.data.loader import ResidentImages
-from genas.proxy import Scoring
-from genas.supernet import initialise
+from genas.proxies import Scoring
+from genas.training.supernet import initialise
 
 SIGMAS = (0.001, 0.003, 0.006)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from genas.device import describe_machine
+from genas.core.device import describe_machine
 
 
 def main() -> None:

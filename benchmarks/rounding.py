@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genas.space import open_space
+from genas.spaces import open_space
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 SHAPES = ((64, 16, 32, 32), (64, 48, 32, 32), (64, 256, 8, 8), (64, 16, 4, 4), (8, 16, 32, 32))

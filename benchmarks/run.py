@@ -25,9 +25,9 @@ from made import SIGMAS, pictures, scoring_of
 from rich.console import Console
 from rich.table import Table
 
-from genas.device import open_fabric
-from genas.space import architecture_cost, open_space
-from genas.strategy import History, Record, SearchSettings, open_search
+from genas.core.device import open_fabric
+from genas.spaces import architecture_cost, open_space
+from genas.strategies import History, Record, SearchSettings, open_search
 
 HERE = Path(__file__).resolve().parent
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from genas.device import describe_machine
+from genas.core.device import describe_machine
 
 POLL = 0.05  # seconds
 ENDS = {  # phase: file of the run folder that ends it

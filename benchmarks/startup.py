@@ -8,7 +8,8 @@ import sys
 COMMANDS = {
     "import torch": "import torch",
     "open a session (digits, darts)": (
-        "import genas.pipeline; from genas.config import build_config; from genas.session import Session; "
+        "import genas.workflows.search; from genas.workflows.config import build_config; "
+        "from genas.workflows.session import Session; "
         "Session(build_config()).splits"
     ),
 }

@@ -15,11 +15,11 @@ import reference
 import torch
 from made import SIGMAS, pictures, scoring_of
 
-from genas.device import open_fabric
-from genas.proxy import Flatness, FlatnessSettings
-from genas.space import open_space
-from genas.space.kernels import fast_gradients
-from genas.supernet import initialise
+from genas.core.device import open_fabric
+from genas.proxies import Flatness, FlatnessSettings
+from genas.spaces import open_space
+from genas.spaces.kernels import fast_gradients
+from genas.training.supernet import initialise
 
 BATCH = 64
 

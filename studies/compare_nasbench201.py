@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
-from genas.strategy import History
+from genas.strategies import History
 
 
 def accuracies(path: Path, column: str) -> dict[str, float]:

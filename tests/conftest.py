@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 import torch
 
-from genas.checkpoint import save_checkpoint
+from genas.core.checkpoint import save_checkpoint
+from genas.core.device import Fabric
 from genas.data import Splits, open_dataset
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
+from genas.data.decoding import decode, square
 from genas.data.loader import ResidentImages
-from genas.data.pictures import decode, square
 from genas.data.preprocessing import Preprocessing
-from genas.device import Fabric
-from genas.proxy import BatchNormSettings, EvaluationSettings, Scoring
-from genas.space import Space, open_space
-from genas.supernet import SupernetSettings, initial_weights, train_supernet
+from genas.proxies import BatchNormSettings, EvaluationSettings, Scoring
+from genas.spaces import Space, open_space
+from genas.training.supernet import SupernetSettings, initial_weights, train_supernet
 
 torch.set_num_threads(int(os.environ.get("GENAS_TEST_THREADS", "1")))
 

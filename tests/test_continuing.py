@@ -7,11 +7,12 @@ import pytest
 import torch
 import yaml
 
-from genas import landscapes, sweeps
-from genas.config import Config, build_config
-from genas.continuation import settings_on
-from genas.errors import RunError
-from genas.landscape import LandscapeSettings
+from genas.analysis.landscape import LandscapeSettings
+from genas.core.errors import RunError
+from genas.workflows import landscape as landscapes
+from genas.workflows import sweep as sweeps
+from genas.workflows.config import Config, build_config
+from genas.workflows.continuation import settings_on
 
 
 def session(**batchnorm):

@@ -28,12 +28,12 @@ def test_the_wheel_holds_code_template_and_types(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "genas/py.typed",
-        "genas/report/templates/page.html.j2",
-        "genas/retrain/recipes/genas-imagenet.yaml",
-        "genas/zoo/published.json",
+        "genas/reporting/templates/page.html.j2",
+        "genas/training/standalone/recipes/genas-imagenet.yaml",
+        "genas/spaces/zoo/published.json",
         "genas/cli/app.py",
     } <= names
-    assert {"genas/report/templates/style.css", "genas/retrain/templates/model_card.md.j2"} <= names
+    assert {"genas/reporting/templates/style.css", "genas/deploy/templates/model_card.md.j2"} <= names
     files = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src" / "genas").rglob("*.py")}
     assert files <= names
     entry = next(name for name in names if name.endswith("entry_points.txt"))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from genas.config import build_config, parse_assignment, read_yaml
-from genas.errors import ConfigError
-from genas.settings import expand, parse_count
+from genas.core.errors import ConfigError
+from genas.core.settings import expand, parse_count
+from genas.workflows.config import build_config, parse_assignment, read_yaml
 
 
 @pytest.mark.parametrize(

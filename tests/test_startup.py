@@ -17,9 +17,9 @@ HEAVY = (
 
 SCRIPT = """
 import sys
-import genas.evaluation, genas.landscapes, genas.pipeline, genas.ranking, genas.retraining, genas.sweeps
-from genas.config import build_config
-from genas.session import Session
+import genas.workflows.evaluate, genas.workflows.landscape, genas.workflows.search, genas.workflows.rank, genas.workflows.retrain, genas.workflows.sweep
+from genas.workflows.config import build_config
+from genas.workflows.session import Session
 
 assert Session(build_config()).splits.num_classes == 10
 print(*sorted({name.partition(".")[0] for name in sys.modules}))

@@ -7,12 +7,12 @@ import chain
 import pytest
 import torch
 
+from genas.core.errors import GenasError
 from genas.data import open_dataset
-from genas.errors import GenasError
-from genas.proxy import ProxySettings
-from genas.proxy.named import PROXIES
-from genas.space import open_space
-from genas.strategy.named import STRATEGIES
+from genas.proxies import ProxySettings
+from genas.proxies.named import PROXIES
+from genas.spaces import open_space
+from genas.strategies.named import STRATEGIES
 from genas.testing import check_dataset, check_proxy, check_space, check_strategy
 
 SMALL = {

@@ -6,81 +6,81 @@ Names are loaded at first use, so that ``genas --help`` starts without torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from genas.lazy import lazy_names
-from genas.zoo.hook import watch as _watch
+from genas.core.lazy import lazy_names
+from genas.spaces.zoo.hook import watch as _watch
 
 if TYPE_CHECKING:
-    from genas import zoo as zoo
-    from genas.config import Config as Config
-    from genas.config import build_config as build_config
+    from genas.core.errors import GenasError as GenasError
+    from genas.core.settings import Settings as Settings
     from genas.data import Dataset as Dataset
     from genas.data import LabelledImages as LabelledImages
     from genas.data import Normalisation as Normalisation
     from genas.data import Splits as Splits
     from genas.data import open_dataset as open_dataset
-    from genas.errors import GenasError as GenasError
-    from genas.evaluation import evaluate as evaluate
-    from genas.landscapes import draw_landscape as draw_landscape
-    from genas.loading import load as load
-    from genas.pipeline import Result as Result
-    from genas.pipeline import run_pipeline as run_pipeline
-    from genas.pipeline import search as search
-    from genas.prediction import Predictions as Predictions
-    from genas.prediction import predict as predict
-    from genas.proxy import Proxy as Proxy
-    from genas.proxy import Score as Score
-    from genas.proxy import Scoring as Scoring
-    from genas.ranking import rank as rank
-    from genas.retrain.export import export as export
-    from genas.retrain.hub import HubModel as HubModel
-    from genas.retrain.results import Retrained as Retrained
-    from genas.retraining import retrain_architecture as retrain_architecture
-    from genas.settings import Settings as Settings
-    from genas.space import Architecture as Architecture
-    from genas.space import Network as Network
-    from genas.space import Space as Space
-    from genas.space import open_space as open_space
-    from genas.strategy import History as History
-    from genas.strategy import Proposal as Proposal
-    from genas.strategy import Search as Search
-    from genas.strategy import SearchSettings as SearchSettings
-    from genas.sweeps import sweep_weights as sweep_weights
+    from genas.deploy.export import export as export
+    from genas.deploy.hub import HubModel as HubModel
+    from genas.proxies import Proxy as Proxy
+    from genas.proxies import Score as Score
+    from genas.proxies import Scoring as Scoring
+    from genas.spaces import Architecture as Architecture
+    from genas.spaces import Network as Network
+    from genas.spaces import Space as Space
+    from genas.spaces import open_space as open_space
+    from genas.spaces import zoo as zoo
+    from genas.strategies import History as History
+    from genas.strategies import Proposal as Proposal
+    from genas.strategies import Search as Search
+    from genas.strategies import SearchSettings as SearchSettings
+    from genas.training.standalone.loading import load as load
+    from genas.training.standalone.results import Retrained as Retrained
+    from genas.workflows.config import Config as Config
+    from genas.workflows.config import build_config as build_config
+    from genas.workflows.evaluate import evaluate as evaluate
+    from genas.workflows.landscape import draw_landscape as draw_landscape
+    from genas.workflows.predict import Predictions as Predictions
+    from genas.workflows.predict import predict as predict
+    from genas.workflows.rank import rank as rank
+    from genas.workflows.retrain import retrain_architecture as retrain_architecture
+    from genas.workflows.search import Result as Result
+    from genas.workflows.search import run_pipeline as run_pipeline
+    from genas.workflows.search import search as search
+    from genas.workflows.sweep import sweep_weights as sweep_weights
 
 _HOMES = {
-    "Config": "config",
-    "build_config": "config",
+    "Config": "workflows.config",
+    "build_config": "workflows.config",
     "Dataset": "data",
     "LabelledImages": "data",
     "Normalisation": "data",
     "Splits": "data",
     "open_dataset": "data",
-    "GenasError": "errors",
-    "evaluate": "evaluation",
-    "export": "retrain.export",
-    "HubModel": "retrain.hub",
-    "draw_landscape": "landscapes",
-    "load": "loading",
-    "predict": "prediction",
-    "Predictions": "prediction",
-    "Result": "pipeline",
-    "run_pipeline": "pipeline",
-    "search": "pipeline",
-    "rank": "ranking",
-    "Retrained": "retrain.results",
-    "retrain_architecture": "retraining",
-    "Proxy": "proxy",
-    "Score": "proxy",
-    "Scoring": "proxy",
-    "Settings": "settings",
-    "History": "strategy",
-    "Proposal": "strategy",
-    "Search": "strategy",
-    "SearchSettings": "strategy",
-    "sweep_weights": "sweeps",
-    "Architecture": "space",
-    "Network": "space",
-    "Space": "space",
-    "open_space": "space",
+    "GenasError": "core.errors",
+    "evaluate": "workflows.evaluate",
+    "export": "deploy.export",
+    "HubModel": "deploy.hub",
+    "draw_landscape": "workflows.landscape",
+    "load": "training.standalone.loading",
+    "predict": "workflows.predict",
+    "Predictions": "workflows.predict",
+    "Result": "workflows.search",
+    "run_pipeline": "workflows.search",
+    "search": "workflows.search",
+    "rank": "workflows.rank",
+    "Retrained": "training.standalone.results",
+    "retrain_architecture": "workflows.retrain",
+    "Proxy": "proxies",
+    "Score": "proxies",
+    "Scoring": "proxies",
+    "Settings": "core.settings",
+    "History": "strategies",
+    "Proposal": "strategies",
+    "Search": "strategies",
+    "SearchSettings": "strategies",
+    "sweep_weights": "workflows.sweep",
+    "Architecture": "spaces",
+    "Network": "spaces",
+    "Space": "spaces",
+    "open_space": "spaces",
 }
 
 __all__ = sorted(_HOMES)
@@ -89,7 +89,7 @@ _find = lazy_names(__name__, _HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    return import_module("genas.zoo") if name == "zoo" else _find(name)
+    return import_module("genas.spaces.zoo") if name == "zoo" else _find(name)
 
 
 _watch()  # timm.create_model knows the published networks, whichever of the two is imported first

@@ -15,19 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genas.core.device import Fabric
+from genas.core.errors import GenasError, GenotypeError
+from genas.core.registry import make
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.base import LabelledImages
 from genas.data.named import describe_given as describe_data
 from genas.data.named import open_dataset as open_described
-from genas.device import Fabric
-from genas.errors import GenasError, GenotypeError
-from genas.proxy import Proxy, Score, Scoring
-from genas.proxy.expression import checked_score
-from genas.registry import make
-from genas.space import Architecture, Network, Space, copy_path, open_space
-from genas.space.named import check_recorded
-from genas.strategy import History, Proposal, Record, Search
-from genas.supernet import initialise
+from genas.proxies import Proxy, Score, Scoring
+from genas.proxies.expression import checked_score
+from genas.spaces import Architecture, Network, Space, copy_path, open_space
+from genas.spaces.named import check_recorded
+from genas.strategies import History, Proposal, Record, Search
+from genas.training.supernet import initialise
 
 CLASSES = 4
 BATCH = 2

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 
-from genas.proxy import Angle, ProxySettings
-from genas.proxy.flatness import Flatness, FlatnessSettings, RelativeFlatness, RelativeFlatnessSettings
-from genas.proxy.folding import Folded
-from genas.proxy.perturbation import unit_noise
-from genas.ranking import open_scorer, weights_file
-from genas.session import load_config
+from genas.proxies import Angle, ProxySettings
+from genas.proxies.flatness import Flatness, FlatnessSettings, RelativeFlatness, RelativeFlatnessSettings
+from genas.proxies.folding import Folded
+from genas.proxies.perturbation import unit_noise
+from genas.workflows.rank import open_scorer, weights_file
+from genas.workflows.session import load_config
 
 SIGMA = 0.001  # the smallest published one
 FORMS = {  # engine, precision, set of noise draws

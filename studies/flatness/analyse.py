@@ -21,9 +21,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from genas.correlation.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
-from genas.proxy.perturbation import chosen
-from genas.space import Cost, architecture_cost, open_space
+from genas.analysis.ranking.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
+from genas.proxies.perturbation import chosen
+from genas.spaces import Cost, architecture_cost, open_space
 
 COLUMNS = ("cifar10_test", "cifar100_test", "imagenet16_test")
 REPLICATES = 500
@@ -65,7 +65,7 @@ class Measure:
 
 
 def flatness(losses: np.ndarray, sizes: tuple[float, ...], alpha: float) -> float:
-    """As `genas.proxy.flatness_terms`, written down anew."""
+    """As `genas.proxies.flatness_terms`, written down anew."""
     slopes = sum(abs((losses[i + 1] - losses[i]) / (sizes[i + 1] - sizes[i])) for i in range(len(sizes) - 1))
     return 1 / (alpha * abs(losses[0] / sizes[0]) + slopes + 1e-5)
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from genas.correlation import draw, open_table
-from genas.proxy import ProxySettings, Scoring, open_proxy
-from genas.proxy.flatness import Flatness, FlatnessSettings
-from genas.ranking import open_scorer, weights_file
-from genas.seeding import derive
-from genas.session import load_config
+from genas.analysis.ranking import draw, open_table
+from genas.core.seeding import derive
+from genas.proxies import ProxySettings, Scoring, open_proxy
+from genas.proxies.flatness import Flatness, FlatnessSettings
+from genas.workflows.rank import open_scorer, weights_file
+from genas.workflows.session import load_config
 
 ABSOLUTE = (0.001, 0.003, 0.006, 0.01, 0.02, 0.04)
 RELATIVE = (0.05, 0.1, 0.2, 0.4)

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genas.correlation import draw, open_table
-from genas.correlation.measures import kendall, once
-from genas.proxy import ProxySettings
-from genas.ranking import open_scorer, weights_file
-from genas.seeding import derive
-from genas.session import load_config
+from genas.analysis.ranking import draw, open_table
+from genas.analysis.ranking.measures import kendall, once
+from genas.core.seeding import derive
+from genas.proxies import ProxySettings
+from genas.workflows.rank import open_scorer, weights_file
+from genas.workflows.session import load_config
 
 SETTINGS = {
     "896, momentum (published)": {"pictures": 896, "averaging": "momentum"},

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genas.correlation.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
-from genas.proxy.flatness import flatness_terms
-from genas.space.nasbench_macro.encoding import FIRST, LAYERS
+from genas.analysis.ranking.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
+from genas.proxies.flatness import flatness_terms
+from genas.spaces.nasbench_macro.encoding import FIRST, LAYERS
 
 SIZES = (0.1, 0.2, 0.4)
 PARTS = ("loss", "layers with noise", "norm of the noise", "blocks without shortcut", "blocks with shortcut")

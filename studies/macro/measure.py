@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from genas.correlation import draw, open_table
-from genas.proxy import ProxySettings, open_proxy
-from genas.proxy.flatness import Flatness, FlatnessSettings
-from genas.proxy.perturbation import filter_scale
-from genas.ranking import open_scorer, weights_file
-from genas.session import load_config
-from genas.space import architecture_cost
+from genas.analysis.ranking import draw, open_table
+from genas.proxies import ProxySettings, open_proxy
+from genas.proxies.flatness import Flatness, FlatnessSettings
+from genas.proxies.perturbation import filter_scale
+from genas.spaces import architecture_cost
+from genas.workflows.rank import open_scorer, weights_file
+from genas.workflows.session import load_config
 
 SIZES = (0.1, 0.2, 0.4)
 OTHERS = ("flatness", "angle", "naswot")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genas.correlation.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
-from genas.proxy.flatness import PATH_LAYERS, flatness_terms
-from genas.space import architecture_cost, open_space
-from genas.space.names import NASBENCH201_OPERATIONS
+from genas.analysis.ranking.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
+from genas.proxies.flatness import PATH_LAYERS, flatness_terms
+from genas.spaces import architecture_cost, open_space
+from genas.spaces.names import NASBENCH201_OPERATIONS
 
 FLATNESS = Path(__file__).parents[1] / "flatness"
 SIZES = np.array([0, 0.05, 0.1, 0.2, 0.4])

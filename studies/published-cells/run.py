@@ -20,10 +20,10 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import torch
 
-from genas.device import describe_machine
-from genas.space import open_space
-from genas.space.cost import architecture_cost
-from genas.zoo import load
+from genas.core.device import describe_machine
+from genas.spaces import open_space
+from genas.spaces.cost import architecture_cost
+from genas.spaces.zoo import load
 
 HERE = Path(__file__).parent
 CELLS = {

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
+from genas.core.device import open_fabric
 from genas.data import open_dataset
-from genas.device import open_fabric
-from genas.proxy import BatchNormSettings, EvaluationSettings, Proxy, ProxySettings, Scoring, open_proxy
-from genas.space import Cost, open_space
-from genas.strategy import History, SearchSettings, open_search, run_search
-from genas.strategy.racing import rounds
-from genas.supernet import SupernetSettings, initial_weights, train_supernet
+from genas.proxies import BatchNormSettings, EvaluationSettings, Proxy, ProxySettings, Scoring, open_proxy
+from genas.spaces import Cost, open_space
+from genas.strategies import History, SearchSettings, open_search, run_search
+from genas.strategies.racing import rounds
+from genas.training.supernet import SupernetSettings, initial_weights, train_supernet
 
 BATCH = 250
 

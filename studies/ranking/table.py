@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from genas.correlation.measures import bootstrap_weights, interval, kendall, once
+from genas.analysis.ranking.measures import bootstrap_weights, interval, kendall, once
 
 HERE = Path(__file__).parent
 COLUMNS = {"cifar10_test": "CIFAR-10", "cifar100_test": "CIFAR-100", "imagenet16_test": "ImageNet16-120"}

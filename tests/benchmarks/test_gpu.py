@@ -248,7 +248,7 @@ def test_a_ranking_that_is_stopped_ranks_what_was_scored(study, monkeypatch):
 
 
 def test_a_training_that_is_stopped_leaves_the_epochs_that_it_kept(study, monkeypatch):
-    from genas.training import Trainer
+    from genas.training.loop import Trainer
 
     one, steps = Trainer._one, 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import genas
 
-from genas.terminal import literal, plain, warn
+from genas.core.terminal import literal, plain, warn
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_ctrl_c_outside_of_any_loop_ends_with_a_sentence(capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("genas.zoo.entry.names", interrupt)
-    monkeypatch.setattr("genas.zoo.entry.load", interrupt)
+    monkeypatch.setattr("genas.spaces.zoo.entry.names", interrupt)
+    monkeypatch.setattr("genas.spaces.zoo.entry.load", interrupt)
     assert genas("zoo") == 130
     assert capsys.readouterr().err.startswith("genas: Interrupted; what was saved is complete.")
 
@@ -93,7 +93,7 @@ def test_ctrl_c_again_while_the_process_ends_is_ignored():
     # stands for the moments between the sentence and the end, when Python would answer with a traceback
     code = (
         "import atexit, os, signal, sys\n"
-        "import genas.zoo.entry\n"
+        "import genas.spaces.zoo.entry\n"
         "def interrupt(*_): raise KeyboardInterrupt\n"
         "genas.zoo.entry.names = genas.zoo.entry.load = interrupt\n"
         "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"

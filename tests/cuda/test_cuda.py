@@ -12,15 +12,15 @@ import yaml
 from commands import FAST, genas
 from torch.nn import functional
 
-from genas.checkpoint import load_checkpoint
-from genas.device import open_fabric
-from genas.errors import Interrupted
-from genas.interrupt import StopRequest
-from genas.proxy import KNOWN, BatchNormSettings, EvaluationSettings, ProxySettings, Scoring, open_proxy
-from genas.retrain import RetrainSettings, retrain
-from genas.space import copy_path, open_space
-from genas.supernet import SupernetSettings, initialise, recalibrate, train_supernet
-from genas.training import Trainer
+from genas.core.checkpoint import load_checkpoint
+from genas.core.device import open_fabric
+from genas.core.errors import Interrupted
+from genas.core.interrupt import StopRequest
+from genas.proxies import KNOWN, BatchNormSettings, EvaluationSettings, ProxySettings, Scoring, open_proxy
+from genas.spaces import copy_path, open_space
+from genas.training.loop import Trainer
+from genas.training.standalone import RetrainSettings, retrain
+from genas.training.supernet import SupernetSettings, initialise, recalibrate, train_supernet
 
 DEVICE = os.environ.get("GENAS_CUDA_TESTS_ON", "cuda")
 ON_CPU = DEVICE == "cpu"

@@ -9,14 +9,14 @@ from commands import genas as command
 from PIL import Image
 
 import genas
+from genas.core.errors import ConfigError
 from genas.data import StreamedImages, open_dataset
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
-from genas.data.pictures import at_size, decode
+from genas.data.decoding import at_size, decode
 from genas.data.vision import FolderPictures, ImageFolderData
-from genas.errors import ConfigError
-from genas.retrain.standalone import load_modeling
-from genas.retrain.train import measure
+from genas.deploy.standalone import load_modeling
+from genas.training.standalone.train import measure
 
 PLAIN = Normalisation((0.0,) * 3, (1 / 255,) * 3, "none")
 QUICK = {"with_latency": False, "with_flatness": False}

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from genas.core.errors import ConfigError, DataError
 from genas.data import Augmentation, Dataset, Normalisation, ResidentImages, Splits, StreamedImages, open_dataset
 from genas.data.copies import find_copies
 from genas.data.inspection import check, summarise
 from genas.data.split import divided_by
-from genas.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from genas.core.errors import ConfigError, DataError
 from genas.data import Augmentation, Normalisation, ResidentImages, StreamedImages, open_dataset
 from genas.data.imagenet16 import load_arrays
 from genas.data.normalisation import compute
 from genas.data.split import class_balanced_halves, hold_out_test
-from genas.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
 NORMALISATION = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), "made")

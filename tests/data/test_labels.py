@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genas.core.errors import DataError
 from genas.data import open_dataset
-from genas.errors import DataError
 
 COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}
 _made = iter(range(10**6))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genas.core.errors import DataError
 from genas.data import open_dataset
 from genas.data.files import HIDDEN, LINKS, NO_FILE, OUTSIDE, Walk, above, suffixes
 from genas.data.layout import folder_layout, parquet_layout
 from genas.data.vision import undivided
-from genas.errors import DataError
 
 PNG = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8))
 _made = iter(range(10**6))

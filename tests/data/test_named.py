@@ -1,10 +1,10 @@
 import pytest
 
+from genas.core.errors import ConfigError
 from genas.data.digits import Digits
 from genas.data.named import FIELDS, describe_given, open_dataset
 from genas.data.parquet import ParquetData
 from genas.data.vision import Cifar10, ImageFolderData, ImageNet
-from genas.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ def test_options_are_for_custom_classes():
 
 
 def test_the_settings_of_every_data_set_are_those_of_the_configuration():
-    from genas.config import DataSettings
+    from genas.workflows.config import DataSettings
 
     assert set(FIELDS) == set(DataSettings.model_fields)

@@ -9,13 +9,13 @@ from PIL import Image, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pil_to_tensor, rgb_to_grayscale
 
+from genas.core.errors import ConfigError
 from genas.data import StreamedImages
 from genas.data.augment import centre_crop
 from genas.data.base import Normalisation
-from genas.data.pictures import RESIZINGS, at_size, decode
+from genas.data.decoding import RESIZINGS, at_size, decode
 from genas.data.preprocessing import Preprocessing, with_channels
 from genas.data.vision import FolderPictures, ImageFolderData
-from genas.errors import ConfigError
 
 NORM = Normalisation((0.45, 0.42, 0.39), (0.27, 0.26, 0.25), "made")
 

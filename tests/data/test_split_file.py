@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from genas.config import Config
+from genas.core.errors import DataError
 from genas.data.split import divided_by
-from genas.errors import DataError
-from genas.session import Session
+from genas.workflows.config import Config
+from genas.workflows.session import Session
 
 
 def write(folder, content):

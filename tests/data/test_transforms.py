@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from genas.core.distributed import Share
+from genas.core.errors import DataError
+from genas.core.seeding import torch_rng
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
 from genas.data.loader import ResidentImages
 from genas.data.split import class_balanced_part
 from genas.data.streaming import StreamedImages
-from genas.errors import DataError
-from genas.processes import Share
-from genas.seeding import torch_rng
 
 CPU = torch.device("cpu")
 HALF = Normalisation((0.5,) * 3, (0.25,) * 3, "made")

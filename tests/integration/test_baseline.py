@@ -7,8 +7,8 @@ import pytest
 import torch
 from commands import FAST, genas
 
-from genas.checkpoint import load_checkpoint
-from genas.retrain.baseline import draw
+from genas.core.checkpoint import load_checkpoint
+from genas.training.standalone.baseline import draw
 
 OPTIONS = [text for key, value in FAST.items() if "baseline" not in key for text in ("--set", f"{key}={value}")]
 COMMAND = ("search", "--space", "nasbench201", *OPTIONS, "--baseline", "random:2")
@@ -80,8 +80,8 @@ def test_retraining_a_run_compares_with_random_ones_too(run, tmp_path, capsys):
 
 
 def test_what_is_not_cheap_is_left_out_with_a_word(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("genas.retrain.baseline.CHEAP_SECONDS", 0.0)
-    monkeypatch.setattr("genas.retrain.baseline.CHEAP_SHARE", 0.0)
+    monkeypatch.setattr("genas.training.standalone.baseline.CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr("genas.training.standalone.baseline.CHEAP_SHARE", 0.0)
     other = tmp_path / "other"
     assert genas(*COMMAND[:-2], "--run", other, "--json") == 0
     shown = capsys.readouterr()
@@ -109,7 +109,7 @@ def test_fewer_than_asked_for_are_told(few, run, tmp_path, capsys, monkeypatch):
     other = tmp_path / "other"
     shutil.copytree(run, other)
     (other / "baseline.json").unlink()
-    monkeypatch.setattr("genas.baselines.draw", lambda *given: draw(*given)[:few])
+    monkeypatch.setattr("genas.workflows.baselines.draw", lambda *given: draw(*given)[:few])
     for _ in range(2):  # a continued run tells it again
         capsys.readouterr()
         assert genas("search", "--run", other, "--baseline", "random:3", "--json") == 0

@@ -9,11 +9,11 @@ import yaml
 from commands import FAST, genas, refused
 
 from genas import load
-from genas.checkpoint import load_checkpoint, save_checkpoint
-from genas.config import build_config
-from genas.report.page import count
-from genas.session import Session
-from genas.space.nasbench201.encoding import NasBench201Architecture
+from genas.core.checkpoint import load_checkpoint, save_checkpoint
+from genas.reporting.page import count
+from genas.spaces.nasbench201.encoding import NasBench201Architecture
+from genas.workflows.config import build_config
+from genas.workflows.session import Session
 
 SETTINGS = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
 
@@ -197,7 +197,7 @@ def test_as_published_search_differs_and_records_its_options(tmp_path, capsys):
     run = tmp_path / "run"
     options = ["--set", "space.cells=3", "--set", "space.channels=4", *SETTINGS[4:]]
     assert genas("search", "--as-published", "--no-retrain", "--run", run, "--quiet", *options) == 0
-    from genas.runs import flatten, read_config
+    from genas.core.run_folder import flatten, read_config
 
     flat = flatten(read_config(run))
     assert flat["supernet.shifted_schedule"] is True
@@ -214,7 +214,7 @@ def test_as_published_search_differs_and_records_its_options(tmp_path, capsys):
 
 
 def test_limits_hold(tmp_path, finished):
-    from genas.strategy import History
+    from genas.strategies import History
 
     with History(finished / "history.sqlite", readonly=True) as history:
         limit = sorted(record.macs for record in history)[4]
@@ -308,12 +308,12 @@ def test_truncated_and_foreign_checkpoints(finished, tmp_path, capsys):
 def test_a_full_disk_is_one_sentence(tmp_path, capsys, monkeypatch):
     import errno
 
-    import genas.runs
+    import genas.core.run_folder
 
     def fail(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(genas.runs.os, "fsync", fail)
+    monkeypatch.setattr(genas.core.run_folder.os, "fsync", fail)
     sentence = refused(capsys, "search", "--space", "nasbench201", "--run", tmp_path / "run", *SETTINGS)
     assert "disk is full" in sentence
 
@@ -321,7 +321,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, capsys, monkeypatch):
 def test_no_write_permission_is_one_sentence(tmp_path, capsys, monkeypatch):
     import errno
 
-    from genas.runs import Path
+    from genas.core.run_folder import Path
 
     place = tmp_path / "locked" / "run"
     mkdir = Path.mkdir

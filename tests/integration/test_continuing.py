@@ -15,8 +15,8 @@ from commands import FAST, genas, refused
 from PIL import Image
 
 import genas as package
-from genas.checkpoint import load_checkpoint, save_checkpoint
-from genas.errors import GenasError
+from genas.core.checkpoint import load_checkpoint, save_checkpoint
+from genas.core.errors import GenasError
 
 SMALL = {
     **FAST,
@@ -153,7 +153,7 @@ def test_images_may_come_and_go_until_something_is_trained(tmp_path, capsys, mon
         raise GenasError("the device's memory does not hold 12 images; set supernet.batch_size lower.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("genas.pipeline.train_supernet", fail)
+        patch.setattr("genas.workflows.search.train_supernet", fail)
         assert "memory" in refused(capsys, *command, *SETTINGS, "--set", "supernet.batch_size=12", "--no-retrain")
     (tmp_path / "photos" / "a" / "0.png").unlink()
     (tmp_path / "photos" / "b").rename(tmp_path / "photos" / "y")
@@ -188,7 +188,7 @@ def test_a_strategy_may_refuse_more_generations(copy, capsys, monkeypatch):
     monkeypatch.chdir(copy)
     monkeypatch.syspath_prepend(copy)
     (copy / "own_annealing.py").write_text(
-        "from genas.strategy import RandomSearch\n\n\nclass Annealing(RandomSearch):\n    extendable = False\n"
+        "from genas.strategies import RandomSearch\n\n\nclass Annealing(RandomSearch):\n    extendable = False\n"
     )
     again = ("--run", "again", "--quiet", "--no-retrain")
     assert genas("search", "--supernet", "runs/one", "--search", "own_annealing:Annealing", *again) == 0
@@ -350,8 +350,8 @@ def test_a_folder_that_nobody_may_write_to(copy, capsys, monkeypatch):
             raise OSError(errno.EROFS, "Read-only file system")
         return make(dir=dir, **options)
 
-    monkeypatch.setattr("genas.runs.tempfile.mkstemp", refuse)
-    monkeypatch.setattr("genas.evaluation.evaluate_model", None)  # nothing is measured first
+    monkeypatch.setattr("genas.core.run_folder.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("genas.workflows.evaluate.evaluate_model", None)  # nothing is measured first
     for command in (("evaluate", run), ("report", run)):
         assert "cannot be written to (Read-only file system); name another folder with --out" in refused(
             capsys, *command

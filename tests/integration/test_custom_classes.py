@@ -14,7 +14,7 @@ from commands import genas
 from safetensors.torch import load_file
 
 import genas as package
-from genas.errors import GenasError
+from genas.core.errors import GenasError
 
 FAST = {
     "supernet.epochs": 1,

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from commands import FAST, genas
 
-from genas.proxy import engine
-from genas.strategy import History
+from genas.proxies import engine
+from genas.strategies import History
 
 pytest.importorskip("onnxruntime")
 
@@ -31,12 +31,12 @@ def scores(run):
 
 def test_auto_is_decided_once_and_recorded(tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
-    monkeypatch.setattr("genas.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
+    monkeypatch.setattr("genas.workflows.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
     assert genas("search", *arguments(run, f"{KEY}=auto")) == 0
     assert recorded(run) == "onnxruntime"
     assert "onnxruntime" in json.loads((run / "environment.json").read_text())["packages"]
     first = scores(run)
-    monkeypatch.setattr("genas.session.choose_engine", lambda space, fabric, precision: "fast")
+    monkeypatch.setattr("genas.workflows.session.choose_engine", lambda space, fabric, precision: "fast")
     assert genas("search", *arguments(run, f"{KEY}=auto", "search.generations=3")) == 0
     assert recorded(run) == "onnxruntime"
     assert first.items() <= scores(run).items()
@@ -45,7 +45,7 @@ def test_auto_is_decided_once_and_recorded(tmp_path, monkeypatch, capsys):
     assert f"{KEY} (was 'onnxruntime', now 'fast')" in capsys.readouterr().err.replace("\n", " ")
 
     # the same search without an interruption gives the same numbers
-    monkeypatch.setattr("genas.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
+    monkeypatch.setattr("genas.workflows.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
     whole = tmp_path / "whole"
     assert genas("search", *arguments(whole, f"{KEY}=onnxruntime", "search.generations=3")) == 0
     assert scores(whole) == scores(run)
@@ -57,7 +57,7 @@ def test_a_run_from_before_the_choice_goes_on_with_what_it_used(tmp_path, monkey
     content = yaml.safe_load((run / "config.yaml").read_text())
     assert content["proxy"]["evaluation"].pop("engine") == "fast"
     (run / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    monkeypatch.setattr("genas.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
+    monkeypatch.setattr("genas.workflows.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
     assert genas("search", *arguments(run, f"{KEY}=auto", "search.generations=3")) == 0
     assert recorded(run) == "fast"
 
@@ -67,7 +67,7 @@ def test_a_supernet_without_scores_binds_no_engine(tmp_path, monkeypatch):
     given = [part for part in arguments(run) if part not in ("--no-retrain",)]
     assert genas("supernet", *given) == 0
     assert recorded(run) == "fast"
-    monkeypatch.setattr("genas.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
+    monkeypatch.setattr("genas.workflows.session.choose_engine", lambda space, fabric, precision: "onnxruntime")
     assert genas("search", "--supernet", run, *arguments(other, f"{KEY}=auto")) == 0
     assert recorded(other) == "onnxruntime"
     assert genas("search", *arguments(run, f"{KEY}=auto")) == 0

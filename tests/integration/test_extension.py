@@ -8,8 +8,8 @@ import yaml
 from commands import genas
 
 from genas.data.named import DATASETS
-from genas.space.definition import SPACES
-from genas.strategy.named import STRATEGIES
+from genas.spaces.definition import SPACES
+from genas.strategies.named import STRATEGIES
 
 TOYS = '''
 import chain, genas

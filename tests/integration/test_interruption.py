@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 import torch
 
-from genas.checkpoint import load_checkpoint
+from genas.core.checkpoint import load_checkpoint
 
 SETTINGS = {
     "space.cells_per_stage": 1,

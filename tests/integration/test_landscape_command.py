@@ -10,13 +10,13 @@ import torch
 from commands import FAST, genas, refused
 
 import genas as genas_package
+from genas.core.interrupt import StopRequest
+from genas.core.run_folder import read_config
+from genas.core.seeding import derive
 from genas.data.base import Normalisation
-from genas.interrupt import StopRequest
-from genas.proxy import Proxy
-from genas.runs import read_config
-from genas.seeding import derive
-from genas.space import open_space
-from genas.strategy import History
+from genas.proxies import Proxy
+from genas.spaces import open_space
+from genas.strategies import History
 
 SETTINGS = {**FAST, "retrain.batch_size": 128, "data.limit": 256}
 SMALL = ["--pictures", 64, "--directions", 2, "--points", 3, "--contour", 3, "--draws", 2, "--sigmas", "0.01,0.05"]

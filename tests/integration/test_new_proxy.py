@@ -8,7 +8,7 @@ import pytest
 import yaml
 from commands import FAST, genas, refused
 
-from genas.proxy.named import PROXIES
+from genas.proxies.named import PROXIES
 
 TOY = '''
 import genas

@@ -1,7 +1,7 @@
 import json
 
 import genas
-from genas.strategy import History
+from genas.strategies import History
 
 SETTINGS = {
     "data": {"limit": 96},

@@ -9,10 +9,10 @@ from commands import genas, refused
 from datasets import Dataset as Table
 
 import genas as package
-from genas.checkpoint import load_checkpoint
+from genas.core.checkpoint import load_checkpoint
 from genas.data import collection
-from genas.retrain.results import Trained, summarise
-from genas.retraining_settings import configure
+from genas.training.standalone.results import Trained, summarise
+from genas.workflows.retraining_settings import configure
 
 SMALL = ("--cells", "1", "--channels", "4", "--epochs", "2", "--batch-size", "64")
 

@@ -9,12 +9,12 @@ import sys
 import pytest
 import torch
 
-from genas.checkpoint import load_checkpoint
-from genas.device import open_fabric
-from genas.errors import GenasError, Interrupted
-from genas.retraining import retrain_run
-from genas.retraining_settings import configure
-from genas.training import Trainer
+from genas.core.checkpoint import load_checkpoint
+from genas.core.device import open_fabric
+from genas.core.errors import GenasError, Interrupted
+from genas.training.loop import Trainer
+from genas.workflows.retrain import retrain_run
+from genas.workflows.retraining_settings import configure
 
 # Everything that a division over processes could upset: batches of an odd size in two pieces, batch norm, drop-path,
 # cutout, clipping, a moving average, the auxiliary loss, and a held-out part that does not divide evenly.

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 from commands import FAST, genas
 
-from genas.proxy import Proxy
+from genas.proxies import Proxy
 
 
 class Constant(Proxy):

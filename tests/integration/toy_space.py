@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import nn
 
-from genas.settings import Settings
-from genas.space import CellGraph, ChoiceArchitecture, ChoiceSpace, Network, SpaceDefinition
+from genas.core.settings import Settings
+from genas.spaces import CellGraph, ChoiceArchitecture, ChoiceSpace, Network, SpaceDefinition
 
 
 class ToyArchitecture(ChoiceArchitecture):

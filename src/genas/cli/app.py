@@ -26,8 +26,8 @@ from genas.cli import (
     usage,
     zoo,
 )
-from genas.errors import DataError, GenasError
-from genas.terminal import say
+from genas.core.errors import DataError, GenasError
+from genas.core.terminal import say
 
 app = typer.Typer(
     name="genas",

@@ -97,8 +97,8 @@ def evaluate(
     """
     with options.loading(quiet or as_json):
         from genas.cli.show_trained import print_evaluation
-        from genas.evaluation import evaluate as measure
-        from genas.evaluation import read_settings
+        from genas.workflows.evaluate import evaluate as measure
+        from genas.workflows.evaluate import read_settings
 
     named = {
         "image_size": image_size,

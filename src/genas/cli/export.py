@@ -64,9 +64,9 @@ def export(
     """
     with options.loading():
         from genas.cli.show_trained import print_export
-        from genas.errors import ConfigError
-        from genas.retrain.export import export as write
-        from genas.retrain.hub import push_to_hub
+        from genas.core.errors import ConfigError
+        from genas.deploy.export import export as write
+        from genas.deploy.hub import push_to_hub
 
     if private and push is None:
         raise ConfigError("--private is for --push-to-hub; give both or neither.")

@@ -128,7 +128,7 @@ def landscape(
     """
     with options.loading(quiet):
         from genas.cli.show_landscape import print_landscape
-        from genas.landscapes import draw_landscape
+        from genas.workflows.landscape import draw_landscape
 
     found = draw_landscape(
         run,

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from genas.errors import ConfigError
-from genas.presets import SCALES, Scale
-from genas.progress import doing
+from genas.core.errors import ConfigError
+from genas.core.progress import doing
+from genas.workflows.presets import SCALES, Scale
 
 DATA = "Data and space"
 METHOD = "Method"
@@ -181,7 +181,7 @@ def parse_count(text: str, option: str) -> int:
     Raises:
         ConfigError: anything else.
     """
-    from genas.settings import parse_count as parse
+    from genas.core.settings import parse_count as parse
 
     try:
         return parse(text)
@@ -292,7 +292,7 @@ def overrides(
         assignments: ``section.key=value`` texts.
         named: dotted keys to values; None means not given.
     """
-    from genas.config import parse_assignment, read_yaml
+    from genas.workflows.config import parse_assignment, read_yaml
 
     layers: list[dict[str, Any]] = []
     if config is not None:
@@ -326,8 +326,8 @@ def run_and_settings(
     Raises:
         ConfigError: an unknown scale, or one where the supernet's settings hold.
     """
-    from genas.config import build_config
-    from genas.continuation import settings_from_supernet, settings_on
+    from genas.workflows.config import build_config
+    from genas.workflows.continuation import settings_from_supernet, settings_on
 
     named = parse_scale(scale)
     if named is not None and supernet is not None:

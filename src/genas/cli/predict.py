@@ -41,7 +41,7 @@ def predict(
     genas predict exported holiday-photos --top 1 --json
     """
     from genas.cli.show_predictions import print_predictions
-    from genas.prediction import predict as classify
+    from genas.workflows.predict import predict as classify
 
     found = classify(
         path, list(images), top=top, batch_size=batch_size, device=device or "auto", quiet=quiet or as_json

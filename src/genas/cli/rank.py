@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from genas.cli import options
-from genas.errors import ConfigError
+from genas.core.errors import ConfigError
 
 WHAT = "What is ranked"
 
@@ -140,9 +140,9 @@ def rank(
     """
     with options.loading(quiet or as_json):
         from genas.cli.show_rank import print_rank_plan, print_ranking
-        from genas.config import parse_assignment
-        from genas.ranking import PROXIES, read_settings
-        from genas.ranking import rank as compare
+        from genas.workflows.config import parse_assignment
+        from genas.workflows.rank import PROXIES, read_settings
+        from genas.workflows.rank import rank as compare
 
     changes = [parse_assignment(text) for text in assignments or []]
     study = [{key: value for key, value in one.items() if key != "proxy"} for one in changes]

@@ -29,10 +29,10 @@ def report(
     """Write the report page of a run anew, from what the run folder holds; prints its path."""
     if noise_curves:
         with options.loading(quiet):
-            from genas.noise_curves import make_noise_curves
+            from genas.workflows.noise_curves import make_noise_curves
 
         make_noise_curves(run, quiet)
-    from genas.report.build import build_report
+    from genas.reporting.build import build_report
 
     path = build_report(run, out)
     options.emit({"report": str(path)}, as_json, lambda content: print(content["report"]))

@@ -120,8 +120,8 @@ def retrain(
         options.emit(show_retrain.list_recipes(), as_json, show_retrain.print_recipes)
         return
     with options.loading(quiet or as_json):
-        from genas.retraining import retrain_run
-        from genas.retraining_settings import configure, continued, default_run
+        from genas.workflows.retrain import retrain_run
+        from genas.workflows.retraining_settings import configure, continued, default_run
 
     named = {
         "data.name": data,
@@ -152,7 +152,7 @@ def retrain(
         settings = configure(what, space=space, recipe=recipe, from_supernet=supernet, overrides=given, run=folder)
     if plan:
         from genas.cli.show_plan import print_run_plan
-        from genas.retraining import plan_retraining
+        from genas.workflows.retrain import plan_retraining
 
         options.emit(plan_retraining(settings, folder, quiet=quiet), as_json, print_run_plan)
         return

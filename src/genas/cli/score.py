@@ -23,8 +23,8 @@ def score(
     """Score architectures with a run's supernet, by the run's proxy or another one. Nothing is written to the run."""
     with options.loading():
         from genas.cli.show import print_scores
-        from genas.pipeline import score_genotypes
-        from genas.session import changed_settings
+        from genas.workflows.search import score_genotypes
+        from genas.workflows.session import changed_settings
 
     layers = options.overrides(None, assignments, {"proxy.expression": proxy})
     allowed = ["proxy", "precision", "device"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from genas.cli import options
-from genas.run_paths import ProfilePaths, RunPaths
+from genas.core.run_paths import ProfilePaths, RunPaths
 
 
 def search(
@@ -69,7 +69,7 @@ def search(
     with options.loading(quiet):
         from genas.cli.show import print_profile, print_result
         from genas.cli.show_plan import print_run_plan
-        from genas.pipeline import run_pipeline
+        from genas.workflows.search import run_pipeline
 
     limits = {
         "search.max_macs": options.parse_count(max_macs, "--max-macs") if max_macs else None,
@@ -92,7 +92,7 @@ def search(
     layers = options.overrides(config, assignments, named)
     folder, settings = options.run_and_settings(run, layers, as_published, supernet, scale)
     if plan:
-        from genas.planning import plan_run
+        from genas.workflows.planning import plan_run
 
         expected = plan_run(settings, folder, supernet=supernet, quiet=quiet, with_retrain=retrain)
         options.emit(expected, as_json, print_run_plan)

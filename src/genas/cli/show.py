@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from genas.terminal import literal
+from genas.core.terminal import literal
 
 if TYPE_CHECKING:
-    from genas.pipeline import Result
+    from genas.workflows.search import Result
 
 
 def print_result(result: "Result") -> None:
     """The best architectures of a finished search, the test result and the report's path."""
-    from genas.status import read_status
+    from genas.reporting.status import read_status
 
     console = Console(highlight=False)
     state = read_status(result.run, 5)
@@ -99,7 +99,7 @@ def print_status(state: dict[str, Any]) -> None:
 
 
 def _best_table(best: list[dict[str, Any]], title: str) -> Table:
-    from genas.space.text import short
+    from genas.spaces.text import short
 
     table = Table(title=f"{title} (sizes: path in the supernet)", title_justify="left", box=None, pad_edge=False)
     table.add_column("#", justify="right")

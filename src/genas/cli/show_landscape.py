@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from genas.terminal import literal
+from genas.core.terminal import literal
 
 
 def print_landscape(found: dict[str, Any]) -> None:

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from genas.progress import duration, size
-from genas.terminal import literal
+from genas.core.progress import duration, size
+from genas.core.terminal import literal
 
 if TYPE_CHECKING:
-    from genas.planning import RunPlan
+    from genas.workflows.planning import RunPlan
 
 
 def print_run_plan(plan: "RunPlan", *, on_error_stream: bool = False) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 from rich.console import Console
 
-from genas.prediction import Predictions
-from genas.terminal import plain
+from genas.core.terminal import plain
+from genas.workflows.predict import Predictions
 
 _PROBABILITY = 7  # columns of "100.0 %"
 _BETWEEN = 2

@@ -6,9 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from genas.progress import duration
-from genas.run_paths import RankPaths, RunPaths
-from genas.terminal import literal, plain
+from genas.core.progress import duration
+from genas.core.run_paths import RankPaths, RunPaths
+from genas.core.terminal import literal, plain
 
 
 def print_rank_plan(content: Mapping[str, Any]) -> None:
@@ -23,8 +23,7 @@ def print_rank_plan(content: Mapping[str, Any]) -> None:
 
 def print_ranking(content: Mapping[str, Any]) -> None:
     """The verdict and a table per column, one of cost and repeatability; everything else is on the page."""
-    from genas.report.data import EvaluationTable
-    from genas.report.ranking import (
+    from genas.analysis.ranking.page import (
         among_best,
         facts,
         proxy_table,
@@ -35,6 +34,7 @@ def print_ranking(content: Mapping[str, Any]) -> None:
         verdicts,
         without_dashes,
     )
+    from genas.reporting.data import EvaluationTable
 
     console = Console(highlight=False)
     for name, text in facts(content):

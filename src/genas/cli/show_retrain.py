@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from genas.progress import size
-from genas.terminal import literal, plain
+from genas.core.progress import size
+from genas.core.terminal import literal, plain
 
 if TYPE_CHECKING:
-    from genas.retrain import RetrainSettings
-    from genas.retrain.plan import Plan
-    from genas.retrain.results import Retrained
-    from genas.retrain.weights import Match
+    from genas.training.standalone import RetrainSettings
+    from genas.training.standalone.plan import Plan
+    from genas.training.standalone.results import Retrained
+    from genas.training.standalone.weights import Match
 
 _WRAP = 4  # recipes side by side
 
 
 def list_recipes() -> dict[str, Any]:
     """The recipes that come with genas, by name: title, short names, all settings."""
-    from genas.retrain.recipe import ALIASES, read_recipe, recipe_names, recipe_title, validated_settings
+    from genas.training.standalone.recipe import ALIASES, read_recipe, recipe_names, recipe_title, validated_settings
 
     return {
         name: {
@@ -33,7 +33,7 @@ def list_recipes() -> dict[str, Any]:
 
 def print_recipes(found: dict[str, Any]) -> None:
     """What the recipes set, side by side."""
-    from genas.retrain.recipe import read_recipe
+    from genas.training.standalone.recipe import read_recipe
 
     recipes = {name: read_recipe(name) for name in found}
     console = Console(highlight=False)

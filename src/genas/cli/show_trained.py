@@ -7,13 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from genas.run_paths import EvaluationPaths
-from genas.terminal import literal, plain
+from genas.core.run_paths import EvaluationPaths
+from genas.core.terminal import literal, plain
 
 
 def print_evaluation(content: Mapping[str, Any], path: Path) -> None:
     """Everything but the accuracy by class, which ``evaluation-per-class.csv`` holds."""
-    from genas.report.evaluation import describe
+    from genas.evaluation.page import describe
 
     console = Console(highlight=False)
     evaluation = describe(content)

@@ -5,11 +5,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from genas.space.darts.encoding import Cell
-from genas.space.names import DARTS_OPERATIONS
-from genas.terminal import literal
-from genas.zoo.costs import published_at
-from genas.zoo.entry import Published, ZooEntry, load
+from genas.core.terminal import literal
+from genas.spaces.darts.encoding import Cell
+from genas.spaces.names import DARTS_OPERATIONS
+from genas.spaces.zoo.costs import published_at
+from genas.spaces.zoo.entry import Published, ZooEntry, load
 
 _COUNTED = {"macs": "", "macs_thop": " t", "macs_bn_relu": " b", None: " ?"}
 

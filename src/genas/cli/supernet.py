@@ -27,10 +27,10 @@ def supernet(
     On an existing run folder the settings may be left out: the run's own hold.
     """
     with options.loading(quiet):
+        from genas.analysis.verdicts.read import read_verdicts
         from genas.cli.show_plan import print_run_plan
-        from genas.pipeline import train_supernet_of
-        from genas.runs import read_config
-        from genas.verdicts.read import read_verdicts
+        from genas.core.run_folder import read_config
+        from genas.workflows.search import train_supernet_of
 
     named = {
         "data.name": data,
@@ -45,7 +45,7 @@ def supernet(
         run, options.overrides(config, assignments, named), as_published, scale=scale
     )
     if plan:
-        from genas.planning import plan_run
+        from genas.workflows.planning import plan_run
 
         expected = plan_run(settings, folder, quiet=quiet, with_retrain=False, with_search=False)
         options.emit(expected, as_json, print_run_plan)

@@ -62,7 +62,7 @@ def sweep(
     """
     with options.loading(quiet):
         from genas.cli.show_landscape import print_sweep
-        from genas.sweeps import sweep_weights
+        from genas.workflows.sweep import sweep_weights
 
     found = sweep_weights(
         run,

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from genas.errors import nearest
+from genas.core.errors import nearest
 
 USAGE: type[Exception] = typer.BadParameter.__mro__[2]
 """click's ``ClickException`` (``BadParameter`` is a ``UsageError``, which is a ``ClickException``)."""
@@ -66,7 +66,7 @@ def _unknown_option(option: str, command: str, context: Any) -> str:
 
 def _settings(name: str) -> list[str]:
     """Settings of a run that have this name, such as ``supernet.epochs`` for ``epochs``."""
-    from genas.config import known_settings  # costs the import of torch, here only
+    from genas.workflows.config import known_settings  # costs the import of torch, here only
 
     return [key for key in known_settings() if key.rpartition(".")[2] == name and "." in key][:3]
 

@@ -22,8 +22,8 @@ def zoo(
     The ImageNet networks have 14 cells and see 224x224 images, the CIFAR networks have 20 cells and 36 channels.
     Papers count differently what they call FLOPs, so three counts are shown.
     """
-    from genas.zoo.costs import rows
-    from genas.zoo.entry import load, names
+    from genas.spaces.zoo.costs import rows
+    from genas.spaces.zoo.entry import load, names
 
     limit = None if max_macs is None else options.parse_count(max_macs, "--max-macs")
     found = rows(names() if name is None else (name,), limit)

@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from genas.errors import DataError
+from genas.core.errors import DataError
 
 Part = tuple[Tensor, int]
 """Rows [B] of a larger batch, and that batch's size: random numbers are drawn for the larger batch."""

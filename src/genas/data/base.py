@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genas.core.distributed import Share
+from genas.core.errors import DataError, GenasError
+from genas.core.registry import Recorded, blame, class_path
 from genas.data.augment import Augmentation
-from genas.data.pictures import RESIZINGS
+from genas.data.decoding import RESIZINGS
 from genas.data.summary import DataSummary
-from genas.errors import DataError, GenasError
-from genas.processes import Share
-from genas.registry import Recorded, blame, class_path
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from genas.core.errors import DataError
+from genas.core.executors import Threads
+from genas.core.progress import Bar
 from genas.data.augment import Augmentation
 from genas.data.base import Dataset, LabelledImages, Normalisation, Splits
 from genas.data.copies import Contents, find_copies
-from genas.data.loader import PixelStore, ResidentImages
-from genas.data.normalisation import compute
-from genas.data.pictures import (
+from genas.data.decoding import (
     RESIDENT_BYTES,
     check_image,
     highest_level,
@@ -27,12 +28,11 @@ from genas.data.pictures import (
     size_of,
     worker_count,
 )
+from genas.data.loader import PixelStore, ResidentImages
+from genas.data.normalisation import compute
 from genas.data.split import hold_out_test, make_splits
 from genas.data.streaming import AtSize, StreamedImages, stream_pixels
 from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary, named, shown
-from genas.errors import DataError
-from genas.executors import Threads
-from genas.progress import Bar
 
 _SAMPLE = 64  # headers that the usual size and the summary of a streamed set come from
 _STREAMED_SAMPLE = 4096  # images that a streamed set's normalisation is computed from

@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from genas.data.pictures import worker_count
+from genas.core.executors import Threads
+from genas.core.progress import Bar
+from genas.data.decoding import worker_count
 from genas.data.summary import shown
-from genas.executors import Threads
-from genas.progress import Bar
 
 #: More bytes than this are not read for the comparison.
 MOST_BYTES = 4 * 2**30

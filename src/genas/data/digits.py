@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genas.core.errors import DataError
 from genas.data.augment import Augmentation
 from genas.data.base import Dataset, Splits
 from genas.data.loader import PixelStore, ResidentImages
 from genas.data.normalisation import compute
 from genas.data.split import hold_out_test, make_splits
-from genas.errors import DataError
 
 _SIZE = 16  # pixels
 

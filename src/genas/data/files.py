@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from genas.errors import DataError
+from genas.core.errors import DataError
 
 #: Formats that Pillow knows and that are not read here: they need other programs, or hold no image of fixed pixels.
 _NOT_READ = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"))

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genas.core.errors import DataError
 from genas.data.augment import Augmentation
 from genas.data.base import Dataset, Splits
 from genas.data.loader import ResidentImages
 from genas.data.normalisation import IMAGENET16
 from genas.data.split import make_splits
-from genas.errors import DataError
 
 _NUMBER = re.compile(r"[|<>=]?[biuf][1248]")
 _RECONSTRUCT: Any = np.empty(0, np.uint8).__reduce__()[0]

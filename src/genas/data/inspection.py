@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from genas.core.terminal import say
 from genas.data.base import Dataset, Splits
 from genas.data.summary import BOTH_HALVES, SCORES, SUPERNET, TEST, DataSummary, SplitSummary
-from genas.terminal import say
 
 
 def summarise(dataset: Dataset, splits: Splits, *, quiet: bool) -> Splits:

@@ -12,8 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from genas.core.errors import DataError
 from genas.data.summary import named, shown
-from genas.errors import DataError
 
 _MOST_GAPS = 5
 

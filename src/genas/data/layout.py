@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genas.core.errors import DataError
 from genas.data.files import folders_in, images_in, is_hidden
 from genas.data.summary import named
-from genas.errors import DataError
 
 _WORDS = {
     "train": "train",

@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genas.core.distributed import Share
+from genas.core.seeding import derive, torch_rng
 from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Normalisation
 from genas.data.identity import Fingerprinted, fingerprint
-from genas.processes import Share
-from genas.seeding import derive, torch_rng
 
 Transform = Callable[[Any], Any]
 

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genas.core.errors import ConfigError
+from genas.core.registry import Registry, check_rebuilt, parameters_of
 from genas.data.summary import shown
-from genas.errors import ConfigError
-from genas.registry import Registry, check_rebuilt, parameters_of
 
 if TYPE_CHECKING:
     from genas.data.base import Dataset

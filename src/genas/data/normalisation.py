@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from genas.core.errors import DataError
 from genas.data.base import Normalisation
-from genas.errors import DataError
 
 
 def _raw(mean: tuple[float, ...], std: tuple[float, ...], source: str) -> Normalisation:

@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from genas.core.errors import DataError
 from genas.data.collection import Collection, FileDataset
+from genas.data.decoding import decode
 from genas.data.identity import ENDS, SAMPLED, file_fingerprints, fingerprint
 from genas.data.labels import LabelColumn, classes_of
 from genas.data.layout import parquet_layout
-from genas.data.pictures import decode
 from genas.data.split import check_labels
 from genas.data.summary import named, shown
 from genas.data.vision import class_names
-from genas.errors import DataError
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "target", "y")
 _BLOCK = 256  # rows read at once

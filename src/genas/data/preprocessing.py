@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genas.data.pictures import BACKGROUND, RESIZINGS, at_size, shorter_side, to_rgb, upright
-from genas.errors import ConfigError
+from genas.core.errors import ConfigError
+from genas.data.decoding import BACKGROUND, RESIZINGS, at_size, shorter_side, to_rgb, upright
 
 CHANNELS = (1, 3)
 """Of image files: grey and RGB."""

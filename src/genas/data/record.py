@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genas.core.errors import ConfigError, DataError, RunError
+from genas.core.run_folder import write_json
+from genas.core.run_paths import RunPaths
 from genas.data.base import Splits
 from genas.data.identity import differences, listed
 from genas.data.location import data_path, describe_location, find_data, same_kind
-from genas.errors import ConfigError, DataError, RunError
-from genas.run_paths import RunPaths
-from genas.runs import write_json
 
 
 def read_record(run: Path) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genas.core.errors import DataError
+from genas.core.seeding import torch_rng
 from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Normalisation, Splits
 from genas.data.summary import DataSummary, with_halves
-from genas.errors import DataError
-from genas.seeding import torch_rng
 
 #: The share of pictures held out as the test set where a data set brings none.
 TEST_SHARE = 0.2

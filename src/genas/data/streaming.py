@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from genas.core.distributed import Share
+from genas.core.errors import DataError
+from genas.core.seeding import torch_rng
 from genas.data.augment import centre_crop
 from genas.data.base import Normalisation
+from genas.data.decoding import PictureSource, at_size, to_rgb, worker_count
 from genas.data.identity import Fingerprinted
 from genas.data.loader import Transform, Walk, Walked, channel_constants, checked_labels, seeded
-from genas.data.pictures import PictureSource, at_size, to_rgb, worker_count
-from genas.errors import DataError
-from genas.processes import Share
-from genas.seeding import torch_rng
 
 
 class StreamedImages(Walked):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from genas.display import visible
+from genas.core.display import visible
 
 BOTH_HALVES = "half each for supernet and scores, all for the final network"
 SUPERNET = "trains the supernet and the final network"

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from genas.core.errors import DataError
 from genas.data.augment import Augmentation
 from genas.data.base import Dataset, Normalisation, Splits
 from genas.data.collection import Collection, FileDataset
+from genas.data.decoding import decode
 from genas.data.files import OUTSIDE, Key, Walk, above, folders_in, images_in, key_of
 from genas.data.identity import file_fingerprints
 from genas.data.layout import FolderLayout, folder_layout
 from genas.data.loader import ResidentImages
 from genas.data.normalisation import CIFAR10, CIFAR100, IMAGENET
-from genas.data.pictures import decode
 from genas.data.split import check_labels, make_splits
 from genas.data.summary import listed, named, shown
-from genas.errors import DataError
 
 
 class _Cifar(Dataset):

@@ -1,0 +1,1 @@
+"""Comparisons of many architectures: ranking studies, loss landscapes, sweeps of weights, warnings."""

@@ -1,0 +1,49 @@
+"""Imports at first use: names of a package, and packages of optional extras."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from genas.core.errors import ConfigError
+
+
+def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a package whose names are imported at first use.
+
+    Args:
+        package: its name.
+        homes: the module within the package that each name is from.
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    return find
+
+
+def check_extra(packages: Sequence[str], extra: str, otherwise: str = "") -> None:
+    """Refuses where packages of an optional extra are missing.
+
+    Args:
+        packages: that are going to be imported.
+        extra: that installs them.
+        otherwise: what to do instead, as the end of the sentence.
+
+    Raises:
+        ConfigError: with the command that installs them.
+    """
+    missing = [name for name in packages if not _is_installed(name)]
+    if missing:
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        said = f"{' and '.join(missing)} {are} not installed; install {them} with"
+        raise ConfigError(f"{said}: pip install 'genas[{extra}]'{otherwise}.")
+
+
+def _is_installed(name: str) -> bool:
+    if name in sys.modules:  # None where an import was blocked
+        return sys.modules[name] is not None
+    return importlib.util.find_spec(name) is not None

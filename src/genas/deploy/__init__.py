@@ -1,0 +1,1 @@
+"""What leaves the project: export folders, ONNX, model cards, the Hugging Face hub."""

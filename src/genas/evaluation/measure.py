@@ -1,0 +1,304 @@
+"""Everything that is measured on a trained network.
+
+Clean accuracy and calibration on the test set always; robustness to corruptions, other test sets, detection of pictures
+of no class, latency and flatness as asked for. The result is one JSON-able object; `genas.evaluation` opens what is
+needed, writes it down and shows it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from genas.core.device import Fabric
+from genas.core.errors import DataError, unknown_name
+from genas.core.progress import Bar
+from genas.core.settings import Settings
+from genas.data import Splits
+from genas.data.named import DATASETS
+from genas.evaluation.classification import BINS, calibration_curve, detection, figures, per_class, predict, reliability
+from genas.evaluation.corruptions import CORRUPTIONS, EVERYTHING, GROUPS, SEVERITIES, is_corruption, open_corruptions
+from genas.evaluation.flatness import FlatnessMeasureSettings, measure_flatness
+from genas.evaluation.latency import LatencySettings, measure_latency
+from genas.evaluation.mistakes import confusion, mistakes
+from genas.evaluation.unseen import Unseen, match_classes, own_test_set, shifted_set
+from genas.spaces.cost import architecture_cost
+from genas.training.standalone.loading import TrainedModel
+
+
+class EvaluateSettings(Settings):
+    """What is measured on a trained network."""
+
+    batch_size: int = Field(256, ge=1)
+    """Pictures per batch."""
+    limit: int | None = Field(None, ge=2)
+    """At most that many test pictures, evenly spaced over the set; None for all."""
+    image_size: int | None = Field(None, ge=8, le=2048)
+    """Side of the pictures; None for the side that the network was trained on."""
+    resizing: Literal["fit", "crop", "crop-aliased"] | None = None
+    """How images of ``folder:``, ``parquet:`` and ``imagenet`` get that size (see ``data.resizing``); None: as those
+    that the network was trained on. The released weights of RLNAS and GeNAS saw ``crop-aliased``."""
+    classes: Literal["name", "order"] = "name"
+    """Match the data set's classes by name, or trust their order where only the names differ."""
+    bins: int = Field(BINS, ge=2)
+    """Bins of the calibration error (Guo et al.: 15)."""
+    shifts: tuple[str, ...] = ()
+    """Names of corruptions or of groups of them, ``corruptions`` for all, ``folder:PATH``, or another data set."""
+    ood: tuple[str, ...] = ()
+    """Pictures of none of the classes: ``folder:PATH`` or another data set."""
+    corruption_pictures: int | None = Field(None, ge=2)
+    """At most that many test pictures for the corruptions, evenly spaced; None for all."""
+    seed: int = Field(0, ge=0)
+    """Of the corruptions' and the weights' noise: the same for all networks, whatever seed trained them."""
+    with_latency: bool = True
+    """Time forward passes."""
+    latency: LatencySettings = Field(default_factory=LatencySettings)
+    with_flatness: bool = True
+    """Measure the flatness of the loss around the weights."""
+    flatness: FlatnessMeasureSettings = Field(default_factory=FlatnessMeasureSettings)
+
+
+def check_shifts(settings: EvaluateSettings, channels: int) -> None:
+    """Refuses unknown names before anything is loaded.
+
+    Raises:
+        ConfigError: an unknown name, or a corruption that does nothing to pictures of `channels` channels.
+    """
+    known = (EVERYTHING, *GROUPS, *CORRUPTIONS, *DATASETS.names, "package.module:Name")
+    for name in (*settings.shifts, *settings.ood):
+        if not (DATASETS.entry(name) or DATASETS.is_custom(name) or (name in settings.shifts and is_corruption(name))):
+            raise unknown_name("shift", name, known)
+    open_corruptions([name for name in settings.shifts if is_corruption(name)], channels)
+
+
+def evaluate_model(
+    model: TrainedModel,
+    data: str,
+    splits: Splits,
+    settings: EvaluateSettings,
+    fabric: Fabric,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Measures one network.
+
+    Args:
+        model: the network; moved to the device, its weights left bit-identical.
+        data: name of the data set, for the record.
+        splits: the data set.
+        settings: what to measure.
+        fabric: device and precision.
+        quiet: no progress.
+
+    Returns:
+        ``model``, ``data``, ``clean`` (with ``reliability``, ``calibration_curve``, ``per_class``, ``confusion`` and
+        ``mistakes``), ``thumbnails`` (of the mistakes, JPEG in base64) and, as asked for, ``corruptions``, ``shifts``,
+        ``ood``, ``latency``, ``flatness``.
+
+    Raises:
+        DataError: unfit data.
+        ConfigError: unknown shifts.
+    """
+    facts = model.facts
+    check_shifts(settings, facts.image_shape[0])
+    whole = own_test_set(data, splits, facts, image_size=settings.image_size, classes=settings.classes)
+    test = whole.thinned(settings.limit)
+    others = [
+        (name, shifted_set(name, facts, whole, image_size=settings.image_size))
+        for name in settings.shifts
+        if not is_corruption(name)
+    ]
+    outsiders = [outside_set(name, whole, settings) for name in settings.ood]
+    network = model.network.to(fabric.device)
+    logits, labels = predict(network, test.batches(settings.batch_size, fabric.device), fabric)
+    found: dict[str, Any] = {
+        "model": describe_model(model),
+        "data": {"name": data, "pictures": len(test), "image_shape": _shape(test), "notes": list(test.notes)},
+        "clean": {
+            **figures(logits, labels, settings.bins),
+            "reliability": reliability(logits, labels, settings.bins),
+            "calibration_curve": calibration_curve(logits, labels, settings.bins),
+            "per_class": per_class(logits, labels, facts.class_names),
+            "confusion": confusion(logits, labels, facts.class_names),
+        },
+    }
+    found["clean"]["mistakes"], found["thumbnails"] = mistakes(logits, labels, test)
+    names = [name for name in settings.shifts if is_corruption(name)]
+    if names:
+        found["corruptions"] = corrupted(network, test, names, settings, fabric, quiet)
+    if others:
+        found["shifts"] = [shifted(network, other, logits, labels, settings, fabric) for _, other in others]
+    if outsiders:
+        found["ood"] = [
+            {
+                "name": other.name,
+                "pictures": len(other),
+                "notes": list(other.notes),
+                **detection(logits, predict(network, other.batches(settings.batch_size, fabric.device), fabric)[0]),
+            }
+            for other in outsiders
+        ]
+    if settings.with_latency:
+        found["latency"] = measure_latency(network, _shape(test), fabric, settings.latency)
+    if settings.with_flatness:
+        found["flatness"] = flatness_of(network, data, splits, test, settings, fabric)
+    return found
+
+
+def describe_model(model: TrainedModel) -> dict[str, Any]:
+    """What was measured: file, architecture, size, and how it was trained as far as the description tells."""
+    facts = model.facts
+    space = facts.open_space()
+    cost = architecture_cost(space, space.parse(facts.genotype), facts.classes, facts.image_shape)
+    extra: dict[str, Any] = {key: facts.extra[key] for key in ("seed", "recipe") if key in facts.extra}
+    return {
+        "weights": model.weights.name,
+        "sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest(),
+        "space": facts.space,
+        "genotype": facts.genotype,
+        "classes": facts.classes,
+        "image_shape": list(facts.image_shape),
+        "params": cost.params,
+        "macs": cost.macs,
+        **extra,
+    }
+
+
+@torch.no_grad()
+def corrupted(
+    network: nn.Module,
+    test: Unseen,
+    names: Sequence[str],
+    settings: EvaluateSettings,
+    fabric: Fabric,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Accuracy on corrupted test pictures.
+
+    Args:
+        network: on the device, in evaluation mode.
+        test: clean pictures.
+        names: of corruptions, of groups, or ``corruptions``.
+        settings: batch size, number of pictures, seed.
+        fabric: device and precision.
+        quiet: no progress.
+
+    Returns:
+        ``pictures``, ``severities``, ``left_out`` (corruptions that do nothing to such pictures), ``groups`` (by name),
+        ``clean_top1`` on the same pictures, ``accuracy`` (by name, one per severity), ``mean`` (by name),
+        ``mean_corruption_accuracy`` (over all), ``relative_drop`` = 1 - mean corruption accuracy / clean accuracy.
+    """
+    corruptions, left_out = open_corruptions(names, test.facts.image_shape[0])
+    pictures_used = test.thinned(settings.corruption_pictures)
+    right = torch.zeros((len(corruptions), len(SEVERITIES)), dtype=torch.float64)
+    clean = 0
+    steps = -(-len(pictures_used) // settings.batch_size) * len(corruptions)
+
+    def count_right(pictures: Tensor, labels: Tensor) -> int:
+        with fabric.autocast():
+            logits = network(test.normalised(pictures))
+        return int((logits.argmax(1) == labels).sum())
+
+    with Bar("corruptions", steps, quiet=quiet) as bar:
+        # All corruptions of a batch together: pictures that are decoded from disk are decoded once.
+        for pictures, labels, numbers in pictures_used.pixels(settings.batch_size, fabric.device):
+            clean += count_right(pictures, labels)
+            for row, corruption in enumerate(corruptions):
+                for column, severity in enumerate(SEVERITIES):
+                    spoilt = corruption(pictures, severity, numbers.tolist(), settings.seed)
+                    right[row, column] += count_right(spoilt, labels)
+                bar.step(note=corruption.name)
+    accuracy = right / len(pictures_used)
+    mean, clean_top1 = float(accuracy.mean()), clean / len(pictures_used)
+    return {
+        "pictures": len(pictures_used),
+        "severities": list(SEVERITIES),
+        "left_out": left_out,
+        "groups": {one.name: one.group for one in corruptions},
+        "clean_top1": clean_top1,
+        "accuracy": {one.name: row for one, row in zip(corruptions, accuracy.tolist(), strict=True)},
+        "mean": {one.name: row for one, row in zip(corruptions, accuracy.mean(1).tolist(), strict=True)},
+        "mean_corruption_accuracy": mean,
+        "relative_drop": 1 - mean / clean_top1 if clean_top1 else None,
+    }
+
+
+def shifted(
+    network: nn.Module, other: Unseen, logits: Tensor, labels: Tensor, settings: EvaluateSettings, fabric: Fabric
+) -> dict[str, Any]:
+    """Figures on another test set of the same classes or of some of them.
+
+    Args:
+        network: on the device.
+        other: the set.
+        logits: [N, K] of the network's own test set.
+        labels: [N] of it.
+        settings: batch size and bins.
+        fabric: device and precision.
+
+    Returns:
+        The figures with the logits restricted to the set's classes; ``classes`` in use, ``unmatched`` names,
+        ``matched_by``, and ``same_classes_top1``: accuracy on the own test set with the same restriction.
+
+    Raises:
+        DataError: no class of the set is known to the network, or none has a picture.
+    """
+    match = match_classes(other.class_names, other.facts.class_names, other.name)
+    theirs, places = predict(network, other.batches(settings.batch_size, fabric.device), fabric)
+    targets = match.targets[places]
+    known = targets >= 0
+    if not bool(known.any()):
+        raise DataError(f"No picture of {other.name} is of a class that the network knows; fill the class folders.")
+    own_targets = torch.full((logits.shape[1],), -1)
+    own_targets[match.columns] = torch.arange(len(match.columns))
+    own = own_targets[labels] >= 0
+    result = {
+        "name": other.name,
+        "classes": len(match.columns),
+        "matched_by": match.by,
+        "unmatched": list(match.unmatched),
+        "pictures_left_out": int((~known).sum()),
+        "notes": list(other.notes),
+        **figures(theirs[known][:, match.columns], targets[known], settings.bins),
+    }
+    if bool(own.any()):
+        same = figures(logits[own][:, match.columns], own_targets[labels[own]], settings.bins)
+        result["same_classes_top1"] = same["top1"]
+    return result
+
+
+def outside_set(name: str, test: Unseen, settings: EvaluateSettings) -> Unseen:
+    """Pictures of none of the network's classes.
+
+    Raises:
+        DataError: a class of theirs is one of the network's.
+    """
+    other = shifted_set(name, test.facts, test, image_size=settings.image_size)
+    shared = sorted(set(other.class_names) & set(test.facts.class_names))
+    if shared:
+        raise DataError(
+            f"{name} has the class {shared[0]}, which is one of the network's; pictures of known classes are not out "
+            "of distribution: remove that folder, or give the set as --shift."
+        )
+    return other
+
+
+def flatness_of(
+    network: nn.Module, data: str, splits: Splits, test: Unseen, settings: EvaluateSettings, fabric: Fabric
+) -> dict[str, Any]:
+    """Flatness around the weights, with what it was measured on (``on``, ``pictures``)."""
+    used = test
+    if settings.flatness.on == "train":
+        as_test = replace(splits, test=splits.train)
+        used = own_test_set(data, as_test, test.facts, image_size=settings.image_size, classes=settings.classes)
+    used = used.thinned(settings.flatness.pictures)
+    kept_batches = list(used.batches(settings.batch_size, fabric.device))  # they are walked through dozens of times
+    measured = measure_flatness(network, lambda: iter(kept_batches), settings.flatness, settings.seed)
+    return {"on": settings.flatness.on, "pictures": len(used), **measured}
+
+
+def _shape(test: Unseen) -> tuple[int, int, int]:
+    return (test.facts.image_shape[0], *test.images.image_shape[1:])

@@ -1,0 +1,1 @@
+"""Training: the epoch loop (`loop.py`), supernets, and single architectures from scratch."""

@@ -1,0 +1,329 @@
+"""The configuration of a run: one frozen model per component, filled from presets, a YAML file and the command line.
+
+Later wins: the models' defaults (publications), the preset of the space, the preset of the data set,
+``--as-published``, the YAML file, the named options, ``--set``.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from genas.core.errors import ConfigError
+from genas.core.run_folder import explain
+from genas.core.settings import Count, Settings, expand, keys_of, merge, refuse_unknown, validate
+from genas.data.named import DATASETS, options_taken
+from genas.data.named import describe_given as describe_data
+from genas.proxies import ProxySettings
+from genas.proxies.expression import complete, place_settings
+from genas.proxies.named import PROXIES
+from genas.spaces.definition import definition_of
+from genas.spaces.named import describe_given as describe_space
+from genas.strategies import SearchSettings
+from genas.strategies.named import STRATEGIES
+from genas.training.standalone import RetrainSettings
+from genas.training.standalone.baseline import BaselineSettings
+from genas.training.supernet import SupernetSettings
+from genas.workflows.presets import AS_PUBLISHED, DATA_PRESETS, LARGE_SIDE, LEAST_SIDE, SCALE_PRESETS, Scale, is_own
+
+_WRONG = "the configuration is wrong"
+
+
+class DataSettings(Settings):
+    """The data set; options of a custom class stand beside its name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "digits"
+    """A short name, ``folder:PATH``, ``parquet:PATH`` or package.module:Name."""
+    root: str | None = None
+    """Folder of the named data sets' files; None for the usual place."""
+    image_size: int | None = Field(None, ge=8, le=2048)
+    """Side that pictures are resized to; None as the data set has them."""
+    resizing: Literal["fit", "crop", "crop-aliased"] | None = None
+    """How images of ``folder:``, ``parquet:`` and ``imagenet`` get their size. ``fit``: the largest centred part,
+    resized; ``crop``: the shorter side to 256 / 224 of the size, then the centre. ``crop-aliased``: as ``crop``, and no
+    resizing has antialiasing, that of random crops included, as in the code of RLNAS and GeNAS on ImageNet. None:
+    ``fit``, or ``crop`` where images are streamed."""
+    check: bool = True
+    """Before a run begins, look at every image once for damage and for copies in two classes or splits. For ImageNet
+    that takes some minutes."""
+    limit: Count | None = Field(None, ge=4)
+    """Use only that many pictures of each half of the training set; None for all."""
+    split_file: str | None = None
+    """File that says which training images form the two halves, such as ``cifar-split.txt`` of NAS-Bench-201 and
+    ``cifar100-split.txt`` of GeNAS: JSON with lists ``train`` and ``valid`` of places in the training set as it is
+    stored, from 0. None divides every class evenly, by the seed; the published halves are fixed lists (4.1)."""
+
+    @field_validator("split_file")
+    @classmethod
+    def _from_anywhere(cls, path: str | None) -> str | None:
+        return None if path is None else str(Path(path).expanduser().absolute())  # a run continues from any folder
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of a custom class."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known_options(self) -> Self:
+        if self.options and not DATASETS.is_custom(self.name):
+            refuse_unknown(self, options_taken(self.name) if self.name in DATASETS.table else ())
+        return self
+
+
+class SpaceSettings(BaseModel):
+    """The search space; its own options stand beside the name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str = "darts"
+    """A short name or package.module:Name."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options without the name."""
+        return dict(self.model_extra or {})
+
+
+class RetrainConfig(Settings):
+    """All settings of a run of ``genas retrain``."""
+
+    kind: Literal["retrain"] = "retrain"
+    """What tells such a run from a search."""
+    origin: str
+    """What was named on the command line: a genotype, a published architecture or a run."""
+    genotype: str
+    """The architecture to train."""
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    """One training each."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    precision: str = "32"
+    """``32``, ``tf32`` (GPU), ``bf16``, ``16`` (GPU) or ``64``."""
+    max_macs: Count | None = Field(None, ge=1)
+    """Take the widest network within so many multiply-accumulates per picture, in place of a width."""
+    from_supernet: str | None = None
+    """Run folder whose supernet gives the first weights."""
+    from_checkpoint: str | None = None
+    """File that gives the first weights."""
+    recipe: str
+    """Where the settings under `retrain` came from before they were changed by hand."""
+    data: DataSettings
+    space: SpaceSettings
+    retrain: RetrainSettings
+    baseline: BaselineSettings = Field(default_factory=lambda: BaselineSettings(choice="none"))
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be different and not negative")
+        return seeds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.from_supernet and self.from_checkpoint:
+            raise ValueError("first weights come from a supernet or from a checkpoint; give one of them")
+        if self.data.limit is not None:
+            raise ValueError("data.limit is for searches; use --limit-batches for a dry run")
+        if self.data.split_file is not None:
+            raise ValueError("data.split_file is for searches; a retraining uses the whole training set")
+        return self
+
+
+class ReportSettings(Settings):
+    """What is measured for the report page of a search."""
+
+    noise_curves: bool = True
+    """Loss under growing noise of the best, the median and the worst architecture."""
+    noise_share: float = Field(0.05, gt=0, le=1)
+    """Greatest cost of these curves, as a share of the passes of images that the search took (at least 16 images)."""
+
+
+class Config(Settings):
+    """All settings of a run."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of every random stream."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    precision: str = "32"
+    """``32``, ``tf32`` (GPU), ``bf16``, ``16`` (GPU) or ``64``."""
+    data: DataSettings = Field(default_factory=DataSettings)
+    space: SpaceSettings = Field(default_factory=SpaceSettings)
+    supernet: SupernetSettings = Field(default_factory=SupernetSettings)
+    proxy: ProxySettings = Field(default_factory=ProxySettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
+    retrain: RetrainSettings = Field(default_factory=RetrainSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
+    baseline: BaselineSettings = Field(default_factory=BaselineSettings)
+
+
+def scale_settings(scale: Scale, data: str, space: str, side: int | None) -> dict[str, Any]:
+    """The settings of a scale.
+
+    Args:
+        scale: which.
+        data: the data set's name; image size and options for large images are chosen for own images alone.
+        space: the space's name.
+        side: of the images as they are; None where it is not known.
+    """
+    definition = definition_of(space)
+    settings: dict[str, Any] = {**SCALE_PRESETS[scale], "space": dict(definition.sizes.get(scale, {}))}
+    largest = definition.largest_sides.get(scale)
+    if is_own(data) and side is not None and largest is not None:
+        size = max(min(side, largest), LEAST_SIDE)
+        settings["data"] = {"image_size": size}
+        if size >= LARGE_SIDE:
+            settings["space"] |= definition.large_image_options
+    return settings
+
+
+def published_behaviour(space: str) -> dict[str, Any]:
+    """The settings of ``--as-published`` in a space."""
+    return merge(AS_PUBLISHED, definition_of(space).as_published)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping of a configuration file.
+
+    Raises:
+        ConfigError: missing, unreadable or no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"the configuration file {path} does not exist.") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply for a configuration.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of sections.")
+    return _expand(content, str(path))
+
+
+def _expand(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        return expand(content)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}; give it once.") from error
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """``section.key=value`` as a nested mapping; the value is read as YAML.
+
+    Raises:
+        ConfigError: malformed.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        raise ConfigError(f"--set {text!r} is malformed; it must read section.key=value.")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
+        raise ConfigError(f"--set {text!r}: the value is not YAML.") from error
+    if isinstance(nested, str):
+        with contextlib.suppress(ValueError):
+            nested = float(nested)  # YAML 1.1 reads 5e-4 as text
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    assert isinstance(nested, dict)
+    return nested
+
+
+def build_config(
+    overrides: Sequence[Mapping[str, Any]] = (),
+    *,
+    as_published: bool = False,
+    scale: Scale | None = None,
+    side: int | None = None,
+) -> Config:
+    """The configuration from presets and overrides, later ones winning.
+
+    Args:
+        overrides: nested mappings: the file, the named options, the assignments.
+        as_published: switch the published code's behaviour on.
+        scale: sizes and lengths of a named scale; None for the published ones, or the data set's own.
+        side: of own images as they are, for the image size of a scale; None leaves it open.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
+    """
+    given = merge({}, *(_expand(override, "the settings") for override in overrides))
+    for section in ("data", "space"):
+        if section in given and not isinstance(given[section], Mapping):
+            raise ConfigError(f"{section} is {given[section]!r}; expected a mapping such as {{name: ...}}.")
+    data = str(given.get("data", {}).get("name", DataSettings().name))
+    space = str(given.get("space", {}).get("name", SpaceSettings().name))
+    definition = definition_of(space)
+    base = merge(definition.settings, DATA_PRESETS.get(data, {}))
+    base = merge(base, {"space": {"name": space, **definition.sizes.get(data, {})}})
+    if scale is not None:
+        asked = given.get("data", {}).get("image_size")
+        base = merge(base, scale_settings(scale, data, space, side if asked is None else asked))
+    if as_published:
+        base = merge(base, published_behaviour(space))
+    config = validate(Config, merge(base, given), _WRONG)
+    return config.model_copy(update={"proxy": complete(config.proxy)})
+
+
+def describe_given(
+    *, data: object = None, space: object = None, proxy: object = None, search: object = None
+) -> dict[str, Any]:
+    """The settings for what a Python program passed: names, classes or objects; None for what it left open.
+
+    Raises:
+        ConfigError: something else, or name and options would not make it again.
+    """
+    given: dict[str, Any] = {}
+    if data is not None:
+        given["data"] = describe_data(data)
+    if space is not None:
+        given["space"] = describe_space(space)
+    for section, key, registry, thing in (
+        ("proxy", "expression", PROXIES, proxy),
+        ("search", "algorithm", STRATEGIES, search),
+    ):
+        if thing is not None:
+            name, options = registry.describe(thing)
+            given[section] = {key: name, **({"options": options} if options else {})}
+    if proxy is not None:
+        given["proxy"] = place_settings(given["proxy"])
+    if isinstance(asked := getattr(search, "settings", None), SearchSettings):  # of an object
+        given["search"] = {**asked.model_dump(exclude_unset=True), **given["search"]}
+    return given
+
+
+def known_settings() -> list[str]:
+    """All settings of a run, as dotted keys."""
+    return keys_of(Config)
+
+
+def completed(frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's frozen configuration with the settings that it lacks because they came after it, at their defaults.
+
+    One that is wrong otherwise is given back as it is: whoever compares it will name what differs.
+    """
+    model = RetrainConfig if frozen.get("kind") == "retrain" else Config
+    try:
+        whole = validate(model, frozen, _WRONG).model_dump(mode="json")
+    except ConfigError:
+        return dict(frozen)
+    return merge(whole, frozen)
+
+
+def build_retrain_config(content: Mapping[str, Any]) -> RetrainConfig:
+    """The configuration of a retraining.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
+    """
+    return validate(RetrainConfig, content, _WRONG)

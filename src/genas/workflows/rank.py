@@ -1,0 +1,385 @@
+"""Opens a run and a benchmark's table, scores, compares, writes results and page: `genas rank`."""
+
+import hashlib
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genas.analysis.ranking import (
+    Outcome,
+    Scorer,
+    Scores,
+    Study,
+    StudySettings,
+    Table,
+    TimedScoring,
+    Variant,
+    analyse,
+    draw,
+    open_table,
+    read_variants,
+)
+from genas.analysis.ranking.page import build_ranking_page, verdicts
+from genas.analysis.ranking.scoring import Job
+from genas.core.checkpoint import load_checkpoint
+from genas.core.device import describe_machine
+from genas.core.errors import ConfigError, RunError
+from genas.core.progress import doing, duration
+from genas.core.run_folder import RunFolder, environment, explain, write_csv, write_json
+from genas.core.run_paths import RankPaths, RunPaths
+from genas.core.settings import merge, validate
+from genas.core.terminal import say
+from genas.proxies import Proxy, ProxySettings
+from genas.spaces.cost import Cost
+from genas.workflows.config import Config, build_config, describe_given, read_yaml
+from genas.workflows.rehearsal import rehearse_proxy
+from genas.workflows.session import Session, changed_settings
+
+FORMAT = "genas-rank-1"
+FEW_IMAGES = 1000  # proposed where all images take long
+LONG = 600.0  # seconds from which on fewer images are proposed
+PROXIES = "loss,accuracy,angle,flatness,ranks(loss,macs)"
+
+
+def _given(
+    proxies: str | Sequence[str | type[Proxy] | Proxy], named: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any]]:
+    """The list of the command line and the named variants for what a Python program passed."""
+    if isinstance(proxies, str):
+        return proxies, named
+    given = [describe_given(proxy=one)["proxy"] for one in proxies]
+    plain = [one["expression"] for one in given if len(one) == 1]
+    return ",".join(plain), {**named, **{one["expression"]: one for one in given if len(one) > 1}}
+
+
+def rank(
+    run: str | Path,
+    table: str | Path,
+    proxies: str | Sequence[str | type[Proxy] | Proxy] = PROXIES,
+    *,
+    columns: Sequence[str] | None = None,
+    genotype_column: str | None = None,
+    variants: Mapping[str, Any] | str | Path | None = None,
+    settings: StudySettings | Mapping[str, Any] | None = None,
+    proxy_settings: Sequence[Mapping[str, Any]] = (),
+    epoch: int | None = None,
+    checkpoint: str | Path | None = None,
+    name: str | None = None,
+    data: str | None = None,
+    data_root: str | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+    command: str | None = None,
+    plan: bool = False,
+) -> dict[str, Any]:
+    """Scores architectures of a benchmark with a run's supernet and compares the ranking with the table's.
+
+    Args:
+        run: a run folder with a trained supernet.
+        table: see `genas.analysis.ranking.table.open_table`.
+        proxies: a text such as ``loss,flatness,ranks(loss,macs)``, or a sequence of names, `Proxy` subclasses and
+            objects of such.
+        columns: accuracy columns of the table; None for all.
+        genotype_column: of the table; None to find it.
+        variants: further variants by name (see `genas.analysis.ranking.variants`), or a YAML file of them.
+        settings: how many architectures and so on: `StudySettings` or a mapping of its fields.
+        proxy_settings: changes of the run's settings for all variants, as ``{"proxy": {...}}``, later ones winning.
+        epoch: score with the weights kept after that epoch (``supernet.keep_every``), 0 for the initial ones.
+        checkpoint: score with the weights of this file.
+        name: of the study, a folder in ``RUN/rank/``; None for ``final``, ``epoch-N`` or the checkpoint's name.
+        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data_root: the same, of a named data set.
+        device: ``cpu`` or ``cuda``; None for the run's.
+        quiet: no progress.
+        command: what the page shows as the command; None for this process's.
+        plan: only say how long it will take; nothing is written.
+
+    Returns:
+        What ``rank.json`` holds; a plan as `RankPlan.as_dict` gives it.
+
+    Raises:
+        GenasError: a run, table or setting that does not fit, one sentence each.
+    """
+    run, table = Path(run), Path(table)
+    asked = settings if isinstance(settings, StudySettings) else read_settings([settings or {}])
+    config = changed_settings(run, proxy_settings, ["proxy"], data=data, data_root=data_root, device=device)
+    session = Session(config, run, quiet=quiet)
+    config = session.config
+    named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
+    proxies, named = _given(proxies, named)
+    chosen = read_variants(proxies, named, config.proxy)
+    weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
+    opened = open_table(table, session.space, columns, genotype_column)
+    genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
+    folder = RunPaths(run).ranks / _study_name(name, weights)
+    scorer = open_scorer(run, config, weights, session)
+    for variant in chosen:
+        if variant.kind == "proxy":
+            scorer.check(variant)
+            rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
+    whole = _images(config, session)
+    if plan or not (quiet or whole <= FEW_IMAGES or RankPaths(folder).scores.exists()):
+
+        def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
+            fewer = build_config([config.model_dump(mode="json"), {"proxy": {"evaluation": {"pictures": count}}}])
+            return open_scorer(run, fewer, weights, session), read_variants(proxies, named, fewer.proxy)
+
+        with doing("Timing the first architecture", quiet):
+            expected = expect(limited, genotypes, asked, whole)
+        if plan:
+            return expected.as_dict()
+        say(expected.sentence())
+    with RunFolder(folder), Scores(RankPaths(folder).scores) as scores:
+        facts = {
+            "weights": _digest(weights),
+            "seed": config.seed,
+            "data_limit": config.data.limit,
+            "device": session.fabric.device.type,
+        }
+        scores.agree(facts, chosen)
+
+        def cost(genotype: str) -> Cost:
+            return session.cost(session.space.parse(genotype))
+
+        outcome = Study(scores, scorer, chosen, genotypes, asked, cost, quiet).run()
+        values = opened.values(outcome.genotypes)
+        _write_scores(folder, outcome, values)
+        figures = analyse(outcome.scores, values, outcome.repeats, asked.analysis, asked.seed)
+        content = {
+            "format": FORMAT,
+            "run": str(run),
+            "study": folder.name,
+            "command": command or shlex.join(["genas", *sys.argv[1:]]),
+            "weights": {"file": str(weights), "epoch": _epoch(weights), "sha256": facts["weights"]},
+            "table": opened.describe(),
+            "settings": asked.model_dump(mode="json"),
+            **_described(figures, outcome, chosen),
+            "run_settings": _run_settings(config),
+            "environment": environment(describe_machine(session.fabric.device)),
+        }
+        content["verdicts"] = {column: verdicts(content, column) for column in content["columns"]["names"]}
+        write_json(RankPaths(folder).content, content)
+        build_ranking_page(folder)
+    return content
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """How long a study will take.
+
+    Args:
+        architectures: to score, repetitions counted in.
+        images: per score.
+        fixed: seconds of an architecture that do not depend on the images.
+        each: seconds of an architecture and image.
+        workers: processes.
+    """
+
+    architectures: int
+    images: int
+    fixed: float
+    each: float
+    workers: int
+
+    def seconds(self, images: int | None = None) -> float:
+        """Of the whole study, on another number of images perhaps."""
+        count = self.images if images is None else images
+        return self.architectures * (self.fixed + count * self.each) / self.workers
+
+    @property
+    def advice(self) -> str:
+        """What to give for a shorter study; empty where it is short."""
+        if self.seconds() < LONG or self.images <= FEW_IMAGES:
+            return ""
+        shorter = duration(self.seconds(FEW_IMAGES))
+        return f"--set proxy.evaluation.pictures={FEW_IMAGES} scores on {FEW_IMAGES:,} images, in about {shorter}"
+
+    def sentence(self) -> str:
+        """The plan in words."""
+        spent = duration(self.seconds())
+        text = f"Scoring {self.architectures:,} architectures on {self.images:,} images takes about {spent}"
+        return f"{text}; for less: {self.advice}." if self.advice else f"{text}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "seconds": self.seconds(), "advice": self.advice}
+
+
+def expect(
+    limited: Callable[[int], tuple[Scorer, Sequence[Variant]]],
+    genotypes: Sequence[str],
+    asked: StudySettings,
+    whole: int,
+) -> RankPlan:
+    """Times the first architecture on few images and on some more, and draws that out.
+
+    Args:
+        limited: opens scorer and variants that look at so many images.
+        genotypes: what will be scored.
+        asked: settings of the study.
+        whole: images per score.
+    """
+
+    def timed(count: int) -> float:
+        scorer, variants = limited(count)
+        jobs = [Job(variant, 0) for variant in variants if variant.kind == "proxy"]
+        scorer.score(genotypes[0], jobs)  # opens what is shared, first use of kernels
+        scorer, variants = limited(count)
+        for variant in variants:
+            if variant.kind == "proxy":
+                scorer.check(variant)
+        begun = time.perf_counter()
+        scorer.score(genotypes[0], jobs)
+        return time.perf_counter() - begun
+
+    few, more = (min(count, whole) for count in (16, 80))
+    first, second = timed(few), timed(more)
+    each = max(second - first, 0.0) / max(more - few, 1)
+    repeated = len(genotypes[: asked.repeat_architectures]) * (asked.repeats - 1)
+    return RankPlan(len(genotypes) + repeated, whole, max(first - few * each, 0.0), each, asked.workers)
+
+
+def _images(config: Config, session: Session) -> int:
+    whole = len(session.splits.validation)
+    return whole if config.proxy.evaluation.pictures is None else min(whole, config.proxy.evaluation.pictures)
+
+
+def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:
+    """The settings from nested mappings, later ones winning.
+
+    Raises:
+        ConfigError: an unknown key or an impossible value; every fault is named.
+    """
+    return validate(StudySettings, merge({}, *layers), "the settings of the study are wrong")
+
+
+def weights_file(run: Path, epoch: int | None, checkpoint: Path | None) -> Path:
+    """The file of supernet weights that a study scores with.
+
+    Raises:
+        ConfigError: both an epoch and a file.
+        RunError: no such file; the epochs that were kept are named.
+    """
+    if epoch is not None and checkpoint is not None:
+        raise ConfigError("--epoch and --checkpoint both name the weights; give one of them.")
+    paths = RunPaths(run).supernet
+    if checkpoint is not None:
+        if not checkpoint.is_file():
+            raise RunError(f"There is no checkpoint at {checkpoint}.")
+        return checkpoint
+    if epoch is None:
+        return paths.checkpoint
+    file = paths.initial if epoch == 0 else paths.epoch(epoch)
+    if not file.is_file():
+        kept = paths.kept_epochs()
+        said = f"kept are {', '.join(map(str, kept))}" if kept else "none were; train with --set supernet.keep_every=5"
+        raise RunError(f"{run} has no weights of epoch {epoch}: {said}.")
+    return file
+
+
+def open_scorer(run: Path, config: Config, weights: Path, session: Session | None = None) -> Scorer:
+    """A run's supernet with the weights of a file, ready to score.
+
+    Args:
+        run: the run folder; nothing is written there.
+        config: its configuration.
+        weights: what `weights_file` gave.
+        session: the opened configuration, where there is one.
+
+    Raises:
+        RunError: the supernet is not trained to its end and no other weights were named.
+        CheckpointError: a damaged or foreign file.
+    """
+    session = session or Session(config, run)
+    final = weights == RunPaths(run).supernet.checkpoint
+    opened = session.scoring(run, weights=None if final else weights)
+
+    def scoring(settings: ProxySettings, seed: int) -> TimedScoring:
+        return TimedScoring(
+            session.space,
+            opened.supernet,
+            opened.initial,
+            session.splits,
+            session.fabric,
+            seed,
+            settings.batchnorm,
+            settings.evaluation,
+        )
+
+    return Scorer(session.space, scoring, config.seed, partial(open_scorer, run, config, weights))
+
+
+def _study_name(name: str | None, weights: Path) -> str:
+    if name is not None:
+        if not name or Path(name).name != name or name.startswith("."):
+            raise ConfigError(f"Invalid --name {name!r}: expected the name of a folder, without '/'.")
+        return name
+    return "final" if weights.stem == "checkpoint" else weights.stem
+
+
+def _epoch(weights: Path) -> int | None:
+    facts = load_checkpoint(weights)[1]
+    if weights.stem == "initial":
+        return 0
+    epoch = facts.get("epoch")
+    return int(epoch) if epoch is not None else None
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise explain(error, file) from error
+
+
+def _run_settings(config: Config) -> dict[str, Any]:
+    content = config.model_dump(mode="json")
+    return {key: content[key] for key in ("seed", "device", "precision", "data", "space", "supernet")}
+
+
+def _described(figures: dict[str, Any], outcome: Outcome, variants: Sequence[Variant]) -> dict[str, Any]:
+    """The figures with what is known of each proxy beside them."""
+    proxies = {}
+    for variant in variants:
+        found = figures["proxies"].get(variant.name, {"columns": {}, "retest": None})
+        failed = outcome.failed[variant.name]
+        proxies[variant.name] = {
+            **variant.describe(),
+            "seconds": outcome.seconds[variant.name],
+            "failed": len(failed),
+            "last_failure": failed[-1][1] if failed else None,
+            **found,
+        }
+    return {**figures, "scored": len(outcome.genotypes), "proxies": proxies}
+
+
+def _write_scores(folder: Path, outcome: Outcome, values: Mapping[str, Any]) -> None:
+    """``scores.csv``: one row per architecture, the table's columns, the scores, and why one is missing."""
+    reasons = {name: dict(failed) for name, failed in outcome.failed.items()}
+    rows = []
+    for place, genotype in enumerate(outcome.genotypes):
+        row: dict[str, Any] = {"genotype": genotype}
+        row |= {f"true:{name}": float(column[place]) for name, column in values.items()}
+        row |= {name: _cell(scores[place]) for name, scores in outcome.scores.items()}
+        for name, repeated in outcome.repeats.items():
+            for number, scores in enumerate(repeated[1:], 1):
+                row[f"{name}#{number}"] = _cell(scores[place]) if place < len(scores) else ""
+        row["failures"] = "; ".join(
+            f"{name}: {found[genotype]}" for name, found in reasons.items() if genotype in found
+        )
+        rows.append(row)
+    write_csv(RankPaths(folder).table, rows)
+
+
+def _cell(score: float) -> float | str:
+    """Empty where scoring failed, of the proxy itself or of a member whose ranks it aggregates."""
+    return float(score) if math.isfinite(score) else ""
+
+
+__all__ = ["FORMAT", "PROXIES", "Table", "rank", "read_settings"]
