@@ -9,7 +9,7 @@ from genas.workflows.config import build_config, describe_given
 
 @pytest.mark.parametrize(("space", "shifted"), [("darts", True), ("nasbench-macro", True), ("nasbench201", False)])
 def test_as_published_shifts_the_schedule_where_the_published_code_does(space, shifted):
-    """methods.md 3, T1: not in the supernet code of NAS-Bench-201 (13.3)."""
+    """methods.md 3, T1: not in the supernet code of NAS-Bench-201 (methods.md 13.3)."""
     named = {"space": {"name": space}}
     assert build_config([named], as_published=True).supernet.shifted_schedule == shifted
     assert not build_config([named]).supernet.shifted_schedule

@@ -64,26 +64,28 @@ class BatchNormSettings(Settings):
     pictures: int = Field(896, ge=2)
     """Training pictures used (methods.md 4.3: 14 batches of 64)."""
     batch_size: int = Field(64, ge=2)
-    """Pictures per batch (4.3: 64)."""
+    """Pictures per batch (methods.md 4.3: 64)."""
     averaging: Literal["cumulative", "momentum"] = "cumulative"
     """``momentum`` leaves 22.9 % of the reset statistics after 14 batches, as published (G3, T7)."""
     augment: bool = True
-    """Use the training augmentation (4.3: yes)."""
+    """Use the training augmentation (methods.md 4.3: yes)."""
     common_images: bool = True
     """The same training images for all architectures. Off: a random part of its own for each, as published: the code of
-    GeNAS shuffles anew for every candidate, so that two share about 32 of 896 of 25,000 (4.3). Architectures of one
-    function of the supernet's weights have theirs in common, as they have their score."""
+    GeNAS shuffles anew for every candidate, so that two share about 32 of 896 of 25,000 (methods.md 4.3).
+    Architectures of one function of the supernet's weights have theirs in common, as they have their score."""
 
 
 class EvaluationSettings(Settings):
     """Which pictures scores are computed on."""
 
     pictures: int | None = Field(None, ge=1)
-    """Validation pictures per evaluation, the same for all architectures; None for the whole half (4.3: 25,000)."""
+    """Validation pictures per evaluation, the same for all architectures; None for the whole half (methods.md 4.3:
+    25,000)."""
     subset: int = Field(0, ge=0)
     """Which random part of the half `pictures` takes: each number is a drawing of its own, to measure repeatedly."""
     batch_size: int = Field(64, ge=1)
-    """Pictures per batch (4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants more)."""
+    """Pictures per batch (methods.md 4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants
+    more)."""
     weighting: Literal["pictures", "batches"] = "pictures"
     """``batches`` averages batch losses without weighting the short last one, as published (G7)."""
     engine: Engine = "fast"

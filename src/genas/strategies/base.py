@@ -32,27 +32,27 @@ class SearchSettings(Settings):
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of a custom class's constructor, by name."""
     generations: int = Field(20, ge=1)
-    """Generations (4.4: 20)."""
+    """Generations (methods.md 4.4: 20)."""
     population: int = Field(50, ge=2)
-    """Architectures per generation (4.4: 50)."""
+    """Architectures per generation (methods.md 4.4: 50)."""
     parents: int = Field(10, ge=1)
-    """Best of all so far that breed (4.4: 10)."""
+    """Best of all so far that breed (methods.md 4.4: 10)."""
     mutations: int = Field(25, ge=0)
-    """Children by mutation (4.4: 25)."""
+    """Children by mutation (methods.md 4.4: 25)."""
     crossovers: int = Field(25, ge=0)
-    """Children by crossover (4.4: 25); the rest of a generation is random."""
+    """Children by crossover (methods.md 4.4: 25); the rest of a generation is random."""
     mutation_probability: float = Field(0.1, gt=0, le=1)
-    """Chance of each position to be redrawn (4.4: 0.1)."""
+    """Chance of each position to be redrawn (methods.md 4.4: 0.1)."""
     breeding: Literal["fresh", "as-published"] = "fresh"
     """How children are drawn that are not known. ``fresh``: up to 20 draws for each wanted child, mutation and
     crossover alike. ``as-published``: as the code of GeNAS and RLNAS does, mutation draws until it has its children,
     crossover gives up after 10 draws for each wanted child and 10 more (260 in all), and a child whose text before the
-    repair was met in any earlier draw is not looked at again (4.4)."""
+    repair was met in any earlier draw is not looked at again (methods.md 4.4)."""
     share_functions: bool = True
     """Score architectures that are one function of the supernet's weights only once (NAS-Bench-201 has many)."""
     budget: Literal["racing", "exact"] = "racing"
     """``racing``: stop scoring an architecture once it can hardly be among the `parents` best; ``exact``: score
-    every architecture on all validation pictures (4.4)."""
+    every architecture on all validation pictures (methods.md 4.4)."""
     race_error: float = Field(0.05, gt=0, lt=0.5)
     """Expected share of the `parents` best, per generation, that a race stops although full evaluation would keep them
     (ours: 0.05, so at least 95 % agree)."""

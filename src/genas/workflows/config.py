@@ -56,7 +56,8 @@ class DataSettings(Settings):
     split_file: str | None = None
     """File that says which training images form the two halves, such as ``cifar-split.txt`` of NAS-Bench-201 and
     ``cifar100-split.txt`` of GeNAS: JSON with lists ``train`` and ``valid`` of places in the training set as it is
-    stored, from 0. None divides every class evenly, by the seed; the published halves are fixed lists (4.1)."""
+    stored, from 0. None divides every class evenly, by the seed; the published halves are fixed lists (methods.md
+    4.1)."""
 
     @field_validator("split_file")
     @classmethod

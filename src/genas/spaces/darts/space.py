@@ -33,18 +33,19 @@ class DartsConfig(Settings):
     cells: int = Field(8, ge=3)
     """Cells of the network, reductions at L//3 and 2L//3 (methods.md 1.4: 8)."""
     channels: int = Field(16, ge=2)
-    """Width C of the first cell (1.4: 16)."""
+    """Width C of the first cell (methods.md 1.4: 16)."""
     stem: Literal["cifar", "imagenet"] = "cifar"
-    """``imagenet`` halves the side three times before the first cell's output (2.2)."""
+    """``imagenet`` halves the side three times before the first cell's output (methods.md 2.2)."""
     bn_affine: bool = True
-    """Batch norm of the cells has scale and shift (1.4: yes for RLNAS and GeNAS)."""
+    """Batch norm of the cells has scale and shift (methods.md 1.4: yes for RLNAS and GeNAS)."""
     pool_bn: bool = True
-    """Batch norm after pools (1.2: in search networks only; 12.2: in DropNAS's final networks too)."""
+    """Batch norm after pools (methods.md 1.2: in search networks only; 12.2: in DropNAS's final networks too)."""
     auxiliary: bool = False
-    """A second head behind the second reduction cell, in stand-alone networks (2.1: for the loss of final networks)."""
+    """A second head behind the second reduction cell, in stand-alone networks (methods.md 2.1: for the loss of final
+    networks)."""
     auxiliary_bn: bool | None = None
     """Batch norm after that head's 2x2 convolution; None: as DARTS, PC-DARTS, RLNAS and GeNAS have it, with the
-    ``cifar`` stem only (2.1, 2.2). P-DARTS and ABS have it on ImageNet too."""
+    ``cifar`` stem only (methods.md 2.1, 2.2). P-DARTS and ABS have it on ImageNet too."""
     mutation: Literal["all", "as-published"] = "all"
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
 

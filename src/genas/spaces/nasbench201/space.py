@@ -23,9 +23,10 @@ class NasBench201Config(Settings):
     cells_per_stage: int = Field(5, ge=1)
     """Searchable cells in each of the three stages (methods.md 13.2: 5)."""
     channels: int = Field(16, ge=2)
-    """Width of the first stage (13.2: 16)."""
+    """Width of the first stage (methods.md 13.2: 16)."""
     cell_bn_affine: bool = False
-    """Batch norm of the cells has scale and shift (13.3: no in the supernet; 13.2: yes in the benchmark's networks)."""
+    """Batch norm of the cells has scale and shift (methods.md 13.3: no in the supernet; 13.2: yes in the benchmark's
+    networks)."""
     unreached: Literal["skip", "run"] = "skip"
     """Operations that no signal reaches (2,290 architectures hold such a convolution). ``skip``: neither built nor run
     nor counted. ``run``: built, run on zeros and counted in MACs and parameters, as the benchmark's networks are, where
@@ -48,7 +49,7 @@ class NasBench201Space(ChoiceSpace[NasBench201Architecture]):
         return {key: value for key, value in super().describe().items() if (key, value) != ("unreached", "skip")}
 
     def sample_training_path(self, rng: random.Random, num_cells: int) -> Sequence[NasBench201Architecture]:
-        """Every cell draws for itself; each node is redrawn until one incoming operation is not `none` (13.3)."""
+        """Every cell draws for itself; a node redraws until one operation is not `none` (methods.md 13.3)."""
 
         def cell() -> NasBench201Architecture:
             numbers: list[int] = []

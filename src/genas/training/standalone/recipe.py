@@ -26,7 +26,7 @@ class RetrainSettings(Settings):
     epochs: int = Field(20, ge=1)
     """Epochs over the whole training set. 20 is a short check of the result; publications use 600."""
     batch_size: int = Field(96, ge=2)
-    """Pictures per batch, over all processes (2.3: 96)."""
+    """Pictures per batch, over all processes (methods.md 2.3: 96)."""
     accumulate: int = Field(1, ge=1)
     """Pieces in which a batch is computed one after the other, for less memory. The gradient is that of the whole
     batch, but batch norm sees one piece at a time."""
@@ -36,57 +36,58 @@ class RetrainSettings(Settings):
     GeNAS: 128 of 1,024 rows on each of 8; P-DARTS, PC-DARTS and ABS alike); evaluation and results then use the running
     statistics of the first process. One process comes to the same weights with that many pieces (`accumulate`)."""
     learning_rate: float = Field(0.025, gt=0)
-    """First learning rate (2.3: 0.025)."""
+    """First learning rate (methods.md 2.3: 0.025)."""
     final_learning_rate: float = Field(0.0, ge=0)
-    """What the cosine falls to (2.3: 0)."""
+    """What the cosine falls to (methods.md 2.3: 0)."""
     schedule: Literal["cosine", "exponential", "linear"] = "cosine"
-    """How the learning rate falls from epoch to epoch; formulas in `genas.training.standalone.schedule` (2.3)."""
+    """How the learning rate falls from epoch to epoch; formulas in `genas.training.standalone.schedule`
+    (methods.md 2.3)."""
     decay: float = Field(0.97, gt=0, le=1)
-    """Factor per epoch of the exponential schedule (2.3, DARTS on ImageNet: 0.97)."""
+    """Factor per epoch of the exponential schedule (methods.md 2.3, DARTS on ImageNet: 0.97)."""
     tail_epochs: int = Field(5, ge=0)
-    """Last epochs of the linear schedule, which fall to 0 more slowly (2.3: 5)."""
+    """Last epochs of the linear schedule, which fall to 0 more slowly (methods.md 2.3: 5)."""
     tail: Literal["falling", "rising"] = "falling"
     """How those epochs go. ``rising``: with the same rates in opposite order, as the code of P-DARTS has it, whose
     formula counts up; that of PC-DARTS, ABS, RLNAS and GeNAS falls."""
     shifted_schedule: bool = False
     """Cosine and exponential use the rate of the next epoch, as the published scripts do under PyTorch >= 1.1 (T1)."""
     warmup_epochs: int = Field(0, ge=0)
-    """Epochs of linear warm-up (2.3: 5 on ImageNet); 0 for none."""
+    """Epochs of linear warm-up (methods.md 2.3: 5 on ImageNet); 0 for none."""
     warmup_from: Literal["schedule", "first"] = "schedule"
-    """What the warm-up scales: the schedule's own value, or the first rate (2.3, PC-DARTS)."""
+    """What the warm-up scales: the schedule's own value, or the first rate (methods.md 2.3, PC-DARTS)."""
     warmup_above_batch: int = Field(0, ge=0)
-    """Warm up only where the batch is larger than this (2.3: 256 for P-DARTS and PC-DARTS)."""
+    """Warm up only where the batch is larger than this (methods.md 2.3: 256 for P-DARTS and PC-DARTS)."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """SGD momentum (2.3: 0.9)."""
+    """SGD momentum (methods.md 2.3: 0.9)."""
     nesterov: bool = False
-    """Nesterov momentum (2.3: no; NAS-Bench-201, 13.2: yes)."""
+    """Nesterov momentum (methods.md 2.3: no; NAS-Bench-201, 13.2: yes)."""
     weight_decay: float = Field(3e-4, ge=0)
-    """Decay of all parameters (2.3: 3e-4)."""
+    """Decay of all parameters (methods.md 2.3: 3e-4)."""
     clip: float | None = Field(5.0, gt=0)
-    """Greatest gradient norm (2.3: 5)."""
+    """Greatest gradient norm (methods.md 2.3: 5)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Label smoothing (2.3: none on CIFAR, 0.1 on ImageNet)."""
+    """Label smoothing (methods.md 2.3: none on CIFAR, 0.1 on ImageNet)."""
     auxiliary_weight: float = Field(0.0, ge=0)
-    """Weight of the auxiliary head's loss; 0 builds no such head (2.3: 0.4)."""
+    """Weight of the auxiliary head's loss; 0 builds no such head (methods.md 2.3: 0.4)."""
     auxiliary_bn: bool | None = None
     """Batch norm after the 2x2 convolution of that head. None: with the ``cifar`` stem only, as in the code of DARTS,
-    PC-DARTS, RLNAS and GeNAS (2.2); the code of P-DARTS and ABS has it on ImageNet too."""
+    PC-DARTS, RLNAS and GeNAS (methods.md 2.2); the code of P-DARTS and ABS has it on ImageNet too."""
     drop_path: float = Field(0.0, ge=0, lt=1)
-    """Drop-path probability p; epoch e of E uses p e / E (2.1; 2.3: 0.2 or 0.3 on CIFAR)."""
+    """Drop-path probability p; epoch e of E uses p e / E (methods.md 2.1; 2.3: 0.2 or 0.3 on CIFAR)."""
     crop: Literal["data-set", "padded", "resized", "square", "none"] = "data-set"
     """Random crop of training pictures. ``data-set``: what the data set does; ``padded``: a window of the padded
     picture (of pictures streamed from disk: ``resized``); ``resized``: a window of 8 to 100 % of the area and of aspect
-    3/4 to 4/3, resized (2.3, the DARTS line on ImageNet); ``square``: the same without a change of aspect (2.3, RLNAS);
-    ``none``."""
+    3/4 to 4/3, resized (methods.md 2.3, the DARTS line on ImageNet); ``square``: the same without a change of aspect
+    (methods.md 2.3, RLNAS); ``none``."""
     flip: bool | None = None
     """Mirror training pictures at random; None as the data set does."""
     cutout: int = Field(0, ge=0)
-    """Side of the square that cutout erases, in pixels; 0 for none (2.3: 16, at 600 epochs)."""
+    """Side of the square that cutout erases, in pixels; 0 for none (methods.md 2.3: 16, at 600 epochs)."""
     colour_jitter: tuple[float, float, float, float] | None = None
-    """Brightness, contrast, saturation and hue, each up to that much (2.3: 0.4, 0.4, 0.4, 0.2 in the DARTS line on
-    ImageNet); None for none."""
+    """Brightness, contrast, saturation and hue, each up to that much (methods.md 2.3: 0.4, 0.4, 0.4, 0.2 in the DARTS
+    line on ImageNet); None for none."""
     lighting: float = Field(0.0, ge=0)
-    """Standard deviation of the colour noise along ImageNet's principal components (2.3: 0.1 in RLNAS)."""
+    """Standard deviation of the colour noise along ImageNet's principal components (methods.md 2.3: 0.1 in RLNAS)."""
     lighting_8bit: bool = False
     """Cut the images to 8-bit levels behind that noise, as the code of RLNAS and GeNAS does: below 0 and above 255 is
     clipped, fractions are dropped. False keeps the sum as it is."""
@@ -97,9 +98,10 @@ class RetrainSettings(Settings):
     channels: int | None = Field(None, ge=1)
     """First width of the network; None as in the supernet."""
     stem: Literal["cifar", "imagenet"] | None = None
-    """First layers of a network of the DARTS space (2.1, 2.2); None as in the supernet."""
+    """First layers of a network of the DARTS space (methods.md 2.1, 2.2); None as in the supernet."""
     pool_bn: bool | None = None
-    """Batch norm after pools in a network of the DARTS space; None as published: without (2.1; DropNAS has it)."""
+    """Batch norm after pools in a network of the DARTS space; None as published: without (methods.md 2.1; DropNAS has
+    it)."""
     layout: Literal["contiguous", "channels-last"] = "contiguous"
     """Memory layout of images and weights: the same computation up to rounding, at another speed. On the CPU, batch
     norm in training rounds 8 to 130 times as coarsely with ``channels-last`` (relative error of its output up to 1e-5
@@ -109,7 +111,7 @@ class RetrainSettings(Settings):
     rounding."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Keep an exponential moving average of the weights with this decay per step, and judge and store that; None for
-    none (2.3: none)."""
+    none (methods.md 2.3: none)."""
     best: Literal["none", "held-out", "test"] = "none"
     """What the best epoch is chosen by. ``held-out``: accuracy on a part of the training set that is not trained on.
     ``test``: test accuracy, as the published code does; the figure it gives is optimistic. ``none`` keeps the last

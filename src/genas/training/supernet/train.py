@@ -1,7 +1,7 @@
 """Training of the weight-sharing supernet: one path per batch (SPOS).
 
 Each batch draws a path of the space uniformly, and only that path's weights get a gradient. Defaults: GeNAS and RLNAS
-for the DARTS space (methods.md 4.2), ABS and RLNAS for NAS-Bench-201 (13.3).
+for the DARTS space (methods.md 4.2), ABS and RLNAS for NAS-Bench-201 (methods.md 13.3).
 
 Deviations from the published code, each an option: the schedule is not shifted by one epoch (`shifted_schedule`, T1);
 operations off the path keep their weights (`unused_gradients`, T6); true labels are the default (`labels`, G9).
@@ -34,21 +34,21 @@ class SupernetSettings(Settings):
     epochs: int = Field(250, ge=1)
     """Epochs over the weights half (methods.md 4.2: 250)."""
     batch_size: int = Field(64, ge=2)
-    """Pictures per batch (4.2: 64)."""
+    """Pictures per batch (methods.md 4.2: 64)."""
     learning_rate: float = Field(0.025, gt=0)
-    """First learning rate of the cosine (4.2: 0.025)."""
+    """First learning rate of the cosine (methods.md 4.2: 0.025)."""
     final_learning_rate: float = Field(0.001, ge=0)
-    """What the cosine falls to (4.2: 0.001)."""
+    """What the cosine falls to (methods.md 4.2: 0.001)."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """SGD momentum (4.2: 0.9)."""
+    """SGD momentum (methods.md 4.2: 0.9)."""
     nesterov: bool = False
-    """Nesterov momentum (4.2: no; NAS-Bench-201, 13.3: yes)."""
+    """Nesterov momentum (methods.md 4.2: no; NAS-Bench-201, 13.3: yes)."""
     weight_decay: float = Field(3e-4, ge=0)
-    """Decay of all parameters (4.2: 3e-4; NAS-Bench-201: 5e-4)."""
+    """Decay of all parameters (methods.md 4.2: 3e-4; NAS-Bench-201: 5e-4)."""
     clip: float | None = Field(5.0, gt=0)
-    """Greatest gradient norm (4.2: 5; NAS-Bench-201: none)."""
+    """Greatest gradient norm (methods.md 4.2: 5; NAS-Bench-201: none)."""
     labels: Literal["true", "random"] = "true"
-    """``random`` trains on one fixed uniform random label per picture, as RLNAS does (7.1)."""
+    """``random`` trains on one fixed uniform random label per picture, as RLNAS does (methods.md 7.1)."""
     shifted_schedule: bool = False
     """Use the learning rate of the next epoch, as the published scripts do under PyTorch >= 1.1 (T1)."""
     unused_gradients: Literal["skip", "zero"] = "skip"
@@ -65,7 +65,7 @@ class SupernetSettings(Settings):
     of depthwise 5x5 weights computed in two parts: the same computation up to rounding, in the DARTS space about 1.5
     times as fast (``benchmarks/README.md``)."""
     keep_every: int = Field(0, ge=0)
-    """Also keep the weights after every that many epochs (4.2: 5); 0 keeps none."""
+    """Also keep the weights after every that many epochs (methods.md 4.2: 5); 0 keeps none."""
     checkpoint_seconds: float = Field(300.0, gt=0)
     """Least seconds between two checkpoints inside an epoch."""
 
