@@ -49,6 +49,7 @@ def network_point(sizes: dict) -> dict:
     from made import pictures, scoring_of
     from reference import step
 
+    from genas.core.allocator import keep_freed_memory
     from genas.core.checkpoint import save_checkpoint
     from genas.core.device import open_fabric
     from genas.spaces import open_space
@@ -56,6 +57,7 @@ def network_point(sizes: dict) -> dict:
     def high() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
+    keep_freed_memory()  # as the command line does
     fabric = open_fabric("cpu")
     space = open_space("darts", cells=sizes["cells"], channels=sizes["channels"])
     splits = pictures(max(sizes["images"], BATCH), sizes["classes"], sizes["side"])

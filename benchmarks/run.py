@@ -25,6 +25,7 @@ from made import SIGMAS, pictures, scoring_of
 from rich.console import Console
 from rich.table import Table
 
+from genas.core.allocator import keep_freed_memory
 from genas.core.device import open_fabric
 from genas.spaces import architecture_cost, open_space
 from genas.strategies import History, Record, SearchSettings, open_search
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
+    keep_freed_memory()  # as the command line does
     fabric = open_fabric(given.device)
     top = peak(fabric.device)
     name = torch.cuda.get_device_name() if fabric.device.type == "cuda" else platform.processor() or platform.machine()

@@ -15,6 +15,7 @@ import reference
 import torch
 from made import SIGMAS, pictures, scoring_of
 
+from genas.core.allocator import keep_freed_memory
 from genas.core.device import open_fabric
 from genas.proxies import Flatness, FlatnessSettings
 from genas.spaces import open_space
@@ -34,6 +35,7 @@ def around(work: str):
 def main() -> None:
     side, name, count, device = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     ours = side == "genas"
+    keep_freed_memory()  # as the command line does
     fabric = open_fabric(device)
     space = open_space(name)
     splits = pictures(count)

@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from genas.core.lazy import lazy_names
-from genas.spaces.zoo.hook import watch as _watch
 
 if TYPE_CHECKING:
+    from genas import testing as testing
+    from genas.core.allocator import keep_freed_memory as keep_freed_memory
     from genas.core.errors import GenasError as GenasError
     from genas.core.settings import Settings as Settings
     from genas.data import Dataset as Dataset
@@ -55,6 +56,7 @@ _HOMES = {
     "Splits": "data",
     "open_dataset": "data",
     "GenasError": "core.errors",
+    "keep_freed_memory": "core.allocator",
     "evaluate": "workflows.evaluate",
     "export": "deploy.export",
     "HubModel": "deploy.hub",
@@ -88,12 +90,12 @@ __version__ = "0.1.0"
 _find = lazy_names(__name__, _HOMES)
 
 
+_MODULES = {"zoo": "genas.spaces.zoo", "testing": "genas.testing"}
+
+
 def __getattr__(name: str) -> Any:
-    return import_module("genas.spaces.zoo") if name == "zoo" else _find(name)
-
-
-_watch()  # timm.create_model knows the published networks, whichever of the two is imported first
+    return import_module(_MODULES[name]) if name in _MODULES else _find(name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__", "zoo"]
+    return [*__all__, "__version__", *_MODULES]

@@ -2,7 +2,9 @@ import sys
 
 import pytest
 
+from genas.cli import app
 from genas.core.allocator import keep_freed_memory
+from genas.core.device import open_fabric
 
 
 def test_the_switch_leaves_the_c_library_alone(monkeypatch):
@@ -25,3 +27,15 @@ def test_glibc_takes_all_settings(monkeypatch):
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("the C library is not glibc")
     assert keep_freed_memory()
+
+
+def test_the_command_line_sets_it_and_a_program_chooses_for_itself(monkeypatch):
+    calls = []
+    monkeypatch.setattr("ctypes.CDLL", lambda name: calls.append(name) or object())
+    monkeypatch.delenv("GENAS_ALLOCATOR", raising=False)
+    open_fabric("cpu")
+    assert not calls
+    monkeypatch.setattr(sys, "argv", ["genas", "--version"])
+    with pytest.raises(SystemExit):
+        app.main()
+    assert calls == [None]

@@ -8,7 +8,7 @@ from genas.core.lazy import check_extra, lazy_names
 
 
 def test_names_come_from_their_homes_and_others_are_missing():
-    find = lazy_names("genas", {"GenasError": "errors"})
+    find = lazy_names("genas", {"GenasError": "core.errors"})
     assert find("GenasError") is genas.GenasError
     with pytest.raises(AttributeError, match="module 'genas' has no attribute 'nothing'"):
         find("nothing")

@@ -26,6 +26,7 @@ from genas.cli import (
     usage,
     zoo,
 )
+from genas.core.allocator import keep_freed_memory
 from genas.core.errors import DataError, GenasError
 from genas.core.terminal import say
 
@@ -93,6 +94,7 @@ def main() -> None:
 
     Without arguments it shows the help, and the exit code is 2: nothing was done.
     """
+    keep_freed_memory()  # here, not in the library: a program that imports genas chooses for itself
     arguments = sys.argv[1:]
     debug = "--debug" in arguments or bool(os.environ.get("GENAS_DEBUG"))
     arguments = [argument for argument in arguments if argument != "--debug"]  # allowed at any place

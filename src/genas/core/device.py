@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, distributed, nn
 
-from genas.core.allocator import keep_freed_memory
 from genas.core.errors import ConfigError
 
 Mode = Literal["32-true", "tf32-true", "bf16-mixed", "16-mixed", "64-true"]
@@ -152,7 +151,6 @@ def open_fabric(device: str = "auto", precision: str = "32", *, many: bool = Fal
     mode = PRECISIONS[precision]
     if chosen == "cpu" and mode in ("16-mixed", "tf32-true"):
         raise ConfigError(f"precision {mode.partition('-')[0]} needs a CUDA GPU; on the CPU use 32 or bf16.")
-    keep_freed_memory()
     if processes == 1:
         return _on(chosen, 0, mode)
     if chosen == "cuda" and local > torch.cuda.device_count():

@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from genas.core.allocator import keep_freed_memory
 from genas.core.errors import GenasError, RunError
 from genas.core.interrupt import StopRequest
 
@@ -242,6 +243,7 @@ def _serve(pipe: Connection, pickled: bytes) -> None:
     """What a process does: answers items until there are no more, or nobody who asks."""
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(1)
     function: Callable[[Any], Any] | None = None
     with suppress(EOFError, OSError):

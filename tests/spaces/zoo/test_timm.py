@@ -1,4 +1,4 @@
-"""The published networks in timm: registration in any order of imports, timm's interface, one step of training."""
+"""The published networks in timm: registration by hand, timm's interface, one step of training."""
 
 import copy
 import subprocess
@@ -13,41 +13,33 @@ from genas.spaces import open_space
 from genas.spaces.zoo.costs import costs
 
 timm = pytest.importorskip("timm")
+genas.zoo.register_timm()
 SMALL = {"cells": 5, "channels": 4, "num_classes": 7}
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import timm, genas",
-        "import genas, importlib.util; importlib.util.find_spec('timm'); from timm.models import create_model; import timm",
-        "import genas; genas.zoo.register_timm(); import timm; genas.zoo.register_timm()",
-    ],
-)
-def test_known_to_timm_in_any_order_of_imports(code):
-    code += (
-        "; import warnings; warnings.simplefilter('error')"
+@pytest.mark.parametrize("imports", ["import timm, genas", "import genas", "import genas, timm.models"])
+def test_known_to_timm_in_any_order_of_imports(imports):
+    code = (
+        f"import warnings; warnings.simplefilter('error'); {imports}; genas.zoo.register_timm(); import timm"
+        "; genas.zoo.register_timm()"
         "; assert len(timm.list_models('genas_*')) == 26, timm.list_models('genas_*')"
         "; model = timm.create_model('genas_fbs_c100', num_classes=3, cells=3, channels=4)"
         "; assert model.get_classifier().out_features == 3"
-        "; import sys; assert not [one for one in sys.meta_path if type(one).__name__ == '_Watch']"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
 
 
-def test_genas_alone_imports_neither_and_a_failing_registration_breaks_nothing(tmp_path):
-    (tmp_path / "timm").mkdir()
-    (tmp_path / "timm" / "__init__.py").write_text("__version__ = 'another timm'")
+def test_genas_leaves_timm_and_the_import_machinery_alone():
     code = (
-        f"import sys, genas; assert not {{'torch', 'timm'}} & {{*sys.modules}}; sys.path.insert(0, {str(tmp_path)!r})"
-        "; import timm; print(timm.__version__)"
+        "import sys; before = [*sys.meta_path], [*sys.path_hooks]; import genas"
+        "; assert ([*sys.meta_path], [*sys.path_hooks]) == before"
+        "; assert not {'torch', 'timm', 'ctypes', 'genas.core.allocator'} & {*sys.modules}"
+        "; import timm; assert not timm.list_models('genas_*')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "another timm"
-    assert "genas could not register its networks with timm: ModuleNotFoundError" in done.stderr
 
 
 def test_without_timm_one_sentence_says_what_to_install():

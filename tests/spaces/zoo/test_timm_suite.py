@@ -13,6 +13,7 @@ import genas
 from genas.core.errors import ConfigError
 
 timm = pytest.importorskip("timm")
+genas.zoo.register_timm()
 SMALL = {"cells": 5, "channels": 4}
 SAMPLE = ("fbs_c100", "dropnas_c10")
 CHANNELS, REDUCTIONS = [4, 16, 32, 64], [4, 8, 16, 32]

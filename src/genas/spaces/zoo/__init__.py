@@ -3,9 +3,10 @@
 Names are imported at first use: nothing here needs torch or timm before it is called.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from genas.core.lazy import lazy_names
+from genas.core.lazy import check_extra, lazy_names
 
 if TYPE_CHECKING:
     from genas.spaces.zoo.costs import Costs as Costs
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from genas.spaces.zoo.entry import ZooEntry as ZooEntry
     from genas.spaces.zoo.entry import load as load
     from genas.spaces.zoo.entry import names as names
-    from genas.spaces.zoo.hook import register_timm as register_timm
 
 _HOMES = {
     "Costs": "costs",
@@ -23,7 +23,18 @@ _HOMES = {
     "ZooEntry": "entry",
     "load": "entry",
     "names": "entry",
-    "register_timm": "hook",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)
+
+
+def register_timm() -> None:
+    """Registers every published network with timm, which has no entry points for other packages' models.
+
+    Calling it again does no harm.
+
+    Raises:
+        ConfigError: timm is not installed.
+    """
+    check_extra(["timm"], "timm")
+    import_module("genas.spaces.zoo.timm_models")  # registers when executed
