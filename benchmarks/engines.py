@@ -4,7 +4,8 @@ Milliseconds per image of three paths of the supernet (DARTS: 8 cells x 16 chann
 milliseconds to make what a library computes one set of weights with. The engines are settings of
 ``proxy.evaluation.engine`` and ``precision``, as `Scoring.evaluate` runs them: folding the present weights and making
 the session included. The ways that were not taken make a session too, but for weights as inputs, where one session
-serves all weights. ``--scores`` times whole scores instead: recalibration of batch norm and the losses of all draws.
+serves all weights. ``--scores PROXY`` times whole scores instead: recalibration of batch norm and the losses of all
+draws.
 """
 
 import argparse
@@ -129,27 +130,25 @@ def measure(name: str, images: int, rounds: int) -> list[dict]:
     return rows
 
 
-SCORES = ("flatness", "relative-flatness")
-
-
-def measure_scores(name: str, images: int, rounds: int) -> list[dict]:
-    """For each path median seconds of a whole score, by proxy and engine."""
+def measure_scores(name: str, proxy: str, images: int, rounds: int, engines: list[str]) -> list[dict]:
+    """For each path median seconds of a whole score by engine."""
     space = open_space(name)
-    scorings = scorings_of(space, images)
+    scorings = {engine: one for engine, one in scorings_of(space, images).items() if engine in engines}
+    opened = {
+        engine: open_proxy(one, ProxySettings(expression=proxy)) for engine, one in scorings.items()
+    }  # keep noise
     rows = []
     for number in range(PATHS):
         architecture = space.sample(random.Random(number))
-        seconds: dict[str, list[float]] = {}
+        seconds: dict[str, list[float]] = {engine: [] for engine in scorings}
         for turn in range(rounds + 1):
-            for proxy in SCORES:
-                for engine, scoring in scorings.items():
-                    opened = open_proxy(scoring, ProxySettings(expression=proxy))
-                    scoring.forget()
-                    begun = time.perf_counter()
-                    opened.score(architecture)
-                    if turn:  # the first one warms up
-                        seconds.setdefault(f"{proxy}, {engine}", []).append(time.perf_counter() - begun)
-        rows.append({form: statistics.median(each) for form, each in seconds.items()})
+            for engine, scoring in random.Random(turn).sample(list(scorings.items()), len(scorings)):
+                scoring.forget()
+                begun = time.perf_counter()
+                opened[engine].score(architecture)
+                if turn:  # the first one warms up
+                    seconds[engine].append(time.perf_counter() - begun)
+        rows.append({engine: statistics.median(each) for engine, each in seconds.items()})
     return rows
 
 
@@ -158,21 +157,20 @@ def main() -> None:
     parser.add_argument("space", nargs="?", default="darts")
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--scores", action="store_true")
+    parser.add_argument("--scores", metavar="PROXY", help="time whole scores of it instead")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="of whole scores")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
-    rows = (measure_scores if given.scores else measure)(given.space, given.images, given.rounds)
+    if given.scores:
+        rows = measure_scores(given.space, given.scores, given.images, given.rounds, given.engines)
+    else:
+        rows = measure(given.space, given.images, given.rounds)
+    unit = "s" if given.scores else "ms per image"
     for form in rows[0]:
-        if given.scores:
-            baseline = f"{form.partition(',')[0]}, fast"
-            ratios = " / ".join(f"{row[baseline] / row[form]:.2f}" for row in rows)
-            print(f"{form}: {' / '.join(f'{row[form]:.3g}' for row in rows)} s, {ratios} times as fast as fast")
-            continue
         figures = " / ".join(f"{row[form]:.3g}" for row in rows)
         ratios = " / ".join(f"{row['fast'] / row[form]:.2f}" for row in rows)
         print(
-            f"{form}: {figures} ms"
-            + ("" if form.startswith("making") else f" per image, {ratios} times as fast as fast")
+            f"{form}: {figures} " + ("ms" if form.startswith("making") else f"{unit}, {ratios} times as fast as fast")
         )
     if given.out is not None:
         facts = {
@@ -180,6 +178,7 @@ def main() -> None:
             "machine": f"cpu {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
             "versions": {one.__name__: one.__version__ for one in (torch, onnxruntime, openvino)},
             "space": given.space,
+            "score": given.scores,
             "images": given.images,
             "rounds": given.rounds,
             "paths": rows,

@@ -1,12 +1,12 @@
 """The engine of an evaluation belongs to the run: recorded, and never another one when it goes on."""
 
 import json
+import sys
 
 import pytest
 import yaml
 from commands import FAST, genas
 
-from genas.proxies import engine
 from genas.strategies import History
 
 pytest.importorskip("onnxruntime")
@@ -76,7 +76,7 @@ def test_a_supernet_without_scores_binds_no_engine(tmp_path, monkeypatch):
 
 
 def test_a_missing_package_is_said_before_anything_is_trained(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     run = tmp_path / "run"
     assert genas("search", *arguments(run, f"{KEY}=onnxruntime")) == 2
     assert "pip install 'genas[engine]'" in capsys.readouterr().err.replace("\n", " ")

@@ -3,9 +3,9 @@
 The network is folded (`genas.proxies.folding`), its graph built once (`genas.spaces.graph`), and a session made of it
 for each set of weights: with the weights as constants the library lays them out in blocks beforehand, which is worth
 more than what making the session costs. Pieces of a batch run side by side on the threads of torch, small enough that
-activations stay in the cache of a core: faster than threads inside the operators, and much so on a busy machine
-(``benchmarks/engines.py``). The size of the pieces does not enter the losses: in evaluation mode images do not know one
-another.
+activations stay in the cache of a core: as fast as threads inside the operators on a quiet machine, and faster on a
+busy one (``benchmarks/engines.py``). The size of the pieces does not enter the losses: in evaluation mode images do
+not know one another.
 """
 
 import math

@@ -92,8 +92,8 @@ class EvaluationSettings(Settings):
     """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
     threads; equal to ``plain`` up to rounding, which is coarser where batch norm is recalibrated on a CPU (relative
     error of the running means 1e-6 to 5e-6 instead of 4e-8; ``benchmarks/rounding.py``). ``onnxruntime`` (extra
-    ``engine``; CPU, precision 32): as ``fast``, losses measured by ONNX Runtime, about twice as fast where an
-    evaluation has several hundred images; for each noise a session is made (``benchmarks/README.md``). ``openvino``
+    ``engine``; CPU, precision 32): as ``fast``, losses measured by ONNX Runtime, 1.3 to 2.2 times as fast on
+    1,000 images; for each noise a session is made (``benchmarks/README.md``). ``openvino``
     (extra ``openvino``; the same): by OpenVINO, which gains over ONNX Runtime in bfloat16 only. ``auto``: the fastest
     of them that a trial at the start shows to be equal to 1e-5 in the loss, else ``fast``; the run records what it
     took."""
