@@ -24,7 +24,7 @@ from genas.analysis.ranking import Scores, draw, open_table
 from genas.core.errors import Interrupted
 from genas.core.run_folder import read_rows
 from genas.data import Dataset, Splits, open_dataset
-from genas.proxies import EvaluationSettings, Scoring, open_proxy
+from genas.proxies import BatchNormSettings, EvaluationSettings, ProxySettings, Scoring, open_proxy
 from genas.training.supernet import initial_weights
 from genas.training.supernet.stored import load_supernet
 from genas.workflows.config import Config
@@ -43,6 +43,8 @@ SMALLEST: dict[str, Any] = {
     "proxy": {"consensus": {"reference": 8}, "relative_flatness": {"draws": 2}, "batchnorm": {"pictures": 64}},
 }
 """Settings to try the script."""
+DRAWS = 32  # of relative-flatness
+OF_A_SCORE = 3.0  # seconds of all proxies over those of a published score, of three passes: seven, and untrained ones
 ARCHITECTURES = 300
 COLUMN = "cifar10_test"
 TRAINING, RANKING, CURVES, PRECISIONS = 0.42, 0.55, 0.9, 0.4
@@ -147,9 +149,13 @@ class Study:
         files = (self.run / "supernet").glob("epoch-*.safetensors")
         return [0, *sorted(int(file.stem.partition("-")[2]) for file in files)]
 
+    def batch_of(self, images: int | None) -> int:
+        """Images per batch on so many: each of the 32 draws of relative-flatness gets batches of its own."""
+        return max(64, min(self.batch, (images or 25_000) // DRAWS))
+
     def evaluation(self, images: int | None) -> Mapping[str, Any]:
         """Settings of an evaluation on so many images."""
-        return {"proxy": {"evaluation": {"pictures": images, "batch_size": self.batch}}}
+        return {"proxy": {"evaluation": {"pictures": images, "batch_size": self.batch_of(images)}}}
 
     def rank(self, epoch: int, images: int | None, architectures: int, seconds: float) -> dict[str, Any]:
         """Ranks with the weights after `epoch`, for at most so many seconds; says what was left out."""
@@ -203,18 +209,22 @@ class Study:
         scored = itertools.takewhile(lambda one: all(functions[one] in each for each in done), genotypes)
         return sum(1 for _ in scored)
 
-    def plan(self, epoch: int, seconds: float) -> int | None:
-        """Validation images with which all architectures fit the time; None for all of them."""
-        if self.tiny:
-            return 32
-        settings = {"architectures": self.architectures}
-        planned = partial(rank, self.run, self.table, PROXIES, columns=[COLUMN], settings=settings, plan=True)
-        expected = planned(proxy_settings=[self.evaluation(None)], epoch=epoch, quiet=True)
-        fixed, each = expected["fixed"], expected["each"]
-        for images in (None, 10_000, 5_000, 2_000):
-            if self.architectures * (fixed + (images or expected["images"]) * each) < seconds:
+    def plan(self, score: Mapping[str, Any] | None, seconds: float) -> int | None:
+        """Validation images with which all architectures should fit the time; None for all of them.
+
+        Args:
+            score: what `published_score` gave: two sizes, between which time is drawn as a line.
+            seconds: for all architectures.
+        """
+        if score is None:
+            return 2_000
+        each = max(score["seconds"] - score["seconds_few"], 0.0) / max(score["images"] - score["few"], 1)
+        fixed = max(score["seconds_few"] - score["few"] * each, 0.0)
+        for images in (None, 10_000, 5_000):
+            alone = fixed + min(images or score["images"], score["images"]) * each
+            if self.architectures * OF_A_SCORE * alone < seconds:
                 return images
-        return 2_000
+        return 32 if self.tiny else 2_000
 
     def precision(self, epoch: int, seconds: float) -> dict[str, Any]:
         """Scores in other precisions beside those in single precision: tau, the ten best, what moved."""
@@ -228,7 +238,9 @@ class Study:
         done, begun = len(genotypes), time.monotonic()
         for precision in precisions(self.device):
             with computing(self.device, precision) as fabric:
-                own = config.proxy.evaluation.model_copy(update={"pictures": images, "batch_size": self.batch})
+                own = config.proxy.evaluation.model_copy(
+                    update={"pictures": images, "batch_size": self.batch_of(images)}
+                )
                 scoring = Scoring(
                     session.space, network, initial, session.splits, fabric, config.seed, config.proxy.batchnorm, own
                 )
@@ -261,21 +273,28 @@ class Study:
         return network, initial_weights(self.run / "supernet")
 
     def published_score(self, epoch: int) -> dict[str, Any]:
-        """Seconds of a published score (angle and flatness) on all validation images, and of the best batch."""
-        config = self.config()
-        session = Session(config, quiet=True)
+        """Seconds of a published score (angle and flatness) on all validation images, and on few."""
+        session = Session(self.config(), quiet=True)
         network, initial = self.weights(session, epoch)
-        images = 32 if self.tiny else None
-        evaluation = EvaluationSettings(pictures=images, batch_size=self.batch)
-        scoring = Scoring(
-            session.space, network, initial, session.splits, session.fabric, 0, config.proxy.batchnorm, evaluation
-        )
-        proxy = open_proxy(scoring, config.proxy.model_copy(update={"expression": "angle + 16*flatness"}))
-        spent = []
-        for genotype in draw(open_table(self.table, session.space, [COLUMN], None).genotypes, 4, 0):
-            architecture = session.space.parse(genotype)
-            spent.append(timed(lambda one=architecture: proxy.score(one), session.fabric.device))
-        return {"images": scoring.validation_count, "batch": self.batch, "seconds": statistics.median(spent[1:])}
+        genotypes = draw(open_table(self.table, session.space, [COLUMN], None).genotypes, 4, 0)
+
+        def measured(images: int | None) -> tuple[int, float]:
+            evaluation, batchnorm = EvaluationSettings(pictures=images, batch_size=self.batch), BatchNormSettings()
+            scoring = Scoring(session.space, network, initial, session.splits, session.fabric, 0, batchnorm, evaluation)
+            proxy = open_proxy(scoring, ProxySettings.model_validate({"expression": "angle + 16*flatness"}))
+            scored = [partial(proxy.score, session.space.parse(genotype)) for genotype in genotypes]
+            spent = [timed(work, session.fabric.device) for work in scored]
+            return scoring.validation_count, statistics.median(spent[1:])
+
+        few, seconds_few = measured(16 if self.tiny else 2_000)
+        images, seconds = measured(32 if self.tiny else None)
+        return {
+            "images": images,
+            "batch": self.batch,
+            "seconds": seconds,
+            "few": few,
+            "seconds_few": seconds_few,
+        }
 
 
 def agreement(expected: list[float], found: list[float]) -> dict[str, Any]:
@@ -322,7 +341,7 @@ def run(notes: Notes, study: Study, out: Path, step: float | None) -> None:
     if score is not None:
         notes.attempt("full search", lambda: extrapolated(training, score))
     seconds = RANKING * notes.left
-    images = notes.attempt("images of the ranking", lambda: {"images": study.plan(last, 0.8 * seconds)})
+    images = notes.attempt("images of the ranking", lambda: {"images": study.plan(score, 0.8 * seconds)})
     final = notes.attempt(
         "ranking", lambda: study.rank(last, images["images"] if images else 2_000, study.architectures, seconds)
     )

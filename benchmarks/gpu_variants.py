@@ -56,7 +56,6 @@ class Captured:
         self.work, self.seconds = work, 0.0
         if device.type == "cuda":
             self.seconds = timed(self._capture, device)
-        self.out = None if self.graph is not None else work()
 
     def _capture(self) -> None:
         cached = torch.is_autocast_cache_enabled()
@@ -281,6 +280,7 @@ def one_variant(
         return row
 
 
+@torch.no_grad()
 def on_streams(bench: Bench, best: int, graphs: bool, limit: float) -> dict[str, Any]:
     """Several architectures evaluated in turn, on one stream and on one each; losses must be the same."""
     device = bench.fabric.device
@@ -294,11 +294,9 @@ def on_streams(bench: Bench, best: int, graphs: bool, limit: float) -> dict[str,
         calls = [Captured(call, device) for call in calls]
     streams = [torch.cuda.Stream() for _ in paths] if device.type == "cuda" else [None for _ in paths]
 
-    @torch.no_grad()
     def alone() -> list[Tensor]:
         return [call() for _ in batches for call in calls][-len(calls) :]
 
-    @torch.no_grad()
     def aside() -> list[Tensor]:
         out: list[Tensor] = []
         for stream in streams:

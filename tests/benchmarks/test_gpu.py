@@ -247,6 +247,18 @@ def test_a_ranking_that_is_stopped_ranks_what_was_scored(study, monkeypatch):
     assert done > 11
 
 
+def test_the_ranking_takes_as_many_images_as_fit(study):
+    score = {"images": 25_000, "seconds": 2.6, "few": 2_000, "seconds_few": 0.3}  # 0.1 s, and 0.1 ms an image
+    study.architectures = 300
+    whole = gpu_science.OF_A_SCORE * 300 * 2.6
+    assert study.plan(score, whole + 1) is None
+    assert study.plan(score, whole - 1) == 10_000
+    assert study.plan(score, 0.3 * whole) == 5_000
+    assert study.plan(None, whole) == 2_000
+    study.batch = 2048
+    assert [study.batch_of(images) for images in (None, 5_000, 1_000)] == [781, 156, 64]
+
+
 def test_a_training_that_is_stopped_leaves_the_epochs_that_it_kept(study, monkeypatch):
     from genas.training.loop import Trainer
 
