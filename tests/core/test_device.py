@@ -121,8 +121,12 @@ def test_an_evaluation_waits_once_whatever_the_number_of_batches(meta_scoring):
 
 @pytest.mark.parametrize("proxy", KNOWN)
 def test_a_proxy_computes_on_one_device(meta_scoring, proxy):
-    settings = ProxySettings.model_validate({"expression": proxy, "relative_flatness": {"draws": 2}})
-    settings = settings.model_copy(update={"consensus": settings.consensus.model_copy(update={"reference": 8})})
+    few = {
+        "relative_flatness": {"draws": 2},
+        "consensus": {"reference": 8},
+        "curvature": {"probes": 1, "neighbours": 1},
+    }
+    settings = ProxySettings.model_validate({"expression": proxy, **few})
     waits_of(lambda: open_proxy(meta_scoring, settings).score(SPACE.parse("333123")))
 
 
