@@ -16,12 +16,12 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import torch
 from made import pictures, scoring_of
 
@@ -176,7 +176,7 @@ def main() -> None:
         facts = {
             "date": time.strftime("%Y-%m-%d"),
             "machine": f"cpu {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-            "versions": {one.__name__: one.__version__ for one in (torch, onnxruntime, openvino)},
+            "versions": {name: version(name) for name in ("torch", "onnxruntime", "openvino")},
             "space": given.space,
             "score": given.scores,
             "images": given.images,

@@ -1,6 +1,8 @@
 """Evaluation by ONNX Runtime and OpenVINO: the scores of torch, and refusals in one sentence."""
 
+import os
 import random
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -130,7 +132,7 @@ def test_a_trial_takes_the_making_of_the_session_in(scoring, monkeypatch):
     monkeypatch.setattr(engine, "_TRIAL_BATCH", (8, *scoring.splits.image_shape))
     monkeypatch.setitem(SERVED, "onnxruntime", Slow)
     assert engine._time_against_fast(scoring.space, "onnxruntime") > 1
-    assert len(made) == engine._TRIALS * (1 + engine._ROUNDS)
+    assert len(made) == engine._TRIALS * 2
 
 
 def test_auto_is_fast_where_an_engine_differs_or_fails(scoring, monkeypatch):
@@ -161,6 +163,21 @@ def test_bfloat16_rounds_the_losses_and_nothing_else(scoring):
         f32 = scoring.reseeded(scoring.seed, evaluation.model_copy(update={"precision": "run"}))
         statistics = [dict(one.prepared(path).named_buffers()) for one in (rounded, f32)]
         assert all(torch.equal(one, statistics[1][key]) for key, one in statistics[0].items())
+
+
+def test_openvino_does_not_report_its_use(tmp_path):
+    if find_spec("openvino") is None:
+        pytest.skip("missing")
+    program = (
+        "import random\n"
+        "from genas.proxies.engine import OpenVino\n"
+        "from genas.spaces import open_space\n"
+        "space = open_space('nasbench201', cells_per_stage=1, channels=4)\n"
+        "OpenVino(space.network(4, space.sample(random.Random(0))).eval(), (3, 8, 8)).refresh()\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_bfloat16_is_refused_where_it_cannot_be(scoring):
