@@ -25,6 +25,7 @@ from genas.core.errors import Interrupted
 from genas.core.run_folder import read_rows
 from genas.data import Dataset, Splits, open_dataset
 from genas.proxies import BatchNormSettings, EvaluationSettings, ProxySettings, Scoring, open_proxy
+from genas.training.loop import steps_per_epoch
 from genas.training.supernet import initial_weights
 from genas.training.supernet.stored import load_supernet
 from genas.workflows.config import Config
@@ -118,7 +119,7 @@ class Study:
         config, budget = self.config(), TRAINING * self.notes.left
         begun = time.monotonic()
         session = Session(config, quiet=True)
-        steps = -(-len(session.splits.weights) // config.supernet.batch_size)
+        steps = steps_per_epoch(len(session.splits.weights), config.supernet.batch_size)
         opened = time.monotonic() - begun  # the run opens its data once more
         step = step or time_supernet(config, session, 0)[0].step
         assert step is not None

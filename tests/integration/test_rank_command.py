@@ -15,10 +15,11 @@ import pytest
 from commands import genas
 from scipy import stats
 
+from genas.analysis.ranking.plan import RankPlan
 from genas.core import executors
 from genas.proxies import Proxy
 from genas.spaces import open_space
-from genas.workflows.rank import RankPlan, weights_file
+from genas.workflows.rank import weights_file
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
 SMALL = ["--set", "proxy.batchnorm.pictures=32", "--set", "proxy.evaluation.pictures=32"]
@@ -237,6 +238,7 @@ def test_the_plan_times_the_first_architecture_and_proposes_fewer_images(run, ta
     assert "8 min 20 s" in long.sentence()
     assert RankPlan(100, 25_000, fixed=0.0, each=1e-4, workers=2).advice == ""
     monkeypatch.setattr("genas.workflows.rank.FEW_IMAGES", 10)
-    monkeypatch.setattr("genas.workflows.rank.LONG", 0.0)
+    monkeypatch.setattr("genas.analysis.ranking.plan.FEW_IMAGES", 10)
+    monkeypatch.setattr("genas.analysis.ranking.plan.LONG", 0.0)
     assert genas("rank", run, "--table", table, "--architectures", "10", "--name", "told") == 0
     assert "Scoring 10 architectures on " in capsys.readouterr().err

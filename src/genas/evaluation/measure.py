@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from genas.core.arithmetic import ceil_div
 from genas.core.device import Fabric
 from genas.core.errors import DataError, unknown_name
 from genas.core.progress import Bar
@@ -195,7 +196,7 @@ def corrupted(
     pictures_used = test.thinned(settings.corruption_pictures)
     right = torch.zeros((len(corruptions), len(SEVERITIES)), dtype=torch.float64)
     clean = 0
-    steps = -(-len(pictures_used) // settings.batch_size) * len(corruptions)
+    steps = ceil_div(len(pictures_used), settings.batch_size) * len(corruptions)
 
     def count_right(pictures: Tensor, labels: Tensor) -> int:
         with fabric.autocast():

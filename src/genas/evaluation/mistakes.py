@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from genas.core.arithmetic import ceil_div
 from genas.evaluation.unseen import Unseen
 
 MATRIX = 20  # classes up to which the whole matrix is kept
@@ -86,7 +87,7 @@ def thumbnail(image: Tensor) -> str:
 
     height, width = image.shape[-2:]
     if max(height, width) < SIDE[0]:
-        factor = -(-SIDE[0] // max(height, width))
+        factor = ceil_div(SIDE[0], max(height, width))
         image = image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
     elif max(height, width) > SIDE[1]:
         scale = SIDE[1] / max(height, width)

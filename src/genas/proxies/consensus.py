@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from genas.core.arithmetic import ceil_div
 from genas.core.errors import GenasError
 from genas.core.seeding import python_rng
 from genas.core.settings import Settings
@@ -127,7 +128,7 @@ def _quick_score(member: Proxy, architecture: Architecture) -> Score:
         return known_score(member, architecture)
     scoring = member.scoring
     pictures = min(REFERENCE_PICTURES, scoring.validation_count)
-    batches = slice(0, -(-pictures // scoring.evaluation.batch_size))
+    batches = slice(0, ceil_div(pictures, scoring.evaluation.batch_size))
     return as_score(member.score_of_means(architecture, member.statistics(architecture, batches).mean(0)))
 
 

@@ -26,6 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genas.core.arithmetic import ceil_div
 from genas.core.errors import ConfigError, GenasError
 from genas.core.seeding import derive, python_rng, torch_rng
 from genas.core.settings import Settings
@@ -88,7 +89,7 @@ def held_start(scoring: Scoring, settings: CurvatureSettings) -> int:
         ConfigError: too few pictures are left beside those that scores are computed on.
     """
     size, have = scoring.evaluation.batch_size, len(scoring.splits.validation)
-    before = settings.subset * -(-settings.pictures // size)
+    before = settings.subset * ceil_div(settings.pictures, size)
     start = scoring.batch_count + before
     if start * size + settings.pictures > have:
         room = (have - settings.pictures) // size * size - before * size

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genas.core.arithmetic import ceil_div
 from genas.core.device import Fabric, Precision
 from genas.core.executors import Threads
 from genas.core.progress import inside
@@ -222,7 +223,7 @@ class Scoring:
     @property
     def batch_count(self) -> int:
         """Number of batches of them."""
-        return -(-self.validation_count // self.evaluation.batch_size)
+        return ceil_div(self.validation_count, self.evaluation.batch_size)
 
     @property
     def _fast(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from genas.analysis.verdicts.parts import Spread
 from genas.analysis.verdicts.read import read_baseline, read_left_out, read_spreads, read_verdicts
+from genas.core.arithmetic import ceil_div
 from genas.core.errors import RunError
 from genas.core.progress import duration
 from genas.core.run_folder import check_writable, read_config, read_rows, write_atomically
@@ -134,7 +135,7 @@ def _read_history(run: Path) -> _Found:
 
 def _points(history: History, scored: int) -> tuple[Progress, ...]:
     """Scores in the order of scoring: every k-th of a long search, and all that were the best so far."""
-    step = -(-scored // POINTS) or 1
+    step = ceil_div(scored, POINTS) or 1
     drawn: dict[int, Progress] = {}
     improved: list[Progress] = []
     index = 0
@@ -147,7 +148,7 @@ def _points(history: History, scored: int) -> tuple[Progress, ...]:
         if not improved or score > improved[-1].score:
             improved.append(point)
         index += 1
-    kept = improved[:: -(-len(improved) // POINTS) or 1] + improved[-1:]
+    kept = improved[:: ceil_div(len(improved), POINTS) or 1] + improved[-1:]
     return tuple(point for _, point in sorted((drawn | {point.index: point for point in kept}).items()))
 
 

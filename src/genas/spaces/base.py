@@ -199,6 +199,12 @@ class Network(nn.Module, ABC):
         """Channels and reduction of the maps of `features`."""
         raise ConfigError(f"{type(self).__name__} does not define feature maps; it cannot be a backbone.")
 
+    def set_drop_path(
+        self, probability: float, generator: torch.Generator | None = None, rows: tuple[int, int] | None = None
+    ) -> None:
+        """Changes drop-path from the next batch on; see `drop_path`, `drop_path_generator` and `drop_path_rows`."""
+        self.drop_path, self.drop_path_generator, self.drop_path_rows = probability, generator, rows
+
     def drop_path_factors(self, images: Tensor, count: int) -> Tensor | None:
         """What the outputs of `count` operations are multiplied by for this batch.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from genas.core.arithmetic import ceil_div
 from genas.core.database import open_database, open_readonly, writing
 from genas.core.errors import RunError
 from genas.spaces.text import function_of
@@ -248,7 +249,7 @@ class History:
 
     def whole_parts(self, count: int) -> Iterator[dict[str, Any]]:
         """The terms of about `count` scores of different functions, evenly spaced over those that were scored whole."""
-        step = -(-len(self) // count) or 1
+        step = ceil_div(len(self), count) or 1
         where = f"{self._whole} AND json_extract(parts, '$.shared_with') IS NULL AND id % ? = 0"
         for (parts,) in self._db.execute(f"SELECT parts FROM architectures WHERE {where}", (step,)):
             yield json.loads(parts)

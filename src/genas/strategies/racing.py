@@ -32,6 +32,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genas.core.arithmetic import ceil_div
 from genas.core.checkpoint import load_checkpoint, save_checkpoint
 from genas.core.executors import Executor, Serial
 from genas.core.interrupt import StopRequest
@@ -108,7 +109,7 @@ def rounds(total: int, batch_size: int, start: int) -> list[slice]:
 
     A last part of less than a quarter of what was seen joins the one before.
     """
-    batches = -(-total // batch_size)
+    batches = ceil_div(total, batch_size)
     edges = [0, min(batches, max(1, round(start / batch_size)))]
     while edges[-1] < batches:
         edges.append(min(batches, math.ceil(GROWTH * edges[-1])))

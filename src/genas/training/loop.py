@@ -47,6 +47,11 @@ StepFunction = Callable[[Tensor, Tensor, int, int, Rows], tuple[Tensor, Tensor]]
 STOP_PATIENCE = 10.0  # seconds in which torchrun may repeat a signal
 
 
+def steps_per_epoch(images: int, batch_size: int, least: int = 2) -> int:
+    """Batches of an epoch: a short last one is used where it has `least` images (batch norm needs two, alone)."""
+    return images // batch_size + (images % batch_size >= least)
+
+
 class Trainer:
     """Trains a network epoch by epoch, with atomic checkpoints and exact resume.
 

@@ -6,7 +6,7 @@ is kept in ``baseline/plan.json``, every training in a folder of its own, the ou
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from genas.core.progress import duration
 from genas.core.run_folder import digest_of, read_rows, write_json
 from genas.core.run_paths import RunPaths, TrainingPaths
 from genas.core.terminal import warn
-from genas.data import Splits
+from genas.data import LabelledImages, Splits
 from genas.spaces import Architecture, Space, architecture_cost
 from genas.training.standalone import RetrainSettings, retrain
 from genas.training.standalone.baseline import (
@@ -124,39 +124,56 @@ def compare_with_random(
         title = f"baseline {number} of {len(drawn)}"
         retrain(folder, space, one.architecture, splits, training, fabric, seed, quiet, initial, title=title)
 
-    def outcome() -> dict[str, Any]:
-        key = [digest_of(TrainingPaths(folder).result) for folder in (*trained, *folders)]
-        known = read_derived(RunPaths(run).baseline)
+    compared = _Compared(run, space, best, splits, test, fabric, trained, drawn, folders)
+    content: dict[str, Any] = on_first(fabric, lambda: compared.outcome(settings))
+    return content
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Finished trainings, of the best architecture (`trained`) and of the random ones (`folders`)."""
+
+    run: Path
+    space: Space
+    best: Architecture
+    splits: Splits
+    test: LabelledImages
+    fabric: Fabric
+    trained: Sequence[Path]
+    drawn: Sequence[Drawn]
+    folders: Sequence[Path]
+
+    def outcome(self, settings: BaselineSettings) -> dict[str, Any]:
+        """What ``baseline.json`` holds, written unless it is of these very trainings."""
+        key = [digest_of(TrainingPaths(folder).result) for folder in (*self.trained, *self.folders)]
+        known = read_derived(RunPaths(self.run).baseline)
         if known is not None and known.get("key") == key:
             return known
-        right = [right_answers(folder, space, best, test, fabric) for folder in trained]
-        others = [
-            right_answers(folder, space, one.architecture, test, fabric)
-            for one, folder in zip(drawn, folders, strict=True)
-        ]
+        right = [self._right(self.best, folder) for folder in self.trained]
+        others = [self._right(one.architecture, folder) for one, folder in zip(self.drawn, self.folders, strict=True)]
         found = compare(_table(right), _table(others))
-        cost = architecture_cost(space, best, splits.num_classes, shape)
+        cost = architecture_cost(self.space, self.best, self.splits.num_classes, image_shape_of(self.splits))
         content = {
-            "best": best.genotype,
+            "best": self.best.genotype,
             "choice": settings.choice,
             "equal_macs": settings.equal_macs,
-            "equal_macs_missed": sum(not one.fits for one in drawn),
+            "equal_macs_missed": sum(not one.fits for one in self.drawn),
             "params": cost.params,
             "macs": cost.macs,
             "architectures": [
-                _row(one, folder, run, float(hits.double().mean()))
-                for one, folder, hits in zip(drawn, folders, others, strict=True)
+                _row(one, folder, self.run, float(hits.double().mean()))
+                for one, folder, hits in zip(self.drawn, self.folders, others, strict=True)
             ],
             "comparison": asdict(found),
             "exceeds_error": found.exceeds,
             "sentence": sentence(found),
             "key": key,
         }
-        write_json(RunPaths(run).baseline, content)
+        write_json(RunPaths(self.run).baseline, content)
         return content
 
-    content: dict[str, Any] = on_first(fabric, outcome)
-    return content
+    def _right(self, architecture: Architecture, folder: Path) -> torch.Tensor:
+        return right_answers(folder, self.space, architecture, self.test, self.fabric)
 
 
 def _few(found: int, count: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from genas.data.named import DATASETS
 from genas.proxies import ProxySettings
 from genas.proxies.expression import code_of_proxies
 from genas.spaces.definition import SPACES
-from genas.strategies import SearchSettings
+from genas.strategies import History, SearchSettings
 from genas.strategies.named import STRATEGIES
 from genas.workflows.config import Config, RetrainConfig
 
@@ -71,3 +71,25 @@ def record_code(run: Path, code: Mapping[str, str], *, anew: bool) -> None:
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not anew else {}
     if code.keys() - before.keys():
         write_json(file, {**code, **before})
+
+
+def check_scores(run: Path, code: Mapping[str, str]) -> None:
+    """Compares the code of custom proxies and strategies with that which the stored scores come from.
+
+    Raises:
+        RunError: it is another.
+    """
+    file = RunPaths(run).history
+    if not code or not file.exists():
+        return
+    with History(file, readonly=True) as history:
+        before = history.facts()
+        scored = len(history) > 0 or any(RunPaths(run).race.glob("*.safetensors"))
+    if scored:
+        again = f"genas search --supernet {run} ... --run OTHER"
+        refuse_other_code(
+            before,
+            code,
+            f"the scores in {file} were computed, and scores of two versions are not mixed",
+            f"restore the code, or search again with the same supernet by: {again}",
+        )

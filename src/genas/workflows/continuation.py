@@ -12,8 +12,6 @@ A setting is bound by what was made with it, and by nothing else:
 How often something is saved binds nothing. The place of the data binds nothing either: their identity is compared.
 """
 
-import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from genas.core.errors import RunError
-from genas.core.run_folder import change_of, changed_keys, digest_of, flatten, read_config, write_config
-from genas.core.run_paths import RunPaths, TrainingPaths
+from genas.core.run_folder import change_of, changed_keys, flatten, read_config, write_config
+from genas.core.run_paths import RunPaths
 from genas.core.settings import merge
 from genas.data import open_dataset
 from genas.data.collection import FileDataset
@@ -45,7 +43,7 @@ FREE = (
     "retrain.checkpoint_seconds",
 )
 _BASE = ("data", "space", "seed", "device", "precision")
-_PLACE = ("data.name", "data.root")
+PLACE = ("data.name", "data.root")
 
 
 @dataclass(frozen=True)
@@ -169,12 +167,12 @@ def settings_from_supernet(
     first, second = flatten(completed(read_config(source))), flatten(config.model_dump(mode="json"))
     found = [
         key
-        for key in _differing(first, second)
-        if key.partition(".")[0] in ("supernet", *_BASE) and key not in (*FREE, *_PLACE)
+        for key in differing(first, second)
+        if key.partition(".")[0] in ("supernet", *_BASE) and key not in (*FREE, *PLACE)
     ]
     if found:
         raise RunError(
-            f"the supernet of {source} was trained with other settings: {_named(found, first, second)}; leave them "
+            f"the supernet of {source} was trained with other settings: {changes_of(found, first, second)}; leave them "
             "out, or train another supernet."
         )
     return config
@@ -200,16 +198,16 @@ def reconcile(run: Path, now: Mapping[str, Any], done: Done) -> dict[str, Any]:
     """
     before = completed(read_config(run))
     first, second = flatten(before), flatten(now)
-    changed = _differing(first, second)
+    changed = differing(first, second)
     if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
-        changed = [key for key in changed if key not in _PLACE]
+        changed = [key for key in changed if key not in PLACE]
         now = merge(now, {"data": {key: before["data"].get(key) for key in ("name", "root")}})
     sentences = []
     for binding in _BINDINGS:
         bound = [key for key in changed if key not in FREE and binding.holds(key, before, now, done)]
         if bound:
             sentences.append(
-                f"{binding.fact(done)}, so {_named(bound, first, second)} cannot change: {binding.advice(run)}."
+                f"{binding.fact(done)}, so {changes_of(bound, first, second)} cannot change: {binding.advice(run)}."
             )
             changed = [key for key in changed if key not in bound]
     if sentences:
@@ -217,117 +215,15 @@ def reconcile(run: Path, now: Mapping[str, Any], done: Done) -> dict[str, Any]:
     return dict(now)
 
 
-def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """Settings with other values; of a file of halves the content counts, as a part of the data's identity."""
     halves = first.get("data.split_file") and second.get("data.split_file")
     return [key for key in changed_keys(first, second) if not (halves and key == "data.split_file")]
 
 
-def _named(keys: list[str], first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+def changes_of(keys: list[str], first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """What each of the settings was and is, as part of a sentence."""
     return ", ".join(change_of(key, first, second) for key in keys)
-
-
-def has_training(folder: Path) -> bool:
-    """Whether a training has taken a step in `folder`, or has ended there."""
-    if TrainingPaths(folder).checkpoint.exists():
-        return True
-    path = TrainingPaths(folder).result  # where several seeds were trained, the folder above has a summary of this name
-    return path.is_file() and "seeds" not in json.loads(path.read_text(encoding="utf-8"))
-
-
-def is_begun(run: Path) -> bool:
-    """Whether a run of ``genas retrain`` has trained a step of any seed.
-
-    Raises:
-        RunError: the folder is a run of a search.
-    """
-    if not RunPaths(run).config.exists():
-        return False
-    if read_config(run).get("kind") != "retrain":
-        raise RunError(
-            f"{run} is the run folder of a search; to train its best into another: genas retrain {run} --run OTHER"
-        )
-    return any(has_training(folder) for folder in (run, *RunPaths(run).seeds()))
-
-
-_FREE_OF_RETRAINING = (
-    "origin",
-    "data.check",
-    "recipe",
-    "retrain.checkpoint_seconds",
-    "baseline.choice",
-    "baseline.equal_macs",
-)
-WEIGHTS = ("from_supernet", "from_checkpoint")
-
-
-def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that a run of ``genas retrain`` is to be kept with, given another one; nothing is written.
-
-    Args:
-        run: its folder; a training has begun.
-        now: the frozen configuration that is asked for.
-
-    Returns:
-        `now`, with the seeds that the run has first, and the place of the data as it was given.
-
-    Raises:
-        RunError: a setting is bound; those are named.
-    """
-    before = completed(read_config(run))
-    first, second = flatten(before), flatten(now)
-    free = {*_FREE_OF_RETRAINING, *(key for key in WEIGHTS if _same_weights(run, key, first.get(key), second.get(key)))}
-    kept = dict(now)
-    if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
-        free |= set(_PLACE)
-        kept = merge(kept, {"data": {key: before["data"].get(key) for key in ("name", "root")}})
-    seeds = list(before["seeds"])
-    if set(seeds) <= set(now["seeds"]):
-        free.add("seeds")
-        kept["seeds"] = seeds + [seed for seed in now["seeds"] if seed not in seeds]
-    if more_epochs(before["retrain"], now["retrain"]):
-        free.add("retrain.epochs")
-    bound = [key for key in _differing(first, second) if key not in free]
-    if bound:
-        why = "; every epoch of this schedule depends on how many there are" if bound == ["retrain.epochs"] else ""
-        raise RunError(
-            f"{run} has begun to train, so {_named(bound, first, second)} cannot change{why}: choose another folder "
-            "with --run."
-        )
-    return kept
-
-
-def _same_weights(run: Path, key: str, before: Any, now: Any) -> bool:
-    """Whether another path leads to the first weights that the run recorded."""
-    if not (before and now):
-        return False
-    if os.path.abspath(str(before)) == os.path.abspath(str(now)):
-        return True
-    file = weights_file(key, str(now))
-    return file.is_file() and _recorded_weights(run) == digest_of(file)
-
-
-def _recorded_weights(run: Path) -> str | None:
-    """Digest of the first weights; None where a run from before it was recorded, or one of random weights."""
-    path = RunPaths(run).first_weights
-    return json.loads(path.read_text(encoding="utf-8")).get("digest") if path.is_file() else None
-
-
-def check_first_weights(run: Path, file: Path) -> None:
-    """Makes sure that a run's further seeds begin with the weights that the first ones began with.
-
-    Raises:
-        RunError: the file has another content than the run recorded.
-    """
-    if _recorded_weights(run) not in (None, digest_of(file)):
-        raise RunError(f"{file} holds other weights than {run} was begun with; choose another folder with --run.")
-
-
-def weights_file(key: str, path: str) -> Path:
-    """The file of first weights that a setting of `WEIGHTS` names."""
-    if key == "from_supernet":
-        return RunPaths(path).supernet.checkpoint
-    return TrainingPaths(path).model if Path(path).is_dir() else Path(path)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from genas.core.arithmetic import ceil_div
 from genas.core.device import Fabric, memory_held, memory_of
 from genas.core.errors import RunError
 from genas.core.progress import doing, duration, size
@@ -315,4 +316,4 @@ def _advice(plan: RunPlan, config: Config, session: Session) -> list[str]:
 def _shares(plan: RunPlan, batch: int) -> int:
     """Into how many parts, a power of two, a batch has to be divided to fit the memory; two images are the least."""
     free = max(1, plan.memory_free or 1)
-    return min(1 << (-(-plan.memory_bytes // free) - 1).bit_length(), max(2, batch // 2))
+    return min(1 << (ceil_div(plan.memory_bytes, free) - 1).bit_length(), max(2, batch // 2))

@@ -4,9 +4,8 @@ import hashlib
 import math
 import shlex
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,11 @@ from genas.analysis.ranking import (
     read_variants,
 )
 from genas.analysis.ranking.page import build_ranking_page, verdicts
-from genas.analysis.ranking.scoring import Job
+from genas.analysis.ranking.plan import FEW_IMAGES, RankPlan, expect
 from genas.core.checkpoint import load_checkpoint
 from genas.core.device import describe_machine
 from genas.core.errors import ConfigError, RunError
-from genas.core.progress import doing, duration
+from genas.core.progress import doing
 from genas.core.run_folder import RunFolder, environment, explain, write_csv, write_json
 from genas.core.run_paths import RankPaths, RunPaths
 from genas.core.settings import merge, validate
@@ -42,8 +41,6 @@ from genas.workflows.rehearsal import rehearse_proxy
 from genas.workflows.session import Session, changed_settings
 
 FORMAT = "genas-rank-1"
-FEW_IMAGES = 1000  # proposed where all images take long
-LONG = 600.0  # seconds from which on fewer images are proposed
 PROXIES = "loss,accuracy,angle,flatness,ranks(loss,macs)"
 
 
@@ -106,148 +103,103 @@ def rank(
     Raises:
         GenasError: a run, table or setting that does not fit, one sentence each.
     """
-    run, table = Path(run), Path(table)
+    run = Path(run)
     asked = settings if isinstance(settings, StudySettings) else read_settings([settings or {}])
     config = changed_settings(run, proxy_settings, ["proxy"], data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
-    config = session.config
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
-    proxies, named = _given(proxies, named)
-    chosen = read_variants(proxies, named, config.proxy)
+    text, named = _given(proxies, named)
+    chosen = read_variants(text, named, session.config.proxy)
     weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
-    opened = open_table(table, session.space, columns, genotype_column)
+    opened = open_table(Path(table), session.space, columns, genotype_column)
     genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
     folder = RunPaths(run).ranks / _study_name(name, weights)
-    scorer = open_scorer(run, config, weights, session)
-    for variant in chosen:
-        if variant.kind == "proxy":
-            scorer.check(variant)
-            rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
-    whole = _images(config, session)
-    if plan or not (quiet or whole <= FEW_IMAGES or RankPaths(folder).scores.exists()):
-
-        def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
-            fewer = build_config([config.model_dump(mode="json"), {"proxy": {"evaluation": {"pictures": count}}}])
-            return open_scorer(run, fewer, weights, session), read_variants(proxies, named, fewer.proxy)
-
-        with doing("Timing the first architecture", quiet):
-            expected = expect(limited, genotypes, asked, whole)
+    comparison = _Comparison(run, folder, session, weights, opened, genotypes, asked, quiet)
+    scorer = comparison.open_scorer(chosen)
+    if plan or not (quiet or comparison.images <= FEW_IMAGES or RankPaths(folder).scores.exists()):
+        expected = comparison.plan(text, named)
         if plan:
             return expected.as_dict()
         say(expected.sentence())
-    with RunFolder(folder), Scores(RankPaths(folder).scores) as scores:
-        facts = {
-            "weights": _digest(weights),
-            "seed": config.seed,
-            "data_limit": config.data.limit,
-            "device": session.fabric.device.type,
-        }
-        scores.agree(facts, chosen)
-
-        def cost(genotype: str) -> Cost:
-            return session.cost(session.space.parse(genotype))
-
-        outcome = Study(scores, scorer, chosen, genotypes, asked, cost, quiet).run()
-        values = opened.values(outcome.genotypes)
-        _write_scores(folder, outcome, values)
-        figures = analyse(outcome.scores, values, outcome.repeats, asked.analysis, asked.seed)
-        content = {
-            "format": FORMAT,
-            "run": str(run),
-            "study": folder.name,
-            "command": command or shlex.join(["genas", *sys.argv[1:]]),
-            "weights": {"file": str(weights), "epoch": _epoch(weights), "sha256": facts["weights"]},
-            "table": opened.describe(),
-            "settings": asked.model_dump(mode="json"),
-            **_described(figures, outcome, chosen),
-            "run_settings": _run_settings(config),
-            "environment": environment(describe_machine(session.fabric.device)),
-        }
-        content["verdicts"] = {column: verdicts(content, column) for column in content["columns"]["names"]}
-        write_json(RankPaths(folder).content, content)
-        build_ranking_page(folder)
-    return content
+    return comparison.score(scorer, chosen, command or shlex.join(["genas", *sys.argv[1:]]))
 
 
 @dataclass(frozen=True)
-class RankPlan:
-    """How long a study will take.
+class _Comparison:
+    """What one study is of, opened and checked."""
 
-    Args:
-        architectures: to score, repetitions counted in.
-        images: per score.
-        fixed: seconds of an architecture that do not depend on the images.
-        each: seconds of an architecture and image.
-        workers: processes.
-    """
-
-    architectures: int
-    images: int
-    fixed: float
-    each: float
-    workers: int
-
-    def seconds(self, images: int | None = None) -> float:
-        """Of the whole study, on another number of images perhaps."""
-        count = self.images if images is None else images
-        return self.architectures * (self.fixed + count * self.each) / self.workers
+    run: Path
+    folder: Path
+    session: Session
+    weights: Path
+    table: Table
+    genotypes: Sequence[str]
+    settings: StudySettings
+    quiet: bool
 
     @property
-    def advice(self) -> str:
-        """What to give for a shorter study; empty where it is short."""
-        if self.seconds() < LONG or self.images <= FEW_IMAGES:
-            return ""
-        shorter = duration(self.seconds(FEW_IMAGES))
-        return f"--set proxy.evaluation.pictures={FEW_IMAGES} scores on {FEW_IMAGES:,} images, in about {shorter}"
+    def images(self) -> int:
+        """Per score."""
+        whole, fewer = len(self.session.splits.validation), self.session.config.proxy.evaluation.pictures
+        return whole if fewer is None else min(whole, fewer)
 
-    def sentence(self) -> str:
-        """The plan in words."""
-        spent = duration(self.seconds())
-        text = f"Scoring {self.architectures:,} architectures on {self.images:,} images takes about {spent}"
-        return f"{text}; for less: {self.advice}." if self.advice else f"{text}."
-
-    def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {**asdict(self), "seconds": self.seconds(), "advice": self.advice}
-
-
-def expect(
-    limited: Callable[[int], tuple[Scorer, Sequence[Variant]]],
-    genotypes: Sequence[str],
-    asked: StudySettings,
-    whole: int,
-) -> RankPlan:
-    """Times the first architecture on few images and on some more, and draws that out.
-
-    Args:
-        limited: opens scorer and variants that look at so many images.
-        genotypes: what will be scored.
-        asked: settings of the study.
-        whole: images per score.
-    """
-
-    def timed(count: int) -> float:
-        scorer, variants = limited(count)
-        jobs = [Job(variant, 0) for variant in variants if variant.kind == "proxy"]
-        scorer.score(genotypes[0], jobs)  # opens what is shared, first use of kernels
-        scorer, variants = limited(count)
+    def open_scorer(self, variants: Sequence[Variant]) -> Scorer:
+        """The scorer, once every proxy has scored on two images."""
+        config = self.session.config
+        scorer = open_scorer(self.run, config, self.weights, self.session)
         for variant in variants:
             if variant.kind == "proxy":
                 scorer.check(variant)
-        begun = time.perf_counter()
-        scorer.score(genotypes[0], jobs)
-        return time.perf_counter() - begun
+                rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
+        return scorer
 
-    few, more = (min(count, whole) for count in (16, 80))
-    first, second = timed(few), timed(more)
-    each = max(second - first, 0.0) / max(more - few, 1)
-    repeated = len(genotypes[: asked.repeat_architectures]) * (asked.repeats - 1)
-    return RankPlan(len(genotypes) + repeated, whole, max(first - few * each, 0.0), each, asked.workers)
+    def plan(self, proxies: str, named: Mapping[str, Any]) -> RankPlan:
+        """How long the study will take, from a few scores on few images."""
 
+        def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
+            whole = self.session.config.model_dump(mode="json")
+            fewer = build_config([whole, {"proxy": {"evaluation": {"pictures": count}}}])
+            scorer = open_scorer(self.run, fewer, self.weights, self.session)
+            return scorer, read_variants(proxies, named, fewer.proxy)
 
-def _images(config: Config, session: Session) -> int:
-    whole = len(session.splits.validation)
-    return whole if config.proxy.evaluation.pictures is None else min(whole, config.proxy.evaluation.pictures)
+        with doing("Timing the first architecture", self.quiet):
+            return expect(limited, self.genotypes, self.settings, self.images)
+
+    def score(self, scorer: Scorer, variants: Sequence[Variant], command: str) -> dict[str, Any]:
+        """Scores what is not scored yet, compares, and writes results and page."""
+        session, settings, config = self.session, self.settings, self.session.config
+        with RunFolder(self.folder), Scores(RankPaths(self.folder).scores) as scores:
+            facts = {
+                "weights": _digest(self.weights),
+                "seed": config.seed,
+                "data_limit": config.data.limit,
+                "device": session.fabric.device.type,
+            }
+            scores.agree(facts, variants)
+
+            def cost(genotype: str) -> Cost:
+                return session.cost(session.space.parse(genotype))
+
+            outcome = Study(scores, scorer, variants, self.genotypes, settings, cost, self.quiet).run()
+            values = self.table.values(outcome.genotypes)
+            _write_scores(self.folder, outcome, values)
+            figures = analyse(outcome.scores, values, outcome.repeats, settings.analysis, settings.seed)
+            content = {
+                "format": FORMAT,
+                "run": str(self.run),
+                "study": self.folder.name,
+                "command": command,
+                "weights": {"file": str(self.weights), "epoch": _epoch(self.weights), "sha256": facts["weights"]},
+                "table": self.table.describe(),
+                "settings": settings.model_dump(mode="json"),
+                **_described(figures, outcome, variants),
+                "run_settings": _run_settings(config),
+                "environment": environment(describe_machine(session.fabric.device)),
+            }
+            content["verdicts"] = {column: verdicts(content, column) for column in content["columns"]["names"]}
+            write_json(RankPaths(self.folder).content, content)
+            build_ranking_page(self.folder)
+        return content
 
 
 def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:

@@ -38,17 +38,17 @@ from genas.training.standalone.weights import InitialWeights, Match, checkpoint_
 from genas.workflows.baselines import check_baselines, compare_with_random
 from genas.workflows.code import check_code, code_of_run, record_code
 from genas.workflows.config import RetrainConfig, completed, describe_given
-from genas.workflows.continuation import (
+from genas.workflows.planning import RunPlan, plan_trainings, refuse_impossible
+from genas.workflows.rehearsal import rehearse_retraining
+from genas.workflows.retraining_settings import (
     WEIGHTS,
     check_first_weights,
+    configure,
     has_training,
     is_begun,
     reconcile_retraining,
     weights_file,
 )
-from genas.workflows.planning import RunPlan, plan_trainings, refuse_impossible
-from genas.workflows.rehearsal import rehearse_retraining
-from genas.workflows.retraining_settings import configure
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What ``genas retrain`` is told, as a configuration: subject, recipe, data, sizes; or changes of a run."""
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from genas.core.errors import ConfigError, RunError
-from genas.core.run_folder import read_config
+from genas.core.run_folder import digest_of, flatten, read_config
+from genas.core.run_paths import RunPaths, TrainingPaths
 from genas.core.settings import merge
+from genas.data.location import same_kind
 from genas.data.record import locate_data
 from genas.spaces import open_space
 from genas.spaces.definition import definition_of
 from genas.training.standalone import RetrainSettings
 from genas.training.standalone.network import sized
 from genas.training.standalone.recipe import is_published, read_recipe
-from genas.workflows.config import DataSettings, RetrainConfig, build_retrain_config
-from genas.workflows.continuation import is_begun
+from genas.workflows.config import DataSettings, RetrainConfig, build_retrain_config, completed
+from genas.workflows.continuation import PLACE, changes_of, differing, more_epochs
 from genas.workflows.subject import Subject, find_subject
 
 #: What every retraining begins with; the recipe and the user change it.
@@ -239,3 +242,106 @@ def load_retrain_config(run: Path) -> RetrainConfig:
             f"{run} is the run folder of a search; to train its winner anew: genas retrain {run} --run OTHER"
         )
     return build_retrain_config(content)
+
+
+def has_training(folder: Path) -> bool:
+    """Whether a training has taken a step in `folder`, or has ended there."""
+    if TrainingPaths(folder).checkpoint.exists():
+        return True
+    path = TrainingPaths(folder).result  # where several seeds were trained, the folder above has a summary of this name
+    return path.is_file() and "seeds" not in json.loads(path.read_text(encoding="utf-8"))
+
+
+def is_begun(run: Path) -> bool:
+    """Whether a run of ``genas retrain`` has trained a step of any seed.
+
+    Raises:
+        RunError: the folder is a run of a search.
+    """
+    if not RunPaths(run).config.exists():
+        return False
+    if read_config(run).get("kind") != "retrain":
+        raise RunError(
+            f"{run} is the run folder of a search; to train its best into another: genas retrain {run} --run OTHER"
+        )
+    return any(has_training(folder) for folder in (run, *RunPaths(run).seeds()))
+
+
+_FREE_OF_RETRAINING = (
+    "origin",
+    "data.check",
+    "recipe",
+    "retrain.checkpoint_seconds",
+    "baseline.choice",
+    "baseline.equal_macs",
+)
+WEIGHTS = ("from_supernet", "from_checkpoint")
+
+
+def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that a run of ``genas retrain`` is to be kept with, given another one; nothing is written.
+
+    Args:
+        run: its folder; a training has begun.
+        now: the frozen configuration that is asked for.
+
+    Returns:
+        `now`, with the seeds that the run has first, and the place of the data as it was given.
+
+    Raises:
+        RunError: a setting is bound; those are named.
+    """
+    before = completed(read_config(run))
+    first, second = flatten(before), flatten(now)
+    free = {*_FREE_OF_RETRAINING, *(key for key in WEIGHTS if _same_weights(run, key, first.get(key), second.get(key)))}
+    kept = dict(now)
+    if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
+        free |= set(PLACE)
+        kept = merge(kept, {"data": {key: before["data"].get(key) for key in ("name", "root")}})
+    seeds = list(before["seeds"])
+    if set(seeds) <= set(now["seeds"]):
+        free.add("seeds")
+        kept["seeds"] = seeds + [seed for seed in now["seeds"] if seed not in seeds]
+    if more_epochs(before["retrain"], now["retrain"]):
+        free.add("retrain.epochs")
+    bound = [key for key in differing(first, second) if key not in free]
+    if bound:
+        why = "; every epoch of this schedule depends on how many there are" if bound == ["retrain.epochs"] else ""
+        raise RunError(
+            f"{run} has begun to train, so {changes_of(bound, first, second)} cannot change{why}: choose another "
+            "folder with --run."
+        )
+    return kept
+
+
+def _same_weights(run: Path, key: str, before: Any, now: Any) -> bool:
+    """Whether another path leads to the first weights that the run recorded."""
+    if not (before and now):
+        return False
+    if os.path.abspath(str(before)) == os.path.abspath(str(now)):
+        return True
+    file = weights_file(key, str(now))
+    return file.is_file() and _recorded_weights(run) == digest_of(file)
+
+
+def _recorded_weights(run: Path) -> str | None:
+    """Digest of the first weights; None where a run from before it was recorded, or one of random weights."""
+    path = RunPaths(run).first_weights
+    return json.loads(path.read_text(encoding="utf-8")).get("digest") if path.is_file() else None
+
+
+def check_first_weights(run: Path, file: Path) -> None:
+    """Makes sure that a run's further seeds begin with the weights that the first ones began with.
+
+    Raises:
+        RunError: the file has another content than the run recorded.
+    """
+    if _recorded_weights(run) not in (None, digest_of(file)):
+        raise RunError(f"{file} holds other weights than {run} was begun with; choose another folder with --run.")
+
+
+def weights_file(key: str, path: str) -> Path:
+    """The file of first weights that a setting of `WEIGHTS` names."""
+    if key == "from_supernet":
+        return RunPaths(path).supernet.checkpoint
+    return TrainingPaths(path).model if Path(path).is_dir() else Path(path)

@@ -1,12 +1,10 @@
 """The whole way in one function: data, space, supernet, proxy, search, retrain, report."""
 
-import hashlib
-import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,23 @@ from genas.analysis.verdicts import Verdict
 from genas.analysis.verdicts.measure import check_supernet, measure_noise
 from genas.analysis.verdicts.read import read_verdicts
 from genas.analysis.verdicts.training import supernet_not_trained
-from genas.core.checkpoint import load_checkpoint
 from genas.core.errors import ConfigError, GenasError
-from genas.core.fingerprint import refuse_other_code
 from genas.core.profiling import Profile
 from genas.core.registry import blame
-from genas.core.run_folder import explain, read_config, read_rows, write_atomically, write_json
-from genas.core.run_paths import EvaluationPaths, RunPaths, TrainingPaths
+from genas.core.run_folder import read_config, write_atomically, write_json
+from genas.core.run_paths import RunPaths
 from genas.core.seeding import derive
 from genas.core.terminal import say, warn
 from genas.data import Dataset
 from genas.proxies import Proxy, Score, Scoring, checked_score, needs_training, open_proxy
 from genas.reporting.build import build_report
-from genas.spaces import Architecture, Network, Space, architecture_cost
+from genas.spaces import Architecture, Network, Space
 from genas.strategies import History, Record, Search, run_search
 from genas.strategies.measure import NOT_THE_ARCHITECTURES_FAULT
-from genas.training.standalone import retrain
-from genas.training.standalone.baseline import seconds_of
-from genas.training.standalone.network import sized, without_auxiliary
 from genas.training.supernet import train_supernet, untrained_supernet
-from genas.workflows.baselines import check_baselines, compare_with_random
-from genas.workflows.code import code_of_scores
+from genas.workflows.baselines import check_baselines
+from genas.workflows.best import TrainedBest, train_best
+from genas.workflows.code import check_scores, code_of_scores
 from genas.workflows.config import Config, describe_given
 from genas.workflows.continuation import settings_from_supernet, settings_on
 from genas.workflows.noise_curves import write_noise_curves
@@ -151,7 +145,7 @@ def run_pipeline(
                 write_noise_curves(run, history, scoring, config, quiet)
         del network
         scoring.forget()
-        trained_best = _train_best(session, run, best, watch, quiet) if with_retrain else _Best()
+        trained_best = train_best(session, run, best, watch, quiet) if with_retrain else TrainedBest()
         report = build_report(run)
         warnings = read_verdicts(run, read_config(run))
     return Result(
@@ -169,52 +163,6 @@ def run_pipeline(
     )
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The retrained best architecture: its size and test figures, and the comparison with random ones."""
-
-    size: dict[str, int] = field(default_factory=dict)
-    test: dict[str, float] = field(default_factory=dict)
-    baseline: dict[str, Any] | None = None
-
-
-def _train_best(session: Session, run: Path, best: Record, watch: Profile | None, quiet: bool) -> _Best:
-    """Trains the best architecture from scratch, or continues, and compares it with random ones."""
-    config = session.config
-    set_aside_others(run, best.genotype)
-    size, architecture = sized(session.space, config.retrain), session.space.parse(best.genotype)
-    kept = without_auxiliary(size)
-    cost = architecture_cost(kept, architecture, session.splits.num_classes, session.splits.image_shape)
-    with watch.phase("retrain") if watch else nullcontext():
-        test = retrain(
-            RunPaths(run).retrain.path,
-            size,
-            architecture,
-            session.splits,
-            config.retrain,
-            session.fabric,
-            config.seed,
-            quiet,
-        )
-    compared = config.baseline.choice != "none"
-    with watch.phase("baselines") if watch and compared else nullcontext():
-        baseline = compare_with_random(
-            run,
-            size,
-            architecture,
-            session.splits,
-            config.retrain,
-            config.baseline,
-            session.fabric,
-            config.seed,
-            [RunPaths(run).retrain.path],
-            spent=seconds_spent(run),
-            allowed=session.within_limits,
-            quiet=quiet,
-        )
-    return _Best({"params": cost.params, "macs": cost.macs}, test, baseline)
-
-
 def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False) -> Network:
     """The supernet of a run: trained, continued or merely loaded; untrained where no proxy asks for more."""
     config, folder = session.config, RunPaths(run).supernet.path
@@ -227,14 +175,6 @@ def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False)
     return untrained_supernet(folder, session.space, session.splits, session.fabric, config.seed)
 
 
-def seconds_spent(run: Path) -> float:
-    """Time that supernet, scores and retraining of a run took."""
-    paths = RunPaths(run)
-    trainings = sum(seconds_of(read_rows(one.metrics)) for one in (paths.supernet, paths.retrain))
-    with History(paths.history, readonly=True) as history:
-        return trainings + history.seconds()
-
-
 def check_trained(scoring: Scoring, run: Path, config: Config, quiet: bool = False) -> None:
     """Compares some paths of the trained supernet with chance, and says at once where it is no better.
 
@@ -245,59 +185,6 @@ def check_trained(scoring: Scoring, run: Path, config: Config, quiet: bool = Fal
     verdict = supernet_not_trained(check_supernet(scoring, run), config.supernet.epochs)
     if verdict is not None:
         warn(verdict.sentence, quiet)
-
-
-def set_aside_others(run: Path, genotype: str) -> None:
-    """Moves a retraining of another architecture, and what was measured on it, to ``superseded/``.
-
-    A search that goes on for more generations may find a better architecture than the one that was retrained.
-
-    Args:
-        run: the run folder, locked.
-        genotype: the architecture to retrain.
-    """
-    training = RunPaths(run).retrain
-    before = _retrained_genotype(training)
-    if before in (None, genotype):
-        return
-    place = RunPaths(run).superseded / hashlib.blake2b(str(before).encode(), digest_size=4).hexdigest()
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        for path in (*EvaluationPaths(run).existing(), training.path):
-            path.replace(place / path.name)
-    except OSError as error:
-        raise explain(error, place) from error
-
-
-def _retrained_genotype(training: TrainingPaths) -> str | None:
-    """The architecture that a retraining is of; None where none has begun."""
-    if training.result.is_file():
-        return str(json.loads(training.result.read_text(encoding="utf-8"))["genotype"])
-    if training.checkpoint.is_file():
-        return str(load_checkpoint(training.checkpoint)[1]["identity"]["genotype"])
-    return None
-
-
-def check_scores(run: Path, code: Mapping[str, str]) -> None:
-    """Compares the code of custom proxies and strategies with that which the stored scores come from.
-
-    Raises:
-        RunError: it is another.
-    """
-    file = RunPaths(run).history
-    if not code or not file.exists():
-        return
-    with History(file, readonly=True) as history:
-        before = history.facts()
-        scored = len(history) > 0 or any(RunPaths(run).race.glob("*.safetensors"))
-    if scored:
-        again = f"genas search --supernet {run} ... --run OTHER"
-        refuse_other_code(
-            before,
-            code,
-            f"the scores in {file} were computed, and scores of two versions are not mixed",
-            f"restore the code, or search again with the same supernet by: {again}",
-        )
 
 
 def write_best(run: Path, best: Record, evaluated: int) -> None:

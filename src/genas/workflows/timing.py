@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from genas.core.arithmetic import ceil_div
 from genas.core.device import Fabric, wait
 from genas.core.errors import GenasError
 from genas.core.seeding import derive, python_rng
@@ -22,6 +23,8 @@ from genas.data import LabelledImages, Splits
 from genas.proxies import Scoring, open_proxy
 from genas.spaces import Architecture, Space, architecture_cost
 from genas.spaces.kernels import fast_gradients
+from genas.training.loop import steps_per_epoch
+from genas.training.preparation import place_network
 from genas.training.standalone.data import parts_of
 from genas.training.standalone.plan import kept_bytes, plan_of
 from genas.training.standalone.recipe import RetrainSettings
@@ -57,9 +60,8 @@ def time_supernet(config: Config, session: Session, done: int) -> tuple[Phase, i
     settings, splits, fabric = config.supernet, session.splits, session.fabric
     images = splits.weights if settings.half == "weights" else splits.train
     network = initialise(session.space, splits.num_classes, splits.image_shape[0], config.seed)
-    fabric.precision.convert_module(network.to(fabric.device))
+    place_network(network, fabric, settings.layout).train()
     layout = torch.channels_last if settings.layout == "channels-last" else torch.contiguous_format
-    network.to(memory_format=layout).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9, momentum=settings.momentum)
     dtype = next(network.parameters()).dtype
     paths = [
@@ -77,7 +79,7 @@ def time_supernet(config: Config, session: Session, done: int) -> tuple[Phase, i
     few = _batch(images, 4, splits, fabric, config.seed)
     each = max(kept_bytes(network, partial(step, *few, one)) for one in range(PATHS))
     seconds = _train_seconds(step, optimizer, images, splits, fabric, config.seed, batch)
-    steps = -(-len(images) // settings.batch_size)
+    steps = steps_per_epoch(len(images), batch)
     left = max(settings.epochs - done, 0)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     return (
@@ -173,9 +175,8 @@ def time_retraining(
     parts = parts_of(splits, settings, fabric.world_size)
     counted = plan_of(space, architecture, splits, parts, settings, fabric)
     network = space.network(splits.num_classes, architecture, splits.image_shape[0])
-    fabric.precision.convert_module(network.to(fabric.device))
+    place_network(network, fabric, settings.layout).train()
     layout = torch.channels_last if settings.layout == "channels-last" else torch.contiguous_format
-    network.to(memory_format=layout).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9, momentum=settings.momentum)
     dtype = next(network.parameters()).dtype
 
@@ -189,7 +190,7 @@ def time_retraining(
             else loss + settings.auxiliary_weight * functional.cross_entropy(auxiliary, labels)
         )
 
-    batch = -(-min(settings.batch_size, len(parts.train)) // (settings.accumulate * fabric.world_size))
+    batch = ceil_div(min(settings.batch_size, len(parts.train)), settings.accumulate * fabric.world_size)
     seconds = _train_seconds(step, optimizer, parts.train, splits, fabric, 0, batch) * settings.accumulate
     epochs = settings.trained_epochs
     left = max(epochs - done, 0)

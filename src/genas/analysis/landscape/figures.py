@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genas.core.arithmetic import ceil_div
 from genas.reporting.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, painted
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#b3365b", "#3b8ea5", "#6b5b2e")
@@ -122,13 +123,13 @@ def surfaces(planes: Sequence[Plane], data: str) -> dict[str, bytes]:
 
 def _panels(figure: Any, count: int, options: dict[str, Any]) -> list[Any]:
     columns = min(count, COLUMNS)
-    rows = -(-count // columns)
+    rows = ceil_div(count, columns)
     return [figure.add_subplot(rows, columns, number + 1, **options) for number in range(count)]
 
 
 def _size(count: int, side: float) -> tuple[float, float]:
     columns = min(count, COLUMNS)
-    return side * columns + 1.8, side * -(-count // columns)
+    return side * columns + 1.8, side * ceil_div(count, columns)
 
 
 def _scale(planes: Sequence[Plane]) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from genas.core.arithmetic import ceil_div
 from genas.reporting.figures import BLUE, ORANGE, painted
 
 Paint = Callable[[Any], None]
@@ -111,7 +112,7 @@ def scatter(ranks: Sequence[float], truth: Sequence[float], title: str, label: s
         title: the proxy.
         label: the table's column.
     """
-    step = -(-len(ranks) // POINTS)
+    step = ceil_div(len(ranks), POINTS)
     low, high = _range(truth)
     wide, tall, left, top = 236, 150, 46, 26  # pixels: the plot, and where it begins
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from genas.analysis.verdicts.noise import Contender
 from genas.analysis.verdicts.read import read_derived
 from genas.analysis.verdicts.training import Chance, against_chance
+from genas.core.arithmetic import ceil_div
 from genas.core.interrupt import StopRequest
 from genas.core.progress import Bar
 from genas.core.registry import blame
@@ -52,7 +53,7 @@ def check_supernet(scoring: Scoring, run: Path) -> Chance:
     whole = scoring.evaluation.model_copy(update={"pictures": None, "subset": 0})
     scoring = scoring.reseeded(scoring.seed, whole)
     size = whole.batch_size
-    part = slice(0, max(1, -(-min(IMAGES, scoring.validation_count) // size)))
+    part = slice(0, max(1, ceil_div(min(IMAGES, scoring.validation_count), size)))
     labels = torch.cat([labels.cpu() for _, labels in scoring.validation_batches(part)])
     losses, right = [], []
     for number in range(PATHS):

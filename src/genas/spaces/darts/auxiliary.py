@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, fx, nn
 
+from genas.core.arithmetic import ceil_div
 from genas.spaces.operations import Folds
 
 HIDDEN, WIDE = 128, 768
@@ -21,7 +22,7 @@ HIDDEN, WIDE = 128, 768
 
 def windows(side: int) -> tuple[int, int]:
     """Side and distance of the two pooling windows on a map of `side` pixels."""
-    window = max(1, min(-(-side // 2) + 1, side - 1))
+    window = max(1, min(ceil_div(side, 2) + 1, side - 1))
     return window, max(1, side - window)
 
 

@@ -14,6 +14,7 @@ genas computes those of the same input once. The auxiliary head is left out.
 from dataclasses import dataclass
 from math import prod
 
+from genas.core.arithmetic import ceil_div
 from genas.spaces.darts.encoding import NODES, Cell, DartsArchitecture
 from genas.spaces.names import DARTS_OPERATIONS
 
@@ -140,4 +141,4 @@ class _Tally:
 
 
 def _strided(side: Sides, stride: int) -> Sides:
-    return -(-side[0] // stride), -(-side[1] // stride)
+    return ceil_div(side[0], stride), ceil_div(side[1], stride)

@@ -6,6 +6,7 @@ from genas.core.errors import ConfigError, DataError
 from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Normalisation, Splits
 from genas.data.split import class_balanced_part
+from genas.training.loop import steps_per_epoch
 from genas.training.standalone.recipe import RetrainSettings
 
 
@@ -82,12 +83,8 @@ def least_rows(settings: RetrainSettings, processes: int) -> int:
 
 
 def steps_of(images: int, settings: RetrainSettings, processes: int) -> int:
-    """Batches of an epoch.
-
-    A short last batch is used, but not one of a single image: batch norm needs two, wherever it takes statistics.
-    """
-    size = settings.batch_size
-    steps = images // size + (images % size >= least_rows(settings, processes))
+    """Batches of an epoch, no more than the recipe's limit."""
+    steps = steps_per_epoch(images, settings.batch_size, least_rows(settings, processes))
     return steps if settings.limit_batches is None else min(steps, settings.limit_batches)
 
 

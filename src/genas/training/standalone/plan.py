@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genas.core.arithmetic import ceil_div
 from genas.core.device import Fabric
 from genas.data.base import Splits
 from genas.spaces.base import Architecture, Network, Space
@@ -89,7 +90,7 @@ def plan_of(
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
     copies = 3 if settings.momentum else 2
     averaged = settings.ema_decay is not None
-    largest = -(-settings.batch_size // (settings.accumulate * fabric.world_size))  # pictures at once in a process
+    largest = ceil_div(settings.batch_size, settings.accumulate * fabric.world_size)  # pictures at once in a process
     fixed, each = activation_bytes(network, splits.image_shape, splits.num_classes, settings, fabric)
     return Plan(
         params=cost.params,
@@ -138,9 +139,8 @@ def _kept(
     if settings.layout == "channels-last":
         pictures = pictures.contiguous(memory_format=torch.channels_last)
     network.train()
-    network.drop_path = 0.5 if settings.drop_path else 0.0
     # drop-path needs numbers, but not those of anybody's stream
-    network.drop_path_generator = torch.Generator(device=fabric.device)
+    network.set_drop_path(0.5 if settings.drop_path else 0.0, torch.Generator(device=fabric.device))
     labels = torch.zeros(count, dtype=torch.int64, device=fabric.device)
 
     def loss() -> Tensor:

@@ -29,6 +29,7 @@ from genas.spaces.cost import architecture_cost
 from genas.spaces.definition import SPACES
 from genas.spaces.kernels import fast_gradients
 from genas.training.loop import Rows, Trainer
+from genas.training.preparation import open_sgd, place_network
 from genas.training.standalone.batchnorm import share_batch_norm
 from genas.training.standalone.data import Parts, parts_of, steps_of
 from genas.training.standalone.network import without_auxiliary
@@ -109,16 +110,11 @@ class _Training:
         self.settings, self.fabric, self.seed = settings, fabric, seed
         with torch.random.fork_rng(devices=[]):
             seed_torch_globals(seed, "retrain.init")
-            self.network = self._placed(space.network(splits.num_classes, architecture, splits.image_shape[0]))
+            network = space.network(splits.num_classes, architecture, splits.image_shape[0])
+        self.network = place_network(network, fabric, settings.layout)
         if fabric.world_size > 1 and settings.batch_norm == "shared":
             share_batch_norm(self.network, fabric.device)
-        optimizer = torch.optim.SGD(
-            self.network.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=settings.nesterov,
-        )
+        optimizer = open_sgd(self.network, settings)
         self.average: AveragedModel | None = None
         if settings.ema_decay is not None:
             average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
@@ -143,13 +139,6 @@ class _Training:
         )
         self._drop_path = torch.Generator(device=fabric.device)
         self.steps = steps_of(len(parts.train), settings, fabric.world_size)
-
-    def _placed(self, network: Network) -> Network:
-        """On the device, in the precision and the layout of the run."""
-        self.fabric.precision.convert_module(network.to(self.fabric.device))
-        if self.settings.layout == "channels-last":
-            network.to(memory_format=torch.channels_last)
-        return network
 
     def begin(self, initial: InitialWeights | None, on_match: Callable[[Match], None] | None) -> None:
         """Takes over an earlier process's state, else the initial weights."""
@@ -199,10 +188,8 @@ class _Training:
     def _step(self, pictures: Tensor, labels: Tensor, epoch: int, number: int, rows: Rows) -> tuple[Tensor, Tensor]:
         settings, network = self.settings, self.network
         if settings.drop_path:
-            network.drop_path = settings.drop_path * epoch / settings.epochs
             self._drop_path.manual_seed(derive(self.seed, "retrain.drop_path", epoch, number))
-            network.drop_path_generator = self._drop_path
-            network.drop_path_rows = rows
+            network.set_drop_path(settings.drop_path * epoch / settings.epochs, self._drop_path, rows)
         with fast_gradients(on=settings.gradients == "fast"):
             logits, auxiliary = network.forward_with_auxiliary(_prepared(pictures, network, settings.layout))
         loss = self._loss(logits, labels)
@@ -280,7 +267,7 @@ class _Training:
                 "by": self.settings.best,
                 "epoch": best + 1,
                 f"{label}_top1": rows[best][f"{label}_top1"],
-                "test": self._tested(self._placed(kept)),
+                "test": self._tested(place_network(kept, self.fabric, self.settings.layout)),
             }
         if first:
             write_json(TrainingPaths(self.folder).result, result)

@@ -25,7 +25,8 @@ from genas.core.settings import Settings
 from genas.data.base import LabelledImages, Splits
 from genas.spaces.base import Network, Space
 from genas.spaces.kernels import fast_gradients
-from genas.training.loop import Rows, Trainer, cosine
+from genas.training.loop import Rows, Trainer, cosine, steps_per_epoch
+from genas.training.preparation import open_sgd, place_network
 
 
 class SupernetSettings(Settings):
@@ -148,23 +149,14 @@ def train_supernet(
     images = training_images(splits, settings)
     if settings.labels == "random":
         images = images.with_labels(random_labels(len(images), splits.num_classes, seed))
-    network = untrained_supernet(folder, space, splits, fabric, seed).train()
+    network = place_network(untrained_supernet(folder, space, splits, fabric, seed).train(), fabric, settings.layout)
     identity = _identity(space, splits)
     layout = torch.channels_last if settings.layout == "channels-last" else torch.contiguous_format
-    fabric.precision.convert_module(network)
-    network.to(memory_format=layout)
     dtype = next(network.parameters()).dtype
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.nesterov,
-    )
+    optimizer = open_sgd(network, settings)
     trainer = Trainer(folder, fabric, network, optimizer, "supernet", identity, settings.checkpoint_seconds, quiet)
     trainer.resume()
-    # a short last batch (391 of 64 in CIFAR) is used, but not one of a single picture: batch norm needs two
-    steps = -(-len(images) // settings.batch_size) - (len(images) % settings.batch_size == 1)
+    steps = steps_per_epoch(len(images), settings.batch_size)
 
     def batches(epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         return images.batches(
