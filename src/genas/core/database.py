@@ -6,9 +6,45 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import ClassVar
 
+from genas.core.closing import Closable
 from genas.core.errors import RunError
 from genas.core.run_folder import explain
+
+
+class Database(Closable):
+    """An open file of one kind; use it as a context manager.
+
+    Args:
+        path: the file, or ``:memory:``.
+        readonly: only look; the file must exist.
+
+    Raises:
+        RunError: it cannot be opened.
+    """
+
+    what: ClassVar[str]
+    """What such a file is, as "a history"."""
+    schema: ClassVar[str]
+    """Statements that make its tables where they are missing."""
+
+    def __init__(self, path: Path | str, readonly: bool = False) -> None:
+        self.path = Path(path)
+        try:
+            self._db = open_readonly(self.path) if readonly else open_database(path)
+            self._prepare(readonly=readonly)
+        except sqlite3.Error as error:
+            raise RunError(f"{self.path} cannot be opened as {self.what} ({error}).") from error
+
+    def _prepare(self, *, readonly: bool) -> None:
+        """Makes the tables."""
+        if not readonly:
+            self._db.executescript(self.schema)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
 
 
 def open_database(path: Path | str) -> sqlite3.Connection:

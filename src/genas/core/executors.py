@@ -11,7 +11,7 @@ Whatever does the work, `Executor.map` keeps four promises:
 import pickle
 import signal
 import traceback
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,10 +21,10 @@ from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from genas.core.allocator import keep_freed_memory
+from genas.core.closing import Closable
 from genas.core.errors import GenasError, RunError
 from genas.core.interrupt import StopRequest
 
@@ -35,7 +35,7 @@ AHEAD = 2  # items per worker that are at work, wait, or are finished before the
 PATIENCE = 10.0  # seconds for an idle process to end
 
 
-class Executor(ABC):
+class Executor(Closable):
     """Applies functions to items; use it as a context manager."""
 
     @abstractmethod
@@ -53,16 +53,8 @@ class Executor(ABC):
             Interrupted: a stop was requested; all results that were computed have been handed on.
         """
 
-    def close(self) -> None:  # noqa: B027  (most have nothing to end)
+    def close(self) -> None:
         """Ends what was started for the work."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Serial(Executor):

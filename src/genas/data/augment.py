@@ -12,7 +12,7 @@ Random numbers are drawn on the generator's device and carried over, so a CPU ge
 every device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -139,17 +139,8 @@ class Augmentation(BaseModel):
         if not self.crop_padding and not self.flip:
             return images
         _, channels, height, width = images.shape
-        count = len(images) if part is None else part[1]
-        pad = self.crop_padding
-        draws = torch.stack(
-            [
-                torch.randint(0, 2 * pad + 1, (count,), generator=rng, device=rng.device),
-                torch.randint(0, 2 * pad + 1, (count,), generator=rng, device=rng.device),
-                torch.randint(0, 2, (count,), generator=rng, device=rng.device),
-            ]
-        )
-        draws = _own(draws, part).to(images.device, non_blocking=True)
-        count = len(images)
+        count, pad = len(images), self.crop_padding
+        draws = _draw((2 * pad + 1, 2 * pad + 1, 2), images, rng, part)
         top, left, mirrored = draws[0, :, None], draws[1, :, None], draws[2, :, None]
         rows = top + torch.arange(height, device=images.device)
         columns = torch.arange(width, device=images.device).expand(count, -1)
@@ -162,27 +153,11 @@ class Augmentation(BaseModel):
         return window.view(count, channels, height, width)
 
     def erase(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:
-        """Cutout, meant for normalised pictures.
-
-        Args:
-            images: [B, C, H, W], any type, any device.
-            rng: where the random numbers come from.
-            part: the rows that `images` are of a larger batch; None where they are all.
-
-        Returns:
-            A tensor of the same shape; the very same one where cutout is 0.
-        """
+        """Cutout, meant for normalised pictures; arguments and result are as those of `geometry`."""
         if not self.cutout:
             return images
         _, _, height, width = images.shape
-        count = len(images) if part is None else part[1]
-        centres = torch.stack(
-            [
-                torch.randint(0, height, (count,), generator=rng, device=rng.device),
-                torch.randint(0, width, (count,), generator=rng, device=rng.device),
-            ]
-        )
-        centres = _own(centres, part).to(images.device, non_blocking=True)
+        centres = _draw((height, width), images, rng, part)
         first = centres[:, :, None] - self.cutout // 2
         rows = torch.arange(height, device=images.device)
         columns = torch.arange(width, device=images.device)
@@ -202,6 +177,9 @@ def centre_crop(size: int, *, antialias: bool = True) -> Callable[[Any], Any]:
     return both
 
 
-def _own(draws: Tensor, part: Part | None) -> Tensor:
-    """The columns of `draws` [K, whole batch] that belong to the rows of `part`."""
-    return draws if part is None else draws[:, part[0].to(draws.device)]
+def _draw(limits: Sequence[int], images: Tensor, rng: torch.Generator, part: Part | None) -> Tensor:
+    """Whole numbers below each of `limits` for every image of the batch that `part` is of: [K, B], beside `images`."""
+    count = len(images) if part is None else part[1]
+    draws = torch.stack([torch.randint(0, limit, (count,), generator=rng, device=rng.device) for limit in limits])
+    own = draws if part is None else draws[:, part[0].to(draws.device)]
+    return own.to(images.device, non_blocking=True)

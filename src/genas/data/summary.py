@@ -15,7 +15,13 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """One split: its name in the files, its number of images and what it is used for."""
+    """One split.
+
+    Args:
+        name: in the files.
+        images: how many.
+        use: what it is used for.
+    """
 
     name: str
     images: int

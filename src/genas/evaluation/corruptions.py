@@ -68,15 +68,25 @@ class Corruption:
         return self.apply(pictures, self.strengths[severity - 1], draw).clamp(0, 1)
 
 
+def _corruption(
+    name: str, group: Group, strengths: tuple[float, ...], unit: str, *, coloured: bool = False
+) -> Callable[[Callable[[Tensor, float, Draw], Tensor]], Corruption]:
+    """Makes a corruption of the function below it; the arguments are those of `Corruption`."""
+    return lambda apply: Corruption(name, group, strengths, unit, apply, coloured)
+
+
+@_corruption("gaussian-noise", "noise", (0.04, 0.07, 0.11, 0.16, 0.22), "standard deviation")
 def _gaussian_noise(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     return pictures + strength * draw(lambda rng: torch.randn(pictures.shape[1:], generator=rng))
 
 
+@_corruption("shot-noise", "noise", (250, 100, 45, 20, 9), "counts of light at white")
 def _shot_noise(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     # Counts of light: a Poisson variable in its normal approximation, so that one draw serves every severity.
     return pictures + (pictures / strength).sqrt() * draw(lambda rng: torch.randn(pictures.shape[1:], generator=rng))
 
 
+@_corruption("impulse-noise", "noise", (0.01, 0.03, 0.06, 0.1, 0.17), "share of values struck")
 def _impulse_noise(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     # A value once struck stays struck at higher severities; half of them turn black, half white.
     uniform = draw(lambda rng: torch.rand((2, *pictures.shape[1:]), generator=rng))
@@ -95,6 +105,7 @@ def _transforms() -> Any:
     return transforms
 
 
+@_corruption("gaussian-blur", "blur", (0.5, 0.75, 1.0, 1.4, 1.9), "sigma, pixels at a side of 32")
 def _gaussian_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     side = _side(pictures)
     sigma = length(strength, side)
@@ -105,6 +116,7 @@ def _gaussian_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     return both
 
 
+@_corruption("defocus-blur", "blur", (0.8, 1.1, 1.5, 2.0, 2.7), "radius, pixels at a side of 32")
 def _defocus_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     side = _side(pictures)
     radius = length(strength, side)
@@ -115,6 +127,7 @@ def _defocus_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     return _filtered(pictures, disc.expand(len(pictures), -1, -1))
 
 
+@_corruption("motion-blur", "blur", (2.0, 3.2, 4.6, 6.3, 8.5), "length, pixels at a side of 32")
 def _motion_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     side = _side(pictures)
     extent = length(strength, side)
@@ -128,11 +141,13 @@ def _motion_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     return _filtered(pictures, rows @ columns.transpose(1, 2))
 
 
+@_corruption("jpeg", "digital", (60, 35, 20, 11, 6), "quality")
 def _jpeg(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     decoded: Tensor = _transforms().jpeg(_bytes(pictures).cpu(), round(strength))
     return decoded.to(pictures.device).to(pictures.dtype) / 255
 
 
+@_corruption("pixelate", "digital", (1.6, 2.0, 2.6, 3.4, 4.5), "block, pixels at a side of 32")
 def _pixelate(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     # Blocks of any width, not of whole pixels: a pixel on a border shows both blocks by the share that they cover.
     height, width = (_blocks(side, length(strength, _side(pictures)), pictures) for side in pictures.shape[2:])
@@ -149,11 +164,13 @@ def _blocks(side: int, block: float, like: Tensor) -> Tensor:
     return overlap.T @ (overlap / overlap.sum(1, keepdim=True))
 
 
+@_corruption("posterize", "digital", (5, 4, 3, 2, 1), "bits kept per channel")
 def _posterize(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     kept: Tensor = _transforms().posterize(_bytes(pictures), round(strength))
     return kept.to(pictures.dtype) / 255
 
 
+@_corruption("elastic", "digital", (0.3, 0.5, 0.8, 1.15, 1.6), "displacement, pixels at a side of 32")
 def _elastic(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     size = list(pictures.shape[2:])
     knots = draw(lambda rng: torch.randn((2, 6, 6), generator=rng))
@@ -166,16 +183,19 @@ def _elastic(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
+@_corruption("brightness", "tone", (1.25, 1.5, 1.8, 2.2, 2.8), "factor")
 def _brightness(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     brighter: Tensor = _transforms().adjust_brightness(pictures, strength)
     return brighter
 
 
+@_corruption("contrast", "tone", (0.75, 0.55, 0.4, 0.28, 0.18), "factor")
 def _contrast(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     flatter: Tensor = _transforms().adjust_contrast(pictures, strength)
     return flatter
 
 
+@_corruption("saturation", "tone", (0.7, 0.5, 0.3, 0.15, 0.0), "factor", coloured=True)
 def _saturation(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     paler: Tensor = _transforms().adjust_saturation(pictures, strength)
     return paler
@@ -202,19 +222,19 @@ def _filtered(pictures: Tensor, kernels: Tensor) -> Tensor:
 
 
 _ALL = (
-    Corruption("gaussian-noise", "noise", (0.04, 0.07, 0.11, 0.16, 0.22), "standard deviation", _gaussian_noise),
-    Corruption("shot-noise", "noise", (250, 100, 45, 20, 9), "counts of light at white", _shot_noise),
-    Corruption("impulse-noise", "noise", (0.01, 0.03, 0.06, 0.1, 0.17), "share of values struck", _impulse_noise),
-    Corruption("gaussian-blur", "blur", (0.5, 0.75, 1.0, 1.4, 1.9), "sigma, pixels at a side of 32", _gaussian_blur),
-    Corruption("defocus-blur", "blur", (0.8, 1.1, 1.5, 2.0, 2.7), "radius, pixels at a side of 32", _defocus_blur),
-    Corruption("motion-blur", "blur", (2.0, 3.2, 4.6, 6.3, 8.5), "length, pixels at a side of 32", _motion_blur),
-    Corruption("jpeg", "digital", (60, 35, 20, 11, 6), "quality", _jpeg),
-    Corruption("pixelate", "digital", (1.6, 2.0, 2.6, 3.4, 4.5), "block, pixels at a side of 32", _pixelate),
-    Corruption("posterize", "digital", (5, 4, 3, 2, 1), "bits kept per channel", _posterize),
-    Corruption("elastic", "digital", (0.3, 0.5, 0.8, 1.15, 1.6), "displacement, pixels at a side of 32", _elastic),
-    Corruption("brightness", "tone", (1.25, 1.5, 1.8, 2.2, 2.8), "factor", _brightness),
-    Corruption("contrast", "tone", (0.75, 0.55, 0.4, 0.28, 0.18), "factor", _contrast),
-    Corruption("saturation", "tone", (0.7, 0.5, 0.3, 0.15, 0.0), "factor", _saturation, coloured=True),
+    _gaussian_noise,
+    _shot_noise,
+    _impulse_noise,
+    _gaussian_blur,
+    _defocus_blur,
+    _motion_blur,
+    _jpeg,
+    _pixelate,
+    _posterize,
+    _elastic,
+    _brightness,
+    _contrast,
+    _saturation,
 )
 CORRUPTIONS = {corruption.name: corruption for corruption in _ALL}
 GROUPS: tuple[Group, ...] = ("noise", "blur", "digital", "tone")

@@ -34,6 +34,12 @@ class _Mean(PerImage):
         losses, right = look(self.scoring.prepared(architecture), None)
         return [losses, right.double()]
 
+    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
+        """Terms: loss, accuracy."""
+        loss, accuracy = means.tolist()
+        value = float(self.values_of_means(architecture, means[None])[0])
+        return Score(value, {"loss": loss, "accuracy": accuracy})
+
 
 class Accuracy(_Mean):
     """Top-1 accuracy on the validation half after recalibration, as a fraction in [0, 1]."""
@@ -42,11 +48,6 @@ class Accuracy(_Mean):
     measures = "cross-entropy and correctness"
     explanation = "Accuracy on the validation images with the supernet's weights."
     formula = "share of correct predictions"
-
-    def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """Terms: loss, accuracy."""
-        loss, accuracy = means.tolist()
-        return Score(accuracy, {"loss": loss, "accuracy": accuracy})
 
     def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
         """The accuracies."""
@@ -63,10 +64,13 @@ class Loss(_Mean):
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
         """Terms: loss, accuracy."""
-        loss, accuracy = means.tolist()
-        if not math.isfinite(loss):
-            raise GenasError(f"the validation loss is not finite: {loss}")
-        return Score(-loss, {"loss": loss, "accuracy": accuracy})
+        if not math.isfinite(means[0]):
+            raise GenasError(f"the validation loss is not finite: {means[0].item()}")
+        return super().score_of_means(architecture, means)
+
+    def natural(self, score: Score) -> float:
+        """The loss itself."""
+        return -score.value
 
     def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
         """Minus the losses."""

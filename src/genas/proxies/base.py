@@ -112,6 +112,10 @@ class Proxy(Recorded, ABC):
         """The score as it enters a weighted sum."""
         return score.value
 
+    def natural(self, score: Score) -> float:
+        """The score on the scale that it is known by, where lower may be better."""
+        return score.value
+
     @property
     def raceable(self) -> bool:
         """Whether the score is a function of means over pictures, so that `statistics` can be asked for a part."""

@@ -33,6 +33,7 @@ is at least 1; in `jacob-cov` that of pictures which are all perfectly correlate
 
 import math
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import torch
@@ -69,13 +70,23 @@ class ZeroCostSettings(Settings):
     """Which random mini-batch: each number is a drawing of its own, to measure repeatedly."""
 
 
-class _Counted(WithoutPictures):
+class _ByLogarithm(WithoutPictures):
+    """Enters sums as the natural logarithm of 1 + its value."""
+
+    def normalised(self, score: Score) -> float:
+        """log(1 + value)."""
+        return math.log1p(score.value)
+
+
+class _Counted(_ByLogarithm):
     """A count of the stand-alone network, from shapes alone; enters sums as its natural logarithm."""
 
     counts_size = True
     needs_training = False
     citation = "-"
     passes = "none"
+    figure: ClassVar["attrgetter[int]"]
+    """What is counted."""
 
     @property
     def space(self) -> Space:
@@ -87,9 +98,9 @@ class _Counted(WithoutPictures):
         splits = self.scoring.splits
         return architecture_cost(self.space, architecture, splits.num_classes, splits.image_shape)
 
-    def normalised(self, score: Score) -> float:
-        """log(1 + count)."""
-        return math.log1p(score.value)
+    def score(self, architecture: Architecture) -> Score:
+        """The number itself."""
+        return Score(float(self.figure(self.cost(architecture))))
 
 
 class Params(_Counted):
@@ -98,10 +109,7 @@ class Params(_Counted):
     name = "params"
     explanation = "Number of parameters: size alone."
     formula = "parameters"
-
-    def score(self, architecture: Architecture) -> Score:
-        """The number itself."""
-        return Score(float(self.cost(architecture).params))
+    figure = attrgetter("params")
 
 
 class Macs(_Counted):
@@ -110,36 +118,28 @@ class Macs(_Counted):
     name = "macs"
     explanation = "Multiply-accumulates for one image: work alone."
     formula = "multiply-accumulates"
-
-    def score(self, architecture: Architecture) -> Score:
-        """The number itself."""
-        return Score(float(self.cost(architecture).macs))
+    figure = attrgetter("macs")
 
 
-class BenchmarkParams(Params):
+class _AsBenchmark(_Counted):
+    @property
+    def space(self) -> Space:
+        """See `Space.benchmark`."""
+        return self.scoring.space.benchmark()
+
+
+class BenchmarkParams(_AsBenchmark, Params):
     """Number of parameters, counted as the space's benchmark counts them."""
 
     name = "benchmark-params"
     explanation = "Number of parameters as the space's benchmark counts them."
-    formula = "parameters"
-
-    @property
-    def space(self) -> Space:
-        """See `Space.benchmark`."""
-        return self.scoring.space.benchmark()
 
 
-class BenchmarkMacs(Macs):
+class BenchmarkMacs(_AsBenchmark, Macs):
     """Number of multiply-accumulates, counted as the space's benchmark counts them."""
 
     name = "benchmark-macs"
     explanation = "Multiply-accumulates as the space's benchmark counts them."
-    formula = "multiply-accumulates"
-
-    @property
-    def space(self) -> Space:
-        """See `Space.benchmark`."""
-        return self.scoring.space.benchmark()
 
 
 class _Untrained(WithoutPictures):
@@ -150,6 +150,8 @@ class _Untrained(WithoutPictures):
     by_function = True
     needs_training = False
     needs_gradients = True
+    citation = "Abdelfattah et al. (ICLR 2021)"
+    passes = "64 x 3"
     settings: ZeroCostSettings
 
     def __init__(self, scoring: Scoring, settings: ZeroCostSettings | None = None) -> None:
@@ -176,15 +178,15 @@ class _Untrained(WithoutPictures):
         return weight_gradients(network, functional.cross_entropy(network(images), labels))
 
 
-class SynFlow(_Untrained):
+class SynFlow(_Untrained, _ByLogarithm):
     """Synaptic flow; enters sums as log(1 + value), for it grows with the depth exponentially."""
 
     name = "synflow"
     explanation = "Flow of an image of ones through the absolute weights, before any training."
     formula = "sum_w |w dR/dw|, R = sum of the logits of |w|"
+    terms: ClassVar = {"log": "natural logarithm of 1 + the value, as it enters sums"}
     citation = "Tanaka et al. (NeurIPS 2020)"
     passes = "3"
-    terms: ClassVar = {"log": "natural logarithm of 1 + the value, as it enters sums"}
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: log (natural, of 1 + value)."""
@@ -197,10 +199,6 @@ class SynFlow(_Untrained):
         value = _total((weight * gradient).abs().sum() for weight, gradient in pairs)
         return Score(value, {"log": math.log1p(value)})
 
-    def normalised(self, score: Score) -> float:
-        """log(1 + value)."""
-        return math.log1p(score.value)
-
 
 class GradNorm(_Untrained):
     """Sum of the norms of the layers' gradients."""
@@ -208,8 +206,6 @@ class GradNorm(_Untrained):
     name = "grad-norm"
     explanation = "Sum over the layers of the gradient's norm, before any training."
     formula = "sum over layers of |dL/dw|"
-    citation = "Abdelfattah et al. (ICLR 2021)"
-    passes = "64 x 3"
 
     def score(self, architecture: Architecture) -> Score:
         """The sum."""
@@ -224,7 +220,6 @@ class Snip(_Untrained):
     explanation = "Sum of the sensitivities of the loss to each connection, before any training."
     formula = "sum_w |w dL/dw|"
     citation = "SNIP (ICLR 2019)"
-    passes = "64 x 3"
 
     def score(self, architecture: Architecture) -> Score:
         """The sum."""
@@ -262,9 +257,8 @@ class JacobCov(_Untrained):
     name = "jacob-cov"
     explanation = "How differently the output changes with different images, before any training."
     formula = "- sum_i (log(v_i + k) + 1 / (v_i + k))"
-    citation = "Mellor et al. (first version)"
-    passes = "64 x 3"
     terms: ClassVar = {"degenerate": "whether the output is the same for all images"}
+    citation = "Mellor et al. (first version)"
 
     def score(self, architecture: Architecture) -> Score:
         """Terms: degenerate (a picture without any influence on the logits)."""

@@ -21,6 +21,12 @@ class ConfiguredSpace(Space, Generic[A]):
     config_class: ClassVar[type[Settings]] = Settings
     """The settings model; without one, the space has no options."""
     config: Any
+    _configured: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls._configured = False
 
     def __init__(self, config: Settings | None = None, /, **options: Any) -> None:
         fault = f"the space {type(self).__name__!r} is configured wrongly"
@@ -41,7 +47,7 @@ class ConfiguredSpace(Space, Generic[A]):
     @classmethod
     def _by_config(cls) -> bool:
         """Whether the constructor is the inherited one; otherwise the class has options of its own."""
-        return cls.__init__ is ConfiguredSpace.__init__
+        return cls._configured
 
     def describe(self) -> dict[str, Any]:
         """Name and all options."""

@@ -49,6 +49,12 @@ class CellGraph:
     edges: tuple[tuple[int, int, str], ...]
 
 
+def by_scale(**options: tuple[int, int, int, int]) -> dict[str, dict[str, int]]:
+    """`SpaceDefinition.sizes` from the values of each option for the digits, ``quick``, ``standard`` and ``paper``."""
+    scales = ("digits", "quick", "standard", "paper")
+    return {scale: {name: values[place] for name, values in options.items()} for place, scale in enumerate(scales)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpaceDefinition:
     """What a space says about itself; everything may be left out.

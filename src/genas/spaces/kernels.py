@@ -208,15 +208,7 @@ def average_pool(x: Tensor, stride: int) -> Tensor:
 
 
 def max_pool(x: Tensor, stride: int) -> Tensor:
-    """3x3 maximum along rows, then along columns; bit-identical, for use without gradients.
-
-    Args:
-        x: [B, C, H, W].
-        stride: 1 or 2.
-
-    Returns:
-        [B, C, ceil(H/stride), ceil(W/stride)].
-    """
+    """3x3 maximum along rows, then along columns; bit-identical, for use without gradients. Shapes: `average_pool`."""
     for axis in (2, 3):
         out = _every(x, axis, 0, stride).clone(memory_format=torch.channels_last)
         after, before = _every(x, axis, 1, stride), _every(x, axis, stride - 1, stride)

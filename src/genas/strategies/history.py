@@ -9,12 +9,10 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from genas.core.arithmetic import ceil_div
-from genas.core.database import open_database, open_readonly, writing
+from genas.core.database import Database, writing
 from genas.core.errors import RunError
 from genas.spaces.text import function_of
 from genas.strategies.pareto import non_dominated
@@ -84,7 +82,7 @@ class Record:
     objectives: Mapping[str, float] = field(default_factory=dict)
 
 
-class History:
+class History(Database):
     """The open history file; use it as a context manager.
 
     Args:
@@ -92,18 +90,13 @@ class History:
         readonly: only look; the file must exist.
     """
 
-    def __init__(self, path: Path | str, readonly: bool = False) -> None:
-        self.path = Path(path)
-        try:
-            if readonly:
-                self._db = open_readonly(self.path)
-            else:
-                self._db = open_database(path)
-                self._migrate()
-                self._db.executescript(_SCHEMA)
-            names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
-        except sqlite3.Error as error:
-            raise RunError(f"{self.path} cannot be opened as a history ({error}).") from error
+    what, schema = "a history", _SCHEMA
+
+    def _prepare(self, *, readonly: bool) -> None:
+        if not readonly:
+            self._migrate()
+        super()._prepare(readonly=readonly)
+        names = [row[1] for row in self._db.execute("PRAGMA table_info(architectures)")]
         shown = (f"NULL AS {name}" if name in _ADDED and name not in names else name for name in _COLUMNS.split(", "))
         self._columns = ", ".join(("id", *shown))
         self._whole = "failed IS NULL AND pictures IS NULL" if "pictures" in names else "failed IS NULL"
@@ -299,18 +292,6 @@ class History:
 
     def _select(self, where: str, values: tuple[Any, ...]) -> list[Record]:
         return [_record(row) for row in self._db.execute(f"SELECT {self._columns} FROM architectures {where}", values)]
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _record(row: tuple[Any, ...]) -> Record:

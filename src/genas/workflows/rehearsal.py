@@ -207,12 +207,7 @@ def rehearse_strategy(search: Search, seed: int) -> None:
 
 
 def rehearse_retraining(
-    space: Space,
-    architecture: Architecture,
-    splits: Splits,
-    parts: Parts,
-    settings: RetrainSettings,
-    fabric: Fabric,
+    space: Space, architecture: Architecture, splits: Splits, parts: Parts, settings: RetrainSettings, fabric: Fabric
 ) -> None:
     """One training step of the network that is retrained.
 

@@ -33,7 +33,8 @@ from genas.workflows.session import Session, changed_settings
 
 FORMAT = "genas-sweep-1"
 POSTER_SHARES = (0.0, 20.0, 43.0, 76.0, 89.0)  # shares of flatness beside the angle, in per cent (the GeNAS poster)
-ALWAYS = ("angle", "flatness", "loss")  # told of every winner, whatever the expression
+# told of every winner, whatever the expression, with these of their terms
+ALWAYS: dict[str, tuple[str, ...]] = {"angle": (), "flatness": (), "loss": ("accuracy",)}
 COSTS = ("params", "macs")
 CHANGEABLE = ("proxy", "search", "retrain")
 
@@ -247,13 +248,13 @@ class _Sweep:
             if name in COSTS:
                 continue  # told of every winner in any case
             try:
-                score = self.proxy(name).score(architecture)
+                proxy = self.proxy(name)
+                score = proxy.score(architecture)
             except GenasError:
                 values[name] = None  # a space of one's own may have no angle
                 continue
-            values[name] = -score.value if name == "loss" else score.value
-            if name == "loss":
-                values["accuracy"] = score.terms["accuracy"]
+            values[name] = proxy.natural(score)
+            values |= {term: score.terms[term] for term in ALWAYS.get(name, ())}
         return values
 
 

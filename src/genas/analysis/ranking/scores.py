@@ -5,15 +5,12 @@ of the same name takes over what is there: more architectures, proxies or repeat
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from genas.analysis.ranking.variants import Variant
-from genas.core.database import open_database, writing
+from genas.core.database import Database, writing
 from genas.core.errors import RunError
 from genas.core.fingerprint import refuse_other_code
 from genas.core.run_folder import flatten
@@ -64,7 +61,7 @@ class Scored:
     shared_with: str | None = None
 
 
-class Scores:
+class Scores(Database):
     """The open file; use it as a context manager.
 
     Args:
@@ -74,13 +71,7 @@ class Scores:
         RunError: it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._db = open_database(path)
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise RunError(f"{path} cannot be opened as the history of a study ({error}).") from error
+    what, schema = "the history of a study", _SCHEMA
 
     def agree(self, facts: Mapping[str, Any], variants: Iterable[Variant]) -> None:
         """Writes down what the scores depend on, or checks that it is what the earlier ones depended on.
@@ -179,14 +170,6 @@ class Scores:
         """The architectures that a variant has scored or failed on."""
         rows = self._db.execute("SELECT genotype FROM scores WHERE variant = ? AND repeat = ?", (variant, repeat))
         return {row[0] for row in rows}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
 
 
 def _differences(before: dict[str, Any], variant: Variant) -> list[str]:

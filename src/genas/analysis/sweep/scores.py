@@ -6,14 +6,11 @@ weight, and what it leaves is an estimate that the next weight could not use.
 """
 
 import json
-import sqlite3
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from genas.core.database import open_database, writing
-from genas.core.errors import GenasError, RunError
+from genas.core.database import Database, writing
+from genas.core.errors import GenasError
 from genas.proxies.base import Proxy
 from genas.proxies.expression import checked_score
 from genas.proxies.scoring import Score
@@ -32,7 +29,7 @@ CREATE TABLE IF NOT EXISTS scores (
 """
 
 
-class Scores:
+class Scores(Database):
     """The open file of scores; use it as a context manager.
 
     Args:
@@ -42,15 +39,12 @@ class Scores:
         RunError: it cannot be opened.
     """
 
+    what, schema = "a file of scores", _SCHEMA
+
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.computed: Counter[str] = Counter()
         """Scores that this process computed, by proxy."""
-        try:
-            self._db = open_database(path)
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise RunError(f"{self.path} cannot be opened as a file of scores ({error}).") from error
 
     def find(self, proxy: str, key: str) -> Score | str | None:
         """A score, the reason of a failure, or None where nothing is known."""
@@ -77,14 +71,6 @@ class Scores:
     def counts(self) -> dict[str, int]:
         """How many scores are known, by proxy."""
         return dict(self._db.execute("SELECT proxy, COUNT(*) FROM scores GROUP BY proxy ORDER BY proxy"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
 
 
 class Remembered(Proxy):
@@ -120,3 +106,7 @@ class Remembered(Proxy):
     def normalised(self, score: Score) -> float:
         """As the proxy's own."""
         return self.proxy.normalised(score)
+
+    def natural(self, score: Score) -> float:
+        """As the proxy's own."""
+        return self.proxy.natural(score)

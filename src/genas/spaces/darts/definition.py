@@ -1,7 +1,7 @@
 """What the DARTS space says about itself."""
 
 from genas.spaces.darts.encoding import NODES, Cell, DartsArchitecture
-from genas.spaces.definition import CellGraph, SpaceDefinition
+from genas.spaces.definition import CellGraph, SpaceDefinition, by_scale
 from genas.spaces.names import DARTS_OPERATIONS
 
 
@@ -17,12 +17,7 @@ def _cell(title: str, cell: Cell) -> CellGraph:
 
 DEFINITION = SpaceDefinition(
     as_published={"space": {"mutation": "as-published"}},  # G1
-    sizes={
-        "digits": {"cells": 3, "channels": 4},
-        "quick": {"cells": 5, "channels": 8},
-        "standard": {"cells": 8, "channels": 16},
-        "paper": {"cells": 8, "channels": 16},
-    },
+    sizes=by_scale(cells=(3, 5, 8, 8), channels=(4, 8, 16, 16)),
     largest_sides={"quick": 64, "standard": 128},
     # hands an eighth of the side to the cells, where the ``cifar`` stem hands on all of it
     large_image_options={"stem": "imagenet"},

@@ -54,10 +54,7 @@ class DartsSpace(ConfiguredSpace[DartsArchitecture]):
     """1.08e18 architectures of a normal and a reduction cell."""
 
     name = "darts"
-
-    definition = DEFINITION
-    architecture_class = DartsArchitecture
-    config_class = DartsConfig
+    definition, architecture_class, config_class = DEFINITION, DartsArchitecture, DartsConfig
     config: DartsConfig
 
     def size(self) -> int:

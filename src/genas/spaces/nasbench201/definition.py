@@ -1,6 +1,6 @@
 """What the NAS-Bench-201 space says about itself."""
 
-from genas.spaces.definition import CellGraph, SpaceDefinition
+from genas.spaces.definition import CellGraph, SpaceDefinition, by_scale
 from genas.spaces.nasbench201.encoding import EDGES, NasBench201Architecture, function_key
 
 
@@ -12,12 +12,7 @@ def _cells(architecture: NasBench201Architecture) -> tuple[CellGraph, ...]:
 DEFINITION = SpaceDefinition(
     settings={"supernet": {"nesterov": True, "weight_decay": 5e-4, "clip": None}},  # methods.md 13.3
     as_published={"supernet": {"shifted_schedule": False}},  # 13.3: that code sets the rate of the epoch itself
-    sizes={
-        "digits": {"cells_per_stage": 1, "channels": 4},
-        "quick": {"cells_per_stage": 1, "channels": 8},
-        "standard": {"cells_per_stage": 2, "channels": 16},
-        "paper": {"cells_per_stage": 5, "channels": 16},
-    },
+    sizes=by_scale(cells_per_stage=(1, 1, 2, 5), channels=(4, 8, 16, 16)),
     largest_sides={"quick": 32, "standard": 48},
     recipes={"": "nasbench201"},
     cells=_cells,

@@ -37,10 +37,7 @@ class NasBench201Space(ChoiceSpace[NasBench201Architecture]):
     """15,625 cells of six edges with five operations."""
 
     name = "nasbench201"
-
-    definition = DEFINITION
-    architecture_class = NasBench201Architecture
-    config_class = NasBench201Config
+    definition, architecture_class, config_class = DEFINITION, NasBench201Architecture, NasBench201Config
     config: NasBench201Config
     cells_option = "cells_per_stage"
 

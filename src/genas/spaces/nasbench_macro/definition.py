@@ -1,6 +1,6 @@
 """What the NAS-Bench-Macro space says about itself."""
 
-from genas.spaces.definition import CellGraph, SpaceDefinition
+from genas.spaces.definition import CellGraph, SpaceDefinition, by_scale
 from genas.spaces.nasbench_macro.encoding import LAYERS, NasBenchMacroArchitecture
 
 
@@ -10,12 +10,7 @@ def _cells(architecture: NasBenchMacroArchitecture) -> tuple[CellGraph, ...]:
 
 
 DEFINITION = SpaceDefinition(
-    sizes={
-        "digits": {"channels": 4, "tail_channels": 64},
-        "quick": {"channels": 8, "tail_channels": 128},
-        "standard": {"channels": 16, "tail_channels": 320},
-        "paper": {"channels": 32, "tail_channels": 1280},
-    },
+    sizes=by_scale(channels=(4, 8, 16, 32), tail_channels=(64, 128, 320, 1280)),
     largest_sides={"quick": 32, "standard": 48},
     recipes={"": "nasbench-macro"},
     cells=_cells,

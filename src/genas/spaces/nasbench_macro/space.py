@@ -27,10 +27,7 @@ class NasBenchMacroSpace(ChoiceSpace[NasBenchMacroArchitecture]):
     """6,561 chains of eight layers with three operations."""
 
     name = "nasbench-macro"
-
-    definition = DEFINITION
-    architecture_class = NasBenchMacroArchitecture
-    config_class = NasBenchMacroConfig
+    definition, architecture_class, config_class = DEFINITION, NasBenchMacroArchitecture, NasBenchMacroConfig
     config: NasBenchMacroConfig
 
     def network_key(self, architecture: Architecture) -> str:

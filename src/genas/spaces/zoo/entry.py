@@ -77,7 +77,7 @@ class ZooEntry:
     searched_on: str
     origin: str
     imagenet_channels: tuple[int, ...]
-    published: tuple[Published, ...]
+    published: tuple[Published, ...] = ()
 
     @property
     def genotype(self) -> str:
