@@ -73,6 +73,10 @@ class StopRequest:
         if self._again:
             raise KeyboardInterrupt
 
+    def request(self) -> None:
+        """Asks for a stop, as a signal does; for one that came to another process."""
+        self.requested = True
+
     def check(self) -> None:
         """Raises `Interrupted` if a stop was requested; call it where the state is saved."""
         if self.requested:

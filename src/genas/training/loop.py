@@ -270,7 +270,8 @@ class Trainer:
         if self.share.processes > 1:
             agreed = len(self._signals) > 1 and self._signals[0].item() > 0
             agreed = agreed or (last and len(self._signals) > 0 and self._signals[-1].item() > 0)
-            stop.requested = stop.requested or agreed
+            if agreed:
+                stop.request()
             return agreed
         return stop.requested
 

@@ -66,9 +66,9 @@ def count_network(
     side = (sides[0], sides[1])
     if stem == "imagenet":
         side = tally.convolution(image_channels, channels // 2, 3, side, 2, affine=True)
-        tally.relu += channels // 2 * prod(side)
+        tally.activate(channels // 2, side)
         before = tally.convolution(channels // 2, channels, 3, side, 2, affine=True)
-        tally.relu += channels * prod(before)
+        tally.activate(channels, before)
         side = tally.convolution(channels, channels, 3, before, 2, affine=True)
         before_last = last = channels
     else:
@@ -99,6 +99,9 @@ class _Tally:
         self.params += 2 * width if affine else 0
         self.normed += width * prod(side)
 
+    def activate(self, width: int, side: Sides) -> None:
+        self.relu += width * prod(side)
+
     def convolution(self, inputs: int, outputs: int, kernel: int, side: Sides, stride: int, affine: bool) -> Sides:
         """A convolution that pads to ceil(side / stride), and its batch norm."""
         side = _strided(side, stride)
@@ -109,12 +112,12 @@ class _Tally:
 
     def relu_convolution(self, inputs: int, outputs: int, side: Sides, stride: int) -> Sides:
         """ReLU, 1x1 convolution, batch norm; the two halves of a factorised reduction cost the same as one."""
-        self.relu += inputs * prod(side)
+        self.activate(inputs, side)
         return self.convolution(inputs, outputs, 1, side, stride, self.affine)
 
     def separable(self, width: int, kernel: int, side: Sides, stride: int) -> Sides:
         """ReLU, depthwise and pointwise convolution, batch norm."""
-        self.relu += width * prod(side)
+        self.activate(width, side)
         side = _strided(side, stride)
         self.params += width * kernel**2
         self.macs += width * kernel**2 * prod(side)
