@@ -8,7 +8,7 @@ from genas.core import run_paths
 from genas.core.run_paths import Folder, RunPaths, TrainingPaths
 
 SOURCE = Path(genas.__file__).parent
-FIXTURE = Path(__file__).parent / "fixtures" / "run-folder"
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "run-folder"
 KINDS = [kind for kind in vars(run_paths).values() if isinstance(kind, type) and issubclass(kind, Folder)]
 
 

@@ -1,5 +1,6 @@
 """SQLite files that survive a kill: how they are opened, and what a failed write says."""
 
+import errno
 import shutil
 import sqlite3
 import tempfile
@@ -102,6 +103,6 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise explain(OSError(28, "no space"), path) from error
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise explain(OSError(errno.ENOSPC, "no space"), path) from error
         raise RunError(f"{path} could not be written ({error}).") from error

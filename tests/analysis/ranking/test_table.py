@@ -187,7 +187,7 @@ def test_nats_bench_through_its_interface(tmp_path, monkeypatch, capsys):
 def test_without_the_package_the_sentence_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nats_bench", None)
     (tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"needs the package nats_bench.*pip install 'genas\[nats\]'"):
+    with pytest.raises(ConfigError, match=r"nats_bench is not installed.*pip install 'genas\[nats\]'"):
         open_table(tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2", SPACE)
 
 

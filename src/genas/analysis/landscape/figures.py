@@ -93,12 +93,13 @@ def surfaces(planes: Sequence[Plane], data: str) -> dict[str, bytes]:
 
     def paint(figure: Any) -> None:
         import numpy
+        from matplotlib.colors import LogNorm
 
         levels, norm = _scale(planes)
         for axes, plane in zip(_panels(figure, len(planes), {"projection": "3d"}), planes, strict=True):
             losses = numpy.array([_finite(row) for row in plane.losses])
             height = numpy.clip(losses, levels[0], levels[-1])
-            logarithmic = type(norm).__name__ == "LogNorm"
+            logarithmic = isinstance(norm, LogNorm)
             z = numpy.log10(height) if logarithmic else height
             x, y = numpy.meshgrid(plane.side, plane.side)
             from matplotlib import colormaps
