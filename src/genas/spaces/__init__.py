@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from genas.spaces.definition import SPACES as SPACES
     from genas.spaces.definition import CellGraph as CellGraph
     from genas.spaces.definition import SpaceDefinition as SpaceDefinition
+    from genas.spaces.edges import Edge as Edge
+    from genas.spaces.edges import EdgeSpace as EdgeSpace
+    from genas.spaces.edges import Mix as Mix
+    from genas.spaces.edges import MixedNetwork as MixedNetwork
     from genas.spaces.named import open_space as open_space
     from genas.spaces.path import copy_path as copy_path
 
@@ -40,6 +44,10 @@ _HOMES = {
     "CellGraph": "definition",
     "SpaceDefinition": "definition",
     "copy_path": "path",
+    "Edge": "edges",
+    "EdgeSpace": "edges",
+    "Mix": "edges",
+    "MixedNetwork": "edges",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

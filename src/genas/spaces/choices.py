@@ -1,17 +1,19 @@
 """Spaces whose architectures are a vector of choices: a subclass gives the table of choices and a network."""
 
 import random
+from collections.abc import Sequence
 from math import prod
 from typing import TypeVar
 
 from genas.spaces.architecture import Architecture, ChoiceArchitecture
 from genas.spaces.configured import ConfiguredSpace
+from genas.spaces.edges import Edge, EdgeSpace, strongest
 
 C = TypeVar("C", bound=ChoiceArchitecture)
 ATTEMPTS = 20
 
 
-class ChoiceSpace(ConfiguredSpace[C]):
+class ChoiceSpace(ConfiguredSpace[C], EdgeSpace):
     """All architectures of the table `architecture_class.choices`.
 
     A subclass gives the class of its architectures, which holds the table, and the network:
@@ -53,6 +55,19 @@ class ChoiceSpace(ConfiguredSpace[C]):
         """Each position from either parent with probability 1/2."""
         pairs = zip(self.own(first).operations, self.own(second).operations, strict=True)
         return self.architecture_class(tuple(rng.choice(pair) for pair in pairs))
+
+    def edges(self) -> tuple[Edge, ...]:
+        """One edge per position, one after the other."""
+        choices = self.architecture_class.choices.values()
+        return tuple(Edge("chain", position, position + 1, names) for position, names in enumerate(choices))
+
+    def operations_of(self, architecture: Architecture) -> tuple[str, ...]:
+        """The names of the chosen operations."""
+        return self.own(architecture).operation_names
+
+    def derive(self, weights: Sequence[Sequence[float]]) -> C:
+        """The strongest operation at every position."""
+        return self.architecture_class(tuple(map(strongest, weights)))
 
     def parse(self, text: str) -> C:
         """See `ChoiceArchitecture.parse`."""

@@ -242,6 +242,10 @@ class MBConv(nn.Module):
         return x + out if self.shortcut else out
 
 
+WITH_RELU = (ReluConvBn, DilConv, SepConv, FactorizedReduce)
+"""Operations that begin with a ReLU, and take its result in place of their input: ``rectified``."""
+
+
 def darts_operation(name: str, width: int, stride: int, affine: bool, pool_bn: bool) -> nn.Module:
     """An operation of the DARTS space, `none` excepted."""
     match name:

@@ -67,6 +67,10 @@ class DartsArchitecture(Architecture):
         digits = "".join(str(number) for number in self.edges)
         return f"{digits[:EDGES]}/{digits[EDGES:]}"
 
+    def cell(self, reduction: bool) -> Cell:
+        """The reduction cell or the normal one."""
+        return self.reduce if reduction else self.normal
+
     @property
     def edges(self) -> tuple[int, ...]:
         """The 28-number form."""

@@ -1,21 +1,23 @@
 """The network of the DARTS space: supernet and stand-alone in one class (methods.md 1, 2)."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from genas.core.errors import ConfigError
-from genas.spaces.base import Architecture, FeatureInfo, Network
+from genas.spaces.base import Architecture, FeatureInfo
 from genas.spaces.darts.auxiliary import AuxiliaryHead
-from genas.spaces.darts.encoding import NODES, Cell, DartsArchitecture, edge_index
+from genas.spaces.darts.encoding import EDGES, NODES, Cell, DartsArchitecture, edge_index
+from genas.spaces.edges import Mix, MixedNetwork, width_of_share
 from genas.spaces.names import DARTS_OPERATIONS
 from genas.spaces.operations import (
-    DilConv,
+    WITH_RELU,
     FactorizedReduce,
     ReluConvBn,
-    SepConv,
     darts_operation,
     relu_over,
     side_by_side,
@@ -34,6 +36,7 @@ class DartsCell(nn.Module):
         chosen: the operations to build; None for all of them on every edge.
         bn_affine: batch norm has scale and shift.
         pool_bn: batch norm after pools.
+        channel_share: K: operations are built for 1/K of the channels; see `EdgeSpace.mixed_network`.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class DartsCell(nn.Module):
         chosen: Cell | None,
         bn_affine: bool,
         pool_bn: bool,
+        channel_share: int = 1,
     ) -> None:
         super().__init__()
         self.width, self.reduction, self.chosen = width, reduction, chosen
@@ -55,6 +59,7 @@ class DartsCell(nn.Module):
             else ReluConvBn(before_last, width, 1, affine=bn_affine)
         )
         self.preprocess1 = ReluConvBn(last, width, 1, affine=bn_affine)
+        share = width_of_share(width, channel_share)
         self.edges = nn.ModuleDict()
         for node in range(2, 2 + NODES):
             for source in range(node):
@@ -66,25 +71,28 @@ class DartsCell(nn.Module):
                 stride = 2 if reduction and source < 2 else 1
                 operations = {
                     DARTS_OPERATIONS[number]: darts_operation(
-                        DARTS_OPERATIONS[number], width, stride, bn_affine, pool_bn
+                        DARTS_OPERATIONS[number], share, stride, bn_affine, pool_bn
                     )
                     for number in numbers
                 }
                 if operations:
                     self.edges[str(edge_index(source, node))] = nn.ModuleDict(operations)
 
-    def forward(self, before_last: Tensor, last: Tensor, cell: Cell, factors: Tensor | None = None) -> Tensor:
+    def forward(self, before_last: Tensor, last: Tensor, cell: Cell | Mix, factors: Tensor | None = None) -> Tensor:
         """[B, *, H, W] twice, both after a ReLU, to [B, 4C, H/stride, W/stride] before it.
 
+        `cell` says what runs on every edge, or mixes all that could;
         `factors`, [8, B, 1, 1, 1], are drop-path's for the cell's operations; see `Network.drop_path_factors`.
         """
         states = [self.preprocess0(before_last, rectified=True), self.preprocess1(last, rectified=True)]
+        if not isinstance(cell, tuple):
+            return self._mixed(states, cell)
         rectified: dict[int, Tensor] = {}  # most operations begin with a ReLU: done once for all readers of a state
         for node, pairs in enumerate(cell, 2):
             outputs = []
             for place, (number, source) in enumerate(pairs):
                 operation = self.edges[str(edge_index(source, node))][DARTS_OPERATIONS[number]]  # type: ignore[index]
-                if isinstance(operation, (SepConv, DilConv, FactorizedReduce)):
+                if isinstance(operation, WITH_RELU):
                     if source not in rectified:
                         rectified[source] = torch.relu(states[source])
                     out = operation(rectified[source], rectified=True)
@@ -96,8 +104,18 @@ class DartsCell(nn.Module):
             states.append(outputs[0] + outputs[1])
         return side_by_side(states[2:])
 
+    def _mixed(self, states: list[Tensor], mix: Mix) -> Tensor:
+        first = EDGES if self.reduction else 0
+        for node in range(2, 2 + NODES):
+            outputs = []
+            for source, state in enumerate(states):
+                index = edge_index(source, node)
+                outputs.append(mix(first + index, self.edges[str(index)], state))  # type: ignore[arg-type]
+            states.append(reduce(add, outputs))
+        return side_by_side(states[2:])
 
-class DartsNetwork(Network):
+
+class DartsNetwork(MixedNetwork):
     """A supernet (`architecture` None) or the stand-alone network of one architecture.
 
     Args:
@@ -111,6 +129,7 @@ class DartsNetwork(Network):
         pool_bn: batch norm after pools.
         auxiliary: a second head behind the second reduction cell, for training; stand-alone networks only.
         auxiliary_bn: batch norm after its 2x2 convolution; None: with the ``cifar`` stem only (see `DartsConfig`).
+        channel_share: K, for a supernet: operations are built for 1/K of the channels.
     """
 
     architecture: DartsArchitecture | None
@@ -129,6 +148,7 @@ class DartsNetwork(Network):
         pool_bn: bool = True,
         auxiliary: bool = False,
         auxiliary_bn: bool | None = None,
+        channel_share: int = 1,
     ) -> None:
         super().__init__()
         if auxiliary and architecture is None:
@@ -159,9 +179,11 @@ class DartsNetwork(Network):
         for position in range(cells):
             reduction = position in (self._first_reduction, self._second_reduction)
             width *= 2 if reduction else 1
-            chosen = None if architecture is None else _cell(architecture, reduction)
+            chosen = None if architecture is None else architecture.cell(reduction)
             self.cells.append(
-                DartsCell(before_last, last, width, reduction, after_reduction, chosen, bn_affine, pool_bn)
+                DartsCell(
+                    before_last, last, width, reduction, after_reduction, chosen, bn_affine, pool_bn, channel_share
+                )
             )
             before_last, last, after_reduction = last, NODES * width, reduction
         self.classifier = nn.Linear(last, num_classes)
@@ -185,6 +207,10 @@ class DartsNetwork(Network):
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
         return self._classify(self._outputs(images, self.cell_paths(path, DartsArchitecture), ())[self.num_cells - 1])
+
+    def forward_mixed(self, images: Tensor, mix: Mix) -> Tensor:
+        """Logits [B, num_classes]; see `MixedNetwork.forward_mixed`."""
+        return self._classify(self._outputs(images, [mix] * self.num_cells, ())[self.num_cells - 1])
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits and, in training mode, those of the auxiliary head; see `Network.forward_with_auxiliary`."""
@@ -221,7 +247,7 @@ class DartsNetwork(Network):
         return logits
 
     def _outputs(
-        self, images: Tensor, paths: Sequence[DartsArchitecture], kept: Sequence[int], end: int | None = None
+        self, images: Tensor, paths: Sequence[DartsArchitecture | Mix], kept: Sequence[int], end: int | None = None
     ) -> dict[int, Tensor]:
         """Outputs, before any ReLU, of the cells at the positions `kept` (-1: the first stem) and of the last cell.
 
@@ -250,5 +276,5 @@ class DartsNetwork(Network):
         return outputs
 
 
-def _cell(architecture: DartsArchitecture, reduction: bool) -> Cell:
-    return architecture.reduce if reduction else architecture.normal
+def _cell(path: DartsArchitecture | Mix, reduction: bool) -> Cell | Mix:
+    return path.cell(reduction) if isinstance(path, DartsArchitecture) else path

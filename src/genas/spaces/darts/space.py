@@ -1,6 +1,7 @@
 """The DARTS space (Liu et al., ICLR 2019): sampling, mutation, crossover, networks, the angle's terms."""
 
 import random
+from collections.abc import Sequence
 from math import prod
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from genas.spaces.darts.encoding import (
     repair,
 )
 from genas.spaces.darts.network import DartsCell, DartsNetwork
+from genas.spaces.edges import Edge, EdgeSpace, strongest
 from genas.spaces.names import DARTS_OPERATIONS
 
 ATTEMPTS = 20
@@ -50,7 +52,7 @@ class DartsConfig(Settings):
     """``as-published`` mutates the normal cell only, and a child may equal its parent (G1)."""
 
 
-class DartsSpace(ConfiguredSpace[DartsArchitecture]):
+class DartsSpace(ConfiguredSpace[DartsArchitecture], EdgeSpace):
     """1.08e18 architectures of a normal and a reduction cell."""
 
     name = "darts"
@@ -119,19 +121,42 @@ class DartsSpace(ConfiguredSpace[DartsArchitecture]):
     ) -> DartsNetwork:
         """The supernet or a stand-alone network."""
         chosen = None if architecture is None else self.own(architecture)
-        config = self.config
-        return DartsNetwork(
-            num_classes,
-            chosen,
-            cells=config.cells,
-            channels=config.channels,
-            image_channels=image_channels,
-            stem=config.stem,
-            bn_affine=config.bn_affine,
-            pool_bn=config.pool_bn,
-            auxiliary=config.auxiliary,
-            auxiliary_bn=config.auxiliary_bn,
+        return DartsNetwork(num_classes, chosen, image_channels=image_channels, **self._options)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return self.config.model_dump(exclude={"mutation"})
+
+    def edges(self) -> tuple[Edge, ...]:
+        """The 14 edges of the normal cell and the 14 of the reduction cell."""
+        return tuple(
+            Edge(cell, source, node, DARTS_OPERATIONS)
+            for cell in ("normal", "reduce")
+            for node in range(2, 2 + NODES)
+            for source in range(node)
         )
+
+    def operations_of(self, architecture: Architecture) -> tuple[str, ...]:
+        """The operation of every edge; ``none`` on unused ones."""
+        return tuple(DARTS_OPERATIONS[number] for number in self.own(architecture).edges)
+
+    def derive(self, weights: Sequence[Sequence[float]]) -> DartsArchitecture:
+        """Per node the two edges with the greatest weight, on each its strongest operation; ``none`` never counts.
+
+        Source: methods.md 9. Of equal weights, the first is taken.
+        """
+        numbers = [0] * (2 * EDGES)
+        for start in (0, EDGES):
+            for node in range(2, 2 + NODES):
+                places = [start + edge_index(source, node) for source in range(node)]
+                for place in sorted(places, key=lambda place: -max(weights[place][1:]))[:2]:
+                    numbers[place] = 1 + strongest(weights[place][1:])
+        return from_edges(numbers)
+
+    def mixed_network(self, num_classes: int, image_channels: int = 3, channel_share: int = 1) -> DartsNetwork:
+        """See `EdgeSpace.mixed_network`; the cells' batch norm has neither scale nor shift (methods.md 1.4)."""
+        options = {**self._options, "bn_affine": False, "channel_share": channel_share}
+        return DartsNetwork(num_classes, image_channels=image_channels, **options)
 
     def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> Space:
         """The space at the size of a network to retrain: affine BN, no BN after pools (methods.md 2.1).

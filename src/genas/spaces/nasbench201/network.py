@@ -1,12 +1,15 @@
 """The network of NAS-Bench-201: supernet and stand-alone in one class (methods.md 13.2, 13.3)."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from genas.spaces.base import Architecture, FeatureInfo, Network
+from genas.spaces.base import Architecture, FeatureInfo
+from genas.spaces.edges import Mix, MixedNetwork, width_of_share
 from genas.spaces.names import NASBENCH201_OPERATIONS
 from genas.spaces.nasbench201.encoding import EDGES, NasBench201Architecture
 from genas.spaces.operations import ReluConvBn, nasbench201_operation
@@ -22,10 +25,16 @@ class NasBench201Cell(nn.Module):
         chosen: the operations to build; None for all of them on every edge.
         affine: batch norm has scale and shift.
         run_unreached: operations that no signal reaches are built and run on zeros, as the benchmark does.
+        channel_share: K: operations are built for 1/K of the channels; see `EdgeSpace.mixed_network`.
     """
 
     def __init__(
-        self, width: int, chosen: NasBench201Architecture | None, affine: bool, run_unreached: bool = False
+        self,
+        width: int,
+        chosen: NasBench201Architecture | None,
+        affine: bool,
+        run_unreached: bool = False,
+        channel_share: int = 1,
     ) -> None:
         super().__init__()
         self.width, self.run_unreached = width, run_unreached
@@ -35,7 +44,8 @@ class NasBench201Cell(nn.Module):
             numbers = range(1, len(NASBENCH201_OPERATIONS)) if chosen is None else [chosen.operations[index]]
             names = [NASBENCH201_OPERATIONS[number] for number in numbers if number]
             # made in any case: the initial weights of the others are those of the same seed with it
-            operations = {name: nasbench201_operation(name, width, affine) for name in names}
+            share = width_of_share(width, channel_share)
+            operations = {name: nasbench201_operation(name, share, affine) for name in names}
             if operations and index not in self.unreached:
                 self.edges[str(index)] = nn.ModuleDict(operations)
 
@@ -46,11 +56,13 @@ class NasBench201Cell(nn.Module):
                 del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *others)
 
-    def forward(self, x: Tensor, architecture: NasBench201Architecture, factors: Tensor | None = None) -> Tensor:
-        """Runs the operations of `architecture`; a node without an active input is zero.
+    def forward(self, x: Tensor, architecture: NasBench201Architecture | Mix, factors: Tensor | None = None) -> Tensor:
+        """Runs the operations of `architecture`, or mixes those of every edge; a node without an active input is zero.
 
         `factors`, [6, B, 1, 1, 1], are drop-path's for the edges; see `Network.drop_path_factors`.
         """
+        if not isinstance(architecture, NasBench201Architecture):
+            return self._mixed(x, architecture)
         states: list[Tensor | None] = [x, None, None, None]
         for index, ((source, node), number) in enumerate(zip(EDGES, architecture.operations, strict=True)):
             state = states[source]
@@ -69,6 +81,14 @@ class NasBench201Cell(nn.Module):
         last = states[3]
         return torch.zeros_like(x) if last is None else last
 
+    def _mixed(self, x: Tensor, mix: Mix) -> Tensor:
+        states = [x]
+        for node in (1, 2, 3):
+            inputs = [(index, source) for index, (source, end) in enumerate(EDGES) if end == node]
+            outputs = [mix(index, self.edges[str(index)], states[source]) for index, source in inputs]  # type: ignore[arg-type]
+            states.append(reduce(add, outputs))
+        return states[-1]
+
 
 class ResidualBlock(nn.Module):
     """Halves the side and doubles the width: two 3x3 convolutions, plus a pooled 1x1 shortcut."""
@@ -86,7 +106,7 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class NasBench201Network(Network):
+class NasBench201Network(MixedNetwork):
     """A supernet (`architecture` None) or the stand-alone network of one architecture.
 
     Args:
@@ -97,6 +117,7 @@ class NasBench201Network(Network):
         image_channels: channels of the pictures.
         cell_bn_affine: batch norm of the cells has scale and shift; the rest always has.
         unreached: ``skip`` or ``run`` operations that no signal reaches; see `NasBench201Config`.
+        channel_share: K, for a supernet: operations are built for 1/K of the channels.
     """
 
     architecture: NasBench201Architecture | None
@@ -111,6 +132,7 @@ class NasBench201Network(Network):
         image_channels: int = 3,
         cell_bn_affine: bool = False,
         unreached: str = "skip",
+        channel_share: int = 1,
     ) -> None:
         super().__init__()
         self.architecture = architecture
@@ -124,7 +146,9 @@ class NasBench201Network(Network):
                 self.cells.append(ResidualBlock(width, 2 * width))
                 width *= 2
             for _ in range(cells_per_stage):
-                self.cells.append(NasBench201Cell(width, architecture, cell_bn_affine, unreached == "run"))
+                self.cells.append(
+                    NasBench201Cell(width, architecture, cell_bn_affine, unreached == "run", channel_share)
+                )
         self.tail = nn.BatchNorm2d(width)
         self.classifier = nn.Linear(width, num_classes)
         self._num_cells = STAGES * cells_per_stage
@@ -141,9 +165,11 @@ class NasBench201Network(Network):
 
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; see `Network.forward`."""
-        maps = self._maps(images, self.cell_paths(path, NasBench201Architecture))
-        out: Tensor = self.classifier(torch.relu(self.tail(maps[-1])).mean((2, 3)))
-        return out
+        return self._classify(self._maps(images, self.cell_paths(path, NasBench201Architecture))[-1])
+
+    def forward_mixed(self, images: Tensor, mix: Mix) -> Tensor:
+        """Logits [B, num_classes]; see `MixedNetwork.forward_mixed`."""
+        return self._classify(self._maps(images, [mix] * self.num_cells)[-1])
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The output of each stage; see `Network.features`."""
@@ -155,7 +181,11 @@ class NasBench201Network(Network):
         width = self.stem[1].num_features
         return tuple(FeatureInfo(width * 2**stage, 2**stage) for stage in range(STAGES))
 
-    def _maps(self, images: Tensor, paths: Sequence[NasBench201Architecture]) -> list[Tensor]:
+    def _classify(self, last: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(torch.relu(self.tail(last)).mean((2, 3)))
+        return logits
+
+    def _maps(self, images: Tensor, paths: Sequence[NasBench201Architecture | Mix]) -> list[Tensor]:
         factors = self.drop_path_factors(images, len(EDGES) * self.num_cells)
         x: Tensor = self.stem(images)
         maps: list[Tensor] = []

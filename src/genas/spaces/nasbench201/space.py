@@ -11,9 +11,10 @@ from genas.core.errors import ConfigError
 from genas.core.settings import Settings
 from genas.spaces.base import AngleTerms, Architecture, Network, Space
 from genas.spaces.choices import ChoiceSpace
+from genas.spaces.edges import Edge
 from genas.spaces.names import NASBENCH201_OPERATIONS
 from genas.spaces.nasbench201.definition import DEFINITION
-from genas.spaces.nasbench201.encoding import NasBench201Architecture, function_key
+from genas.spaces.nasbench201.encoding import EDGES, NasBench201Architecture, function_key
 from genas.spaces.nasbench201.network import NasBench201Cell, NasBench201Network
 
 
@@ -67,10 +68,23 @@ class NasBench201Space(ChoiceSpace[NasBench201Architecture]):
         """See `Space.benchmark`: what no signal reaches is counted too."""
         return NasBench201Space(self.config.model_copy(update={"unreached": "run"}))
 
+    def edges(self) -> tuple[Edge, ...]:
+        """The six edges of the cell."""
+        return tuple(Edge("cell", source, node, NASBENCH201_OPERATIONS) for source, node in EDGES)
+
     def network(
         self, num_classes: int, architecture: Architecture | None = None, image_channels: int = 3
     ) -> NasBench201Network:
         """The supernet or a stand-alone network."""
+        return self._network(num_classes, architecture, image_channels)
+
+    def mixed_network(self, num_classes: int, image_channels: int = 3, channel_share: int = 1) -> NasBench201Network:
+        """See `EdgeSpace.mixed_network`."""
+        return self._network(num_classes, None, image_channels, channel_share=channel_share)
+
+    def _network(
+        self, num_classes: int, architecture: Architecture | None, image_channels: int, **others: Any
+    ) -> NasBench201Network:
         return NasBench201Network(
             num_classes,
             None if architecture is None else self.own(architecture),
@@ -79,6 +93,7 @@ class NasBench201Space(ChoiceSpace[NasBench201Architecture]):
             image_channels=image_channels,
             cell_bn_affine=self.config.cell_bn_affine,
             unreached=self.config.unreached,
+            **others,
         )
 
     def final(self, cells: int | None = None, channels: int | None = None, **options: Any) -> Space:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from genas.spaces.base import Architecture, FeatureInfo, Network
+from genas.spaces.base import Architecture, FeatureInfo
+from genas.spaces.edges import Mix, MixedNetwork
 from genas.spaces.names import NASBENCH_MACRO_OPERATIONS
 from genas.spaces.nasbench_macro.encoding import FIRST, LAYERS, STAGES, NasBenchMacroArchitecture
 from genas.spaces.operations import nasbench_macro_operation
 
 
-class NasBenchMacroNetwork(Network):
+class NasBenchMacroNetwork(MixedNetwork):
     """A supernet (`architecture` None) or the stand-alone network of one architecture.
 
     Drop-path drops the branches of layers that have a shortcut: without one, nothing would be left of a picture.
@@ -72,6 +73,15 @@ class NasBenchMacroNetwork(Network):
     def forward(self, images: Tensor, path: Architecture | Sequence[Architecture] | None = None) -> Tensor:
         """Logits [B, num_classes]; with one architecture per layer, each layer takes its own operation of its own."""
         out: Tensor = self.classifier(self.tail(self._maps(images, self._operations(path))[-1]).mean((2, 3)))
+        return out
+
+    def forward_mixed(self, images: Tensor, mix: Mix) -> Tensor:
+        """Logits [B, num_classes]; see `MixedNetwork.forward_mixed`."""
+        x: Tensor = self.stem(images)
+        for layer, choices in enumerate(self.layers):
+            assert isinstance(choices, nn.ModuleDict)
+            x = mix(layer, choices, x)
+        out: Tensor = self.classifier(self.tail(x).mean((2, 3)))
         return out
 
     def features(self, images: Tensor) -> list[Tensor]:
