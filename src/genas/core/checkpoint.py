@@ -14,8 +14,9 @@ from genas.core.run_folder import write_atomically
 
 FORMAT = "genas-checkpoint-1"
 
-MODEL, MOMENTUM, AVERAGE = "model.", "momentum.", "average."
-"""Prefixes of the tensors of a training: its network, the optimizer's momentum, the moving average of the weights."""
+MODEL, MOMENTUM, AVERAGE, COMPANION = "model.", "momentum.", "average.", "companion."
+"""Prefixes of the tensors of a training: its network, the optimizer's momentum, the moving average of the weights, and
+what is trained beside the network."""
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

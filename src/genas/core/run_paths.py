@@ -57,6 +57,8 @@ class TrainingPaths(Folder):
     """A supernet's weights before training."""
     origin = _Entry("origin.json")
     """The run whose supernet was taken over."""
+    architecture = _Entry("architecture.json")
+    """The architecture parameters of a gradient method after every epoch."""
     check = _Entry("check.json")
     """The trained supernet compared with chance."""
     initial_weights = _Entry("initial_weights.json")

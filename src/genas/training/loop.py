@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim.swa_utils import AveragedModel
 
-from genas.core.checkpoint import AVERAGE, MODEL, MOMENTUM, load_checkpoint, part_of, save_checkpoint
+from genas.core.checkpoint import AVERAGE, COMPANION, MODEL, MOMENTUM, load_checkpoint, part_of, save_checkpoint
 from genas.core.device import Fabric
 from genas.core.distributed import on_first, share_of, sum_gradients
 from genas.core.errors import CheckpointError, GenasError, Interrupted
@@ -28,6 +28,7 @@ from genas.core.interrupt import StopRequest
 from genas.core.progress import Bar, doing
 from genas.core.run_folder import write_csv
 from genas.core.run_paths import TrainingPaths
+from genas.training.companion import Companion
 
 
 def cosine(epoch: int, epochs: int, first: float, last: float, shifted: bool = False) -> float:
@@ -66,6 +67,7 @@ class Trainer:
         quiet: no progress.
         pieces: pieces in which a batch is computed one after the other (gradient accumulation).
         average: moving average of the weights, updated after every step; None for none.
+        companion: moved before every step, saved with the network; None for none, as it must be with several processes.
     """
 
     def __init__(
@@ -80,11 +82,12 @@ class Trainer:
         quiet: bool = False,
         pieces: int = 1,
         average: AveragedModel | None = None,
+        companion: Companion | None = None,
     ) -> None:
         self.folder, self.fabric, self.title = folder, fabric, title
         self.share = share_of(fabric, pieces)
         self.quiet = quiet or self.share.process > 0
-        self.average = average
+        self.average, self.companion = average, companion
         self.identity = dict(identity)
         self.checkpoint_seconds = checkpoint_seconds
         self.raw = network
@@ -97,6 +100,7 @@ class Trainer:
         # loss sum, right answers, pictures, clipped steps: float64 so that the sums are exact enough to resume
         self._sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
         self._kept: list[Tensor] = []  # the buffers as they were before the step at work
+        self._kept_companion: dict[str, Tensor] = {}
         self._inside = False  # a step has begun and not moved the weights yet
         self._signals: deque[Tensor] = deque(maxlen=2)  # of the last two steps: above 0 where a process is to stop
 
@@ -133,6 +137,8 @@ class Trainer:
                 key = f"{MOMENTUM}{self._names[id(parameter)]}"
                 if key in tensors:
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(tensors[key])
+        if self.companion is not None:
+            self.companion.load(part_of(tensors, COMPANION))
         self._sums = tensors["sums"].to(self._sums)
         self.fabric.precision.load_state_dict(facts.get("precision", {}))
         self.epoch, self.step, self.rows = facts["epoch"], facts["step"], facts["rows"]
@@ -151,6 +157,8 @@ class Trainer:
                 tensors[f"{MOMENTUM}{self._names[id(parameter)]}"] = buffer
         if self.average is not None:
             tensors |= {f"{AVERAGE}{name}": value for name, value in self.average.state_dict().items()}
+        if self.companion is not None:
+            tensors |= {f"{COMPANION}{name}": value for name, value in self.companion.tensors().items()}
         tensors["sums"] = self._sums
         facts = {"identity": self.identity, "epoch": self.epoch, "step": self.step, "rows": self.rows}
         if 0 < len(self._reached) < len(self._names):
@@ -171,6 +179,7 @@ class Trainer:
         after_epoch: Callable[[int], Mapping[str, Any] | None] | None = None,
         keep_every: int = 0,
         pictures: Callable[[int], int] | None = None,
+        ended: Callable[[], bool] | None = None,
     ) -> None:
         """Trains to the end.
 
@@ -187,6 +196,7 @@ class Trainer:
             after_epoch: called when an epoch is over, before it is saved; what it returns joins the epoch's metrics.
             keep_every: also keep the weights after every that many epochs; 0 keeps none.
             pictures: step to the pictures of its whole batch; needed with several processes.
+            ended: asked before every epoch; True ends the training early.
 
         Raises:
             Interrupted: Ctrl-C; the state is saved.
@@ -202,7 +212,7 @@ class Trainer:
             self._saved_at_once(),
         ):
             bar.within(0, self._note(epochs))
-            while self.epoch < epochs:
+            while self.epoch < epochs and not (ended is not None and ended()):
                 rate = learning_rate(self.epoch)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
@@ -247,6 +257,8 @@ class Trainer:
             if self._inside:  # batch norm's statistics move in a forward pass, all else after it
                 for buffer, kept in zip(self.raw.buffers(), self._kept, strict=True):
                     buffer.copy_(kept)
+                if self.companion is not None:
+                    self.companion.load(self._kept_companion)
             del self.rows[self.epoch :]
             if self.epoch or self.step:  # before the first step there is nothing that the seed does not give again
                 self.save()
@@ -260,6 +272,8 @@ class Trainer:
             torch._foreach_copy_(self._kept, buffers)
         else:
             self._kept = [buffer.clone() for buffer in buffers]
+        if self.companion is not None:
+            self._kept_companion = {name: value.clone() for name, value in self.companion.tensors().items()}
         self._inside = True
 
     def _stopping(self, stop: StopRequest, last: bool = False) -> bool:
@@ -298,6 +312,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.share.processes == 1:
             self._keep_buffers()
+        if self.companion is not None:
+            self.companion.before_step(images, labels, self.epoch, self.step)
         sums = self._forward_backward(images, labels, count, step)
         with stop.shield():
             self._apply(sums, clip, zero_unused, stop)
