@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from made import pictures, scoring_of
+from made import random_splits, scoring_of
 
 from genas.core.device import open_fabric
 from genas.proxies import EvaluationSettings, ProxySettings, Scoring, open_proxy
@@ -103,7 +103,7 @@ def forms_of(space, scorings: dict, number: int, pool: ThreadPoolExecutor) -> di
 
 
 def scorings_of(space, images: int) -> dict[str, Scoring]:
-    plain = scoring_of(space, pictures(images), open_fabric("cpu"))
+    plain = scoring_of(space, random_splits(images), open_fabric("cpu"))
     scorings = {name: plain.reseeded(0, EvaluationSettings(**settings)) for name, settings in ENGINES.items()}
     for scoring in scorings.values():
         scoring._recalibrated = plain._recalibrated  # once for all; `--scores` forgets it

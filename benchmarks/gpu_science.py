@@ -239,9 +239,7 @@ class Study:
         done, begun = len(genotypes), time.monotonic()
         for precision in precisions(self.device):
             with computing(self.device, precision) as fabric:
-                own = config.proxy.evaluation.model_copy(
-                    update={"pictures": images, "batch_size": self.batch_of(images)}
-                )
+                own = config.proxy.evaluation.model_copy(update={"images": images, "batch_size": self.batch_of(images)})
                 scoring = Scoring(
                     session.space, network, initial, session.splits, fabric, config.seed, config.proxy.batchnorm, own
                 )
@@ -280,7 +278,7 @@ class Study:
         genotypes = draw(open_table(self.table, session.space, [COLUMN], None).genotypes, 4, 0)
 
         def measured(images: int | None) -> tuple[int, float]:
-            evaluation, batchnorm = EvaluationSettings(pictures=images, batch_size=self.batch), BatchNormSettings()
+            evaluation, batchnorm = EvaluationSettings(images=images, batch_size=self.batch), BatchNormSettings()
             scoring = Scoring(session.space, network, initial, session.splits, session.fabric, 0, batchnorm, evaluation)
             proxy = open_proxy(scoring, ProxySettings.model_validate({"expression": "angle + 16*flatness"}))
             scored = [partial(proxy.score, session.space.parse(genotype)) for genotype in genotypes]

@@ -10,7 +10,7 @@ from typing import Any
 import reference
 import torch
 from gpu_phase import Notes, Sizes, busy, medians, peaks, roofline, timed, traffic_of
-from made import SIGMAS, pictures, scoring_of
+from made import SIGMAS, random_splits, scoring_of
 from torch import Tensor
 
 from genas.core.device import Fabric, open_fabric
@@ -33,7 +33,7 @@ class Bench:
 
     def __init__(self, name: str, sizes: Sizes, fabric: Fabric) -> None:
         self.name, self.sizes, self.fabric = name, sizes, fabric
-        self.space, self.splits = sizes.open(name), pictures(sizes.images)
+        self.space, self.splits = sizes.open(name), random_splits(sizes.images)
         self.scoring = scoring_of(self.space, self.splits, fabric)
         self.images, self.labels = next(iter(self.splits.validation.batches(sizes.images, fabric.device)))
         self.paths = [self.space.sample(Random(number)) for number in range(sizes.paths)]
@@ -136,7 +136,7 @@ def supernet_step(bench: Bench, peak: dict[str, float], batch: int, limit: float
 
 def training(bench: Bench, batch: int) -> dict[str, Any]:
     """Seconds of a step of `train_supernet`: with loading, augmentation, clipping and everything else of an epoch."""
-    splits = pictures(bench.sizes.steps * batch)
+    splits = random_splits(bench.sizes.steps * batch)
     settings = SupernetSettings(epochs=2, batch_size=batch)
     with tempfile.TemporaryDirectory() as folder:
         train_supernet(Path(folder), bench.space, splits, settings, bench.fabric, seed=0, quiet=True)

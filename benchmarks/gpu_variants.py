@@ -85,7 +85,7 @@ class Captured:
 
 
 def losses_of(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every image ([B] float64), as `Scoring.picture_losses` computes it."""
+    """Cross-entropy of every image ([B] float64), as `Scoring.image_losses` computes it."""
     return functional.cross_entropy(network(images).double(), labels, reduction="none")
 
 
@@ -107,8 +107,8 @@ class Arranged(Scoring):
         return images.contiguous(memory_format=self.layout)
 
     @torch.no_grad()
-    def picture_losses(self, network: nn.Module, part: slice | None = None) -> tuple[Tensor, Tensor]:
-        """See `Scoring.picture_losses`; accuracies are not measured here."""
+    def image_losses(self, network: nn.Module, part: slice | None = None) -> tuple[Tensor, Tensor]:
+        """See `Scoring.image_losses`; accuracies are not measured here."""
         if self._own is None or self._own.source is not network:
             self._own, self._replay = Folded(network, self.layout), None
         folded, found = self._own.refresh(), []

@@ -46,7 +46,7 @@ def cpu_seconds(work) -> float:
 def network_point(sizes: dict) -> dict:
     """Seconds of an evaluation and of a step, GB of memory after each, MB of the supernet's file."""
     import torch
-    from made import pictures, scoring_of
+    from made import random_splits, scoring_of
     from reference import step
 
     from genas.core.allocator import keep_freed_memory
@@ -60,7 +60,7 @@ def network_point(sizes: dict) -> dict:
     keep_freed_memory()  # as the command line does
     fabric = open_fabric("cpu")
     space = open_space("darts", cells=sizes["cells"], channels=sizes["channels"])
-    splits = pictures(max(sizes["images"], BATCH), sizes["classes"], sizes["side"])
+    splits = random_splits(max(sizes["images"], BATCH), sizes["classes"], sizes["side"])
     scoring = scoring_of(space, splits, fabric)
     start = high()
     networks = [scoring.extract(space.sample(random.Random(seed))) for seed in range(ROUNDS + 1)]

@@ -20,7 +20,7 @@ from genas.spaces import kernels
 BATCH, ROUNDS = 64, 9
 
 
-def pictures(channels: int, side: int) -> torch.Tensor:
+def random_splits(channels: int, side: int) -> torch.Tensor:
     return torch.randn(BATCH, channels, side, side).contiguous(memory_format=torch.channels_last)
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     keep_freed_memory()
     rows = []
     for channels, side in ((16, 32), (32, 16), (64, 8)):
-        x = pictures(channels, side)
+        x = random_splits(channels, side)
         for kernel in (3, 5):
             for stride in (1, 2):
                 one = nn.Conv2d(channels, channels, kernel, stride, kernel - 1, 2, channels, bias=False)

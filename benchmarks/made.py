@@ -1,4 +1,4 @@
-"""What both sides of the benchmarks are given: pictures and an untrained supernet."""
+"""What both sides of the benchmarks are given: images and an untrained supernet."""
 
 import torch
 
@@ -12,7 +12,7 @@ from genas.training.supernet import initialise
 SIGMAS = (0.001, 0.003, 0.006)
 
 
-def pictures(count: int, classes: int = 10, side: int = 32) -> Splits:
+def random_splits(count: int, classes: int = 10, side: int = 32) -> Splits:
     """Random pixels: the time does not depend on what they show."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py parquet:DIR --space darts --out benchmarks/memory-cpu.json
 
-One epoch, few architectures on a part of the validation pictures, and some steps of retraining: peak memory depends on
+One epoch, few architectures on a part of the validation images, and some steps of retraining: peak memory depends on
 none of these numbers, time does. The figure is the largest resident set of the process, as the kernel counts it.
 """
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--space", default="darts")
-    parser.add_argument("--pictures", type=int, default=1_000, help="validation pictures of each evaluation")
+    parser.add_argument("--pictures", type=int, default=1_000, help="validation images of each evaluation")
     parser.add_argument("--architectures", type=int, default=10)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
         "search.generations": 1,
         "search.population": given.architectures,
         "search.parents": min(10, given.architectures),
-        "proxy.evaluation.pictures": given.pictures,
+        "proxy.evaluation.images": given.pictures,
         "retrain.epochs": 1,
         "retrain.limit_batches": 30,
     }

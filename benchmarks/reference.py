@@ -1,7 +1,7 @@
 """The published procedure, written plainly: what the benchmarks compare genas with.
 
 It follows the official search step by step (a whole copy of the supernet for each architecture, noise on all of its
-parameters used or not, batch norm left as it is, contiguous tensors, pictures through a `DataLoader`), without its
+parameters used or not, batch norm left as it is, contiguous tensors, images through a `DataLoader`), without its
 slips. It is meant to be read and timed, not to be used.
 """
 
@@ -37,11 +37,11 @@ def losses(supernet: nn.Module, path, images, labels, recalibration, sigmas, bat
 
 
 def evaluate(network: nn.Module, path, images, labels, batch_size: int = 64) -> float:
-    """Mean loss over the pictures."""
+    """Mean loss over the images."""
     total = 0.0
     with torch.no_grad():
-        for pictures, targets in DataLoader(TensorDataset(images, labels), batch_size=batch_size):
-            total += functional.cross_entropy(network(pictures, path), targets, reduction="sum").item()
+        for batch, targets in DataLoader(TensorDataset(images, labels), batch_size=batch_size):
+            total += functional.cross_entropy(network(batch, path), targets, reduction="sum").item()
     return total / len(images)
 
 

@@ -1,7 +1,7 @@
 """Measures genas against the plain reference, interleaved, and prints a table; run it with ``make bench``.
 
 Reference and genas run in processes of their own (`worker.py`) and are asked in turn, on the same architecture and
-pictures, after one unmeasured round; the figures are medians over the rounds with the range, and the median of the
+images, after one unmeasured round; the figures are medians over the rounds with the range, and the median of the
 ratios. Rows marked "derived" multiply a measured one. The roofline column is the share of
 the machine's own peak, measured by a large matrix product in the same process.
 """
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from made import SIGMAS, pictures, scoring_of
+from made import SIGMAS, random_splits, scoring_of
 from rich.console import Console
 from rich.table import Table
 
@@ -82,7 +82,7 @@ def main_rows(name: str, rounds: int, count: int, device: str, top: float) -> li
         ("pass", "picture pass", "s/picture", count, rounds, 2 * macs),
         (
             "score",
-            f"architecture score on {count} pictures ({min(896, count)} for batch norm)",
+            f"architecture score on {count} images ({min(896, count)} for batch norm)",
             "s/architecture",
             1,
             max(rounds // 2, 3),
@@ -110,7 +110,7 @@ def main_rows(name: str, rounds: int, count: int, device: str, top: float) -> li
     passes, score = rows[0], rows[1]
     for title, factor, of in (
         ("architecture score at published fidelity, 75,896 picture passes (derived)", 75896, passes),
-        (f"search of 100 architectures on {count} pictures each, exact budget (derived)", 100, score),
+        (f"search of 100 architectures on {count} images each, exact budget (derived)", 100, score),
     ):
         derived = {"name": title, "unit": "s", "ratio": of["ratio"]}
         rows.append({**derived, "reference": of["reference"] * factor, "genas": of["genas"] * factor})
@@ -142,7 +142,7 @@ def growth(fabric) -> list[dict]:
 
     def evaluation(cells=5, channels=16, count=128, classes=10):
         space = open_space("darts", cells=cells, channels=channels)
-        scoring = scoring_of(space, pictures(count, classes), fabric)
+        scoring = scoring_of(space, random_splits(count, classes), fabric)
         network = scoring.extract(space.sample(random.Random(1)))
         return lambda: scoring.evaluate(network)
 

@@ -38,7 +38,7 @@ def settings_of(given: argparse.Namespace) -> dict:
         "search.budget": "exact",
         "search.generations": generations,
         "search.population": given.architectures // generations,
-        "proxy.evaluation.pictures": given.images,
+        "proxy.evaluation.images": given.images,
         "retrain.epochs": 1,
         "retrain.limit_batches": 30,
         "baseline.choice": "none",

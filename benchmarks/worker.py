@@ -1,8 +1,8 @@
-"""One side of a comparison in a process of its own: ``python worker.py SIDE SPACE PICTURES DEVICE``.
+"""One side of a comparison in a process of its own: ``python worker.py SIDE SPACE IMAGES DEVICE``.
 
 SIDE is ``reference`` or ``genas``. Reads lines such as ``pass 3`` (work, number of an architecture) and answers each
 with the seconds it took; at the end of input it prints its peak memory in GB. Both sides hold the same supernet, the
-same architectures and the same pictures; apart, neither side's memory or thread settings touch the other.
+same architectures and the same images; apart, neither side's memory or thread settings touch the other.
 """
 
 import random
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import reference
 import torch
-from made import SIGMAS, pictures, scoring_of
+from made import SIGMAS, random_splits, scoring_of
 
 from genas.core.allocator import keep_freed_memory
 from genas.core.device import open_fabric
@@ -38,7 +38,7 @@ def main() -> None:
     keep_freed_memory()  # as the command line does
     fabric = open_fabric(device)
     space = open_space(name)
-    splits = pictures(count)
+    splits = random_splits(count)
     scoring = scoring_of(space, splits, fabric)
     images, labels = next(iter(splits.validation.batches(count, fabric.device)))
     recalibration = next(iter(splits.validation.batches(896, fabric.device)))[0]

@@ -71,7 +71,7 @@ def digits() -> Splits:
 
 
 def tiny_splits(count: int = 40, classes: int = 4, size: int = 8, channels: int = 3) -> Splits:
-    """Random pictures whose brightness tells the class."""
+    """Random images whose brightness tells the class."""
     generator = torch.Generator().manual_seed(7)
     labels = torch.arange(count) % classes
     noise = torch.randint(0, 60, (count, channels, size, size), generator=generator)
@@ -135,7 +135,7 @@ def trained(space: Space, tiny: Splits, fabric: Fabric, folder: Path) -> Scoring
         tiny,
         fabric,
         seed=3,
-        batchnorm=BatchNormSettings(pictures=16, batch_size=8),
+        batchnorm=BatchNormSettings(images=16, batch_size=8),
         evaluation=EvaluationSettings(batch_size=8),
     )
 

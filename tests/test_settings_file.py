@@ -35,11 +35,11 @@ def test_what_is_no_count_is_refused(text):
 def test_dotted_keys_are_nested_ones(tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text(
-        "supernet.epochs: 7\nproxy: {flatness.draws: 3, batchnorm: {pictures: 64}}\nproxy.expression: angle\n"
+        "supernet.epochs: 7\nproxy: {flatness.draws: 3, batchnorm: {images: 64}}\nproxy.expression: angle\n"
     )
     config = build_config([read_yaml(file)])
     assert (config.supernet.epochs, config.proxy.flatness.draws) == (7, 3)
-    assert (config.proxy.batchnorm.pictures, config.proxy.expression) == (64, "angle")
+    assert (config.proxy.batchnorm.images, config.proxy.expression) == (64, "angle")
 
 
 def test_a_setting_given_twice_is_refused(tmp_path):

@@ -21,7 +21,7 @@ SMALL = {
     "nasbench-macro": {"channels": 4, "tail_channels": 8},
 }
 SLOW = ("consensus", "neighbour-flatness", "relative-flatness", "hessian-trace")  # tests/proxy asks the same of them
-QUICK = ProxySettings.model_validate({"batchnorm": {"pictures": 64}})
+QUICK = ProxySettings.model_validate({"batchnorm": {"images": 64}})
 
 
 @pytest.mark.parametrize("name", SMALL)

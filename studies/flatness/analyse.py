@@ -70,7 +70,7 @@ def flatness(losses: np.ndarray, sizes: tuple[float, ...], alpha: float) -> floa
     return 1 / (alpha * abs(losses[0] / sizes[0]) + slopes + 1e-5)
 
 
-def measures(example: Half, pictures: int) -> Iterator[Measure]:
+def measures(example: Half, images: int) -> Iterator[Measure]:
     """Everything that can be made of one half."""
     for kind, sizes in SIZES.items():
         if kind not in example:
@@ -86,7 +86,7 @@ def measures(example: Half, pictures: int) -> Iterator[Measure]:
                     return np.array(half[kind])[rows].mean(0)
 
                 for place, size in enumerate(sizes):
-                    passes = count * (pictures + batchnorm) + pictures
+                    passes = count * (images + batchnorm) + images
                     yield Measure(
                         *(kind, f"rise at {size:g}", draws, opposites, passes),
                         lambda half, mean=mean, place=place: half["loss"] - mean(half)[place],
@@ -108,18 +108,18 @@ def measures(example: Half, pictures: int) -> Iterator[Measure]:
                             f"flatness {' '.join(f'{size:g}' for size in triple)}, alpha {alpha}",
                             draws,
                             opposites,
-                            count * 3 * (pictures + batchnorm),
+                            count * 3 * (images + batchnorm),
                             lambda half, mean=mean, places=places, triple=triple, alpha=alpha: flatness(
                                 mean(half)[places], triple, alpha
                             ),
                         )
     for name in example:
         if name.partition(",")[0] in ("sharpness", "hessian-trace", "gradient-norm"):
-            probes = {"sharpness": 2 * pictures + 768, "hessian-trace": 256 * 11, "gradient-norm": 768}
+            probes = {"sharpness": 2 * images + 768, "hessian-trace": 256 * 11, "gradient-norm": 768}
             passes = probes[name.partition(",")[0]]
             yield Measure(name, "curvature", 1, False, passes, lambda half, name=name: half[name])
-    yield Measure("loss", "loss", 1, False, pictures, lambda half: -half["loss"])
-    yield Measure("accuracy", "accuracy", 1, False, pictures, lambda half: half["accuracy"])
+    yield Measure("loss", "loss", 1, False, images, lambda half: -half["loss"])
+    yield Measure("accuracy", "accuracy", 1, False, images, lambda half: half["accuracy"])
 
 
 def read(path: Path) -> dict[str, dict]:
@@ -227,7 +227,7 @@ def plot(rows: list[dict], out: Path) -> None:
             )
             if line:
                 left.plot(*zip(*line, strict=True), style, label=f"{kind}, {'pairs' if opposites else 'single'}")
-    left.set(xscale="log", xlabel="pictures through the network", ylabel="test-retest tau", ylim=(-0.1, 1))
+    left.set(xscale="log", xlabel="images through the network", ylabel="test-retest tau", ylim=(-0.1, 1))
     left.legend(fontsize=8)
     left.grid(alpha=0.3)
     most = max(row["draws"] for row in rows)

@@ -3,7 +3,7 @@
     python studies/flatness/measure.py RUN --table TABLE --architectures 100 --out RUN/flatness.jsonl
 
 Every architecture is measured in two halves that share nothing but the supernet: other noise, other validation
-pictures, other pictures for batch norm. A measure's test-retest tau is that between its two halves. Each half holds
+images, other images for batch norm. A measure's test-retest tau is that between its two halves. Each half holds
 `--draws` noises and their opposites at several sizes, for each kind of perturbation, so that one run serves every
 number of draws, choice of sizes and alpha. A line of the file is one architecture; the same command continues.
 """

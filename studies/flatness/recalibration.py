@@ -1,9 +1,9 @@
-"""How much of a score's noise comes from the pictures that batch norm is recalibrated from?
+"""How much of a score's noise comes from the images that batch norm is recalibrated from?
 
     python studies/flatness/recalibration.py RUN --table TABLE --out studies/flatness/recalibration.json
 
-Measures the loss of every architecture on the same validation pictures with batch norm recalibrated from several
-independent drawings of training pictures, for several numbers of pictures. What differs between drawings is the noise
+Measures the loss of every architecture on the same validation images with batch norm recalibrated from several
+independent drawings of training images, for several numbers of images. What differs between drawings is the noise
 that recalibration alone puts on every score; the tau between drawings is the most that a score can agree with itself.
 Losses are kept in the file as they come; the same command continues, and prints the summary when all are there.
 """
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--architectures", type=int, default=40)
-    parser.add_argument("--pictures", type=int, default=1500, help="validation pictures, the same for all")
+    parser.add_argument("--pictures", type=int, default=1500, help="validation images, the same for all")
     parser.add_argument("--drawings", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()

@@ -64,7 +64,7 @@ def main() -> None:
     table = open_table(given.table, space, given.columns, None)
     base = {"evaluation": {"pictures": given.images}}
     scoring = scorer.open_scoring(ProxySettings.model_validate(base), config.seed)
-    settings = FlatnessSettings(sigmas=SIZES, draws=given.draws, draw_pictures="dealt", scale="filter")
+    settings = FlatnessSettings(sigmas=SIZES, draws=given.draws, draw_images="dealt", scale="filter")
     kinds = {
         "all": Noise(scoring, settings, "all", False),
         "shared": Noise(scoring, settings, "shared", False),

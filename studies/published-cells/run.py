@@ -35,11 +35,11 @@ CELLS = {
     "GeNAS": "genas_fbs_c100",
     "random cell": None,
 }
-DATA = {  # picture side, stem, cells, MACs to come near, pictures for corruptions and flatness
+DATA = {  # image side, stem, cells, MACs to come near, images for corruptions and flatness
     "photos": {"side": 96, "stem": "imagenet", "cells": 5, "macs": 6.3e6, "measured_on": 500},
     "cifar10": {"side": 16, "stem": "cifar", "cells": 5, "macs": 2.8e6, "measured_on": 400},
 }
-CIFAR_PICTURES = 10_000
+CIFAR_IMAGES = 10_000
 
 
 def genotype(name: str | None) -> str:
@@ -63,14 +63,14 @@ def nearest_width(text: str, data: str) -> tuple[int, int]:
 
 
 def data_name(data: str, folder: Path) -> str:
-    """The data set as genas names it; of CIFAR-10 the first 10,000 training pictures, which are in random order."""
+    """The data set as genas names it; of CIFAR-10 the first 10,000 training images, which are in random order."""
     source = Path(os.environ["GENAS_DATA"])
     if data == "photos":
         return f"folder:{source / 'photos'}"
     part = folder / "cifar10-part"
     if not (part / "test.parquet").exists():
         part.mkdir(parents=True, exist_ok=True)
-        for split, count in (("train", CIFAR_PICTURES), ("test", None)):
+        for split, count in (("train", CIFAR_IMAGES), ("test", None)):
             table = parquet.read_table(source / "cifar10" / f"{split}.parquet")
             parquet.write_table(table.slice(0, count), part / f"{split}.parquet")
     return f"parquet:{part}"
@@ -98,7 +98,7 @@ def one(label: str, data: str, seed: int, folder: Path) -> dict:
     count = setting["measured_on"]
     content = genas(
         *("evaluate", str(run), "--shift", "corruptions", "--no-latency"),
-        *("--set", f"corruption_pictures={count}", "--set", f"flatness.pictures={count}", "--set", "flatness.draws=3"),
+        *("--set", f"corruption_images={count}", "--set", f"flatness.images={count}", "--set", "flatness.draws=3"),
         *("--set", "flatness.sigmas=[0.005,0.01,0.02]", "--set", "flatness.relative_sigmas=[0.1,0.2,0.4]"),
     )
     (model,) = content["models"]

@@ -1,10 +1,10 @@
-"""Does a race keep what full evaluation keeps, and at what share of the pictures?
+"""Does a race keep what full evaluation keeps, and at what share of the images?
 
     GENAS_DATA=... python studies/racing/run.py --seed 0 --out studies/racing/seed-0.json
 
 Trains a NAS-Bench-201 supernet on CIFAR-10 at 16x16 pixels, then searches twice with the same seed: racing, and every
-architecture on all pictures. What a picture gave for a function is computed once and serves both, so that the two
-differ in the decisions alone; each search's pictures are counted as if it had run alone.
+architecture on all images. What an image gave for a function is computed once and serves both, so that the two
+differ in the decisions alone; each search's images are counted as if it had run alone.
 """
 
 import argparse
@@ -28,9 +28,9 @@ BATCH = 250
 
 
 class Known(Proxy):
-    """A proxy that computes what a picture gives for a function once, and keeps it in a file.
+    """A proxy that computes what an image gives for a function once, and keeps it in a file.
 
-    Parts of the walk are asked for in order, so what is known of a function is its first pictures.
+    Parts of the walk are asked for in order, so what is known of a function is its first images.
     """
 
     by_function = True
@@ -62,7 +62,7 @@ class Known(Proxy):
 
     def save(self) -> None:
         torch.save(self.known, self.path)
-        print(f"{self.work:,} pictures, {len(self.known):,} functions", file=sys.stderr, flush=True)
+        print(f"{self.work:,} images, {len(self.known):,} functions", file=sys.stderr, flush=True)
 
     def score_of_means(self, architecture, means):
         return self.inner.score_of_means(architecture, means)
@@ -118,7 +118,7 @@ def opened(given: argparse.Namespace) -> Known:
         fabric,
         given.seed,
         BatchNormSettings(),
-        EvaluationSettings(pictures=given.pictures, batch_size=BATCH),
+        EvaluationSettings(images=given.pictures, batch_size=BATCH),
     )
     inner = open_proxy(scoring, ProxySettings(expression=given.proxy))
     return Known(inner, rounds(given.pictures, BATCH, 256), given.folder / f"known-{given.seed}.pt")
@@ -142,7 +142,7 @@ def main() -> None:
             best = run_search(open_search(space, search), proxy, history, lambda _: Cost(1, 1), given.seed, quiet=True)
             row = {"winner": best.genotype, "winner_score": best.score, "architectures": len(history)}
             row["pictures_evaluated"] = proxy.seen
-            row["stopped"] = sum(record.pictures is not None for record in history)
+            row["stopped"] = sum(record.images is not None for record in history)
             result[budget] = row
             given.out.write_text(json.dumps(result, indent=1) + "\n")
             row["functions"] = len({space.function_key(space.parse(record.genotype)) for record in history})

@@ -49,7 +49,7 @@ def main() -> None:
     kept = sum(sum(found["racing"]["kept"]) for found in results)
     alike = sum(sum(found["racing"]["kept_alike"]) for found in results)
     share = mean(found["share_of_pictures"] for found in results)
-    print(f"\nKept alike: {alike} of {kept} ({100 * alike / kept:.1f} %); mean share of pictures {100 * share:.1f} %.")
+    print(f"\nKept alike: {alike} of {kept} ({100 * alike / kept:.1f} %); mean share of images {100 * share:.1f} %.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     GENAS_DATA=... python studies/ranking/run.py --seed 0
 
-Trains a supernet on CIFAR-10 (25,000 pictures, 16x16 pixels, 16 channels, one cell per stage, 40 epochs), ranks
+Trains a supernet on CIFAR-10 (25,000 images, 16x16 pixels, 16 channels, one cell per stage, 40 epochs), ranks
 architectures of the benchmark with the finished supernet and with the weights kept along training, and copies what
 came out to `seed-N/` beside this file. What is there already is not done again; the same command continues.
 """
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--along", type=int, default=150, help="architectures at epochs before the last; 0 for none")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--image-size", type=int, default=16)
-    parser.add_argument("--pictures", type=int, default=1000, help="validation pictures of a score")
+    parser.add_argument("--pictures", type=int, default=1000, help="validation images of a score")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("runs/ranking"))
     parser.add_argument("--out", type=Path, default=HERE)
@@ -67,7 +67,7 @@ def main() -> None:
         *("--seed", given.seed, "--device", "cpu", *assignments(settings)),
     )
     common = ("rank", run, "--table", data / "nasbench201.csv.gz", "--workers", given.workers)
-    common += ("--set", f"proxy.evaluation.pictures={given.pictures}", "--device", "cpu")
+    common += ("--set", f"proxy.evaluation.images={given.pictures}", "--device", "cpu")
     studies = {}
     if given.architectures != "0":
         studies["final"] = ("--architectures", given.architectures, "--proxies", PROXIES)

@@ -74,7 +74,7 @@ def waits_of(work):
 def meta_scoring(tiny):
     network = initialise(SPACE, tiny.num_classes, 3, 0)
     initial = {name: value.clone() for name, value in network.state_dict().items()}
-    settings = BatchNormSettings(pictures=2 * BATCH, batch_size=BATCH), EvaluationSettings(batch_size=BATCH)
+    settings = BatchNormSettings(images=2 * BATCH, batch_size=BATCH), EvaluationSettings(batch_size=BATCH)
     return Scoring(SPACE, network.to("meta").eval(), initial, tiny, Fabric("meta"), 0, *settings)
 
 
@@ -113,7 +113,7 @@ def test_an_evaluation_waits_once_whatever_the_number_of_batches(meta_scoring):
     network = meta_scoring.extract(SPACE.parse("333333"))
 
     def batches(count):
-        return waits_of(lambda: meta_scoring.picture_losses(network, slice(0, count)))
+        return waits_of(lambda: meta_scoring.image_losses(network, slice(0, count)))
 
     batches(1)  # the images are copied once
     assert batches(2) == batches(5) > 0

@@ -1,13 +1,15 @@
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import model_validator
 
 import genas
 from genas.core.errors import CheckpointError, ConfigError
-from genas.core.settings import Settings, keys_of, validate
-from genas.workflows.config import Config
+from genas.core.settings import Settings, combine, keys_of, validate
+from genas.workflows.config import Config, build_config, completed
 
 
 class Inner(Settings):
@@ -80,3 +82,49 @@ def test_one_place_words_the_faults():
     folder = Path(genas.__file__).parent
     handled = [path.name for path in folder.rglob("*.py") if re.search(r"except \(?ValidationError", path.read_text())]
     assert handled == ["settings.py"]
+
+
+class Renamed(Settings):
+    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images", "by=pictures": "images"}
+
+    images: int = 1
+    by: str = "images"
+
+
+class Holder(Settings):
+    former_names: ClassVar[Mapping[str, str]] = {"old": "new"}
+
+    new: Renamed = Renamed()
+
+
+def test_former_names_of_keys_sections_and_values_are_accepted():
+    expected = Holder(new=Renamed(images=5))
+    assert validate(Holder, {"old": {"pictures": 5, "by": "pictures"}}, "x is wrong") == expected
+    assert validate(Holder, {"new": {"images": 5, "by": "images"}}, "x is wrong") == expected
+    assert expected.model_dump() == {"new": {"images": 5, "by": "images"}}
+
+
+def test_former_and_new_names_are_one_setting_and_the_later_layer_wins():
+    layers = [{"old.pictures": 1}, {"new": {"images": 2}}, {"old": {"images": 3}}]
+    assert combine(Holder, layers) == {"new": {"images": 3}}
+    assert combine(Holder, layers[::-1]) == {"new": {"images": 1}}
+
+
+def test_both_names_at_once_are_refused():
+    with pytest.raises(ConfigError, match="unknown key 'new.pictures'"):
+        validate(Holder, {"new": {"pictures": 1, "images": 1}}, "x is wrong")
+
+
+def test_a_configuration_with_former_names_is_the_same_configuration():
+    former = {
+        "proxy": {"evaluation": {"pictures": 64, "weighting": "pictures"}, "flatness": {"draw_pictures": "dealt"}}
+    }
+    now = {"proxy": {"evaluation": {"images": 64, "weighting": "images"}, "flatness": {"draw_images": "dealt"}}}
+    config = build_config([former])
+    assert config == build_config([now])
+    assert config.proxy.evaluation.images == 64
+    stored = config.model_dump(mode="json")
+    begun_before = config.model_dump(mode="json")
+    evaluation = begun_before["proxy"]["evaluation"]
+    evaluation |= {"pictures": evaluation.pop("images"), "weighting": "pictures"}
+    assert completed(begun_before) == stored

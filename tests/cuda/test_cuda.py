@@ -70,8 +70,8 @@ def test_losses_are_those_of_the_cpu(scoring, gpu, engine):
     ours = scoring.reseeded(scoring.seed, EvaluationSettings(batch_size=8, engine="plain"))
     for number in range(3):
         path = scoring.space.sample(random.Random(number))
-        losses, right = theirs.picture_losses(theirs.prepared(path))
-        expected, also_right = ours.picture_losses(ours.prepared(path))
+        losses, right = theirs.image_losses(theirs.prepared(path))
+        expected, also_right = ours.image_losses(ours.prepared(path))
         assert relative(losses, expected) < 1e-4
         assert float((right != also_right).double().mean()) < 0.06  # one image of twenty may stand on the edge
 
@@ -231,7 +231,7 @@ def test_a_search_from_data_to_report_and_its_continuation(tmp_path, capsys):
 
 
 def test_common_images_of_batch_norm_are_the_same_on_every_device(nas_scoring, gpu):
-    settings = BatchNormSettings(pictures=16, batch_size=8)
+    settings = BatchNormSettings(images=16, batch_size=8)
     theirs = Scoring(SPACE, nas_scoring.supernet, {}, nas_scoring.splits, gpu, 3, settings)
     ours = Scoring(SPACE, nas_scoring.supernet, {}, nas_scoring.splits, open_fabric("cpu"), 3, settings)
     path = SPACE.parse("333333")

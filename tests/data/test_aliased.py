@@ -14,7 +14,7 @@ from genas.data import StreamedImages, open_dataset
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
 from genas.data.decoding import at_size, decode
-from genas.data.vision import FolderPictures, ImageFolderData
+from genas.data.vision import FolderImages, ImageFolderData
 from genas.deploy.standalone import load_modeling
 from genas.training.standalone.train import measure
 
@@ -76,7 +76,7 @@ def stripes(tmp_path_factory):
 def test_random_crops_have_antialiasing_but_for_aliased(stripes, crop, padding):
     spreads = {}
     for resizing in ("crop", "crop-aliased"):
-        images = StreamedImages(FolderPictures(stripes), torch.zeros(4).long(), PLAIN, 32, workers=0, resizing=resizing)
+        images = StreamedImages(FolderImages(stripes), torch.zeros(4).long(), PLAIN, 32, workers=0, resizing=resizing)
         augmentation = Augmentation(crop=crop, crop_padding=padding, flip=True)
         batch = torch.cat(
             [next(images.batches(4, torch.device("cpu"), seed=s, augmentation=augmentation))[0] for s in range(3)]

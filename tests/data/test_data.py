@@ -26,7 +26,7 @@ def resident(count=50):
     return ResidentImages(pixels(count), torch.arange(count) % 5, NORMALISATION)
 
 
-class Pictures:
+class Images:
     def __init__(self, count):
         self.pixels = pixels(count, 20)
 
@@ -40,7 +40,7 @@ class Pictures:
 
 
 def streamed(count=50, workers=0):
-    return StreamedImages(Pictures(count), torch.arange(count) % 5, NORMALISATION, 8, workers=workers)
+    return StreamedImages(Images(count), torch.arange(count) % 5, NORMALISATION, 8, workers=workers)
 
 
 def write_folder(root, classes=("ant", "bee"), count=6, size=12, parts=("train",)):
@@ -87,8 +87,8 @@ def test_held_out_test_set_is_the_same_for_every_seed_and_never_in_the_halves():
     ("labels", "names", "message"),
     [
         ([0, 0, 0], ("a",), "1 class (a); at least 2"),
-        ([0, 0, 2, 2], ("a", "b", "c"), "No training pictures in class b"),
-        ([0, 0, 1], ("a", "b"), "Fewer than 2 training pictures in class b"),
+        ([0, 0, 2, 2], ("a", "b", "c"), "No training images in class b"),
+        ([0, 0, 1], ("a", "b"), "Fewer than 2 training images in class b"),
         ([0, 0, 5, 5], ("a", "b"), "A label is 5"),
     ],
 )
@@ -133,7 +133,7 @@ def test_workers_change_nothing():
         assert torch.equal(one[0], two[0])
 
 
-def test_values_are_normalised_and_labels_follow_their_pictures():
+def test_values_are_normalised_and_labels_follow_their_images():
     images = resident(10)
     batch, labels = next(images.subset([7, 2]).batches(2, CPU))
     mean, std = (torch.tensor(part).view(3, 1, 1) for part in (NORMALISATION.mean, NORMALISATION.std))
@@ -170,9 +170,9 @@ def test_cutout_erases_one_square_with_a_uniform_centre():
     erased = (out == 0).sum((1, 2, 3))
     assert int(erased.max()) == 16
     assert int(erased.min()) >= 4  # a corner keeps at least a quarter of the square
-    for picture in out[:50, 0]:
-        rows, columns = (picture == 0).any(1).nonzero().flatten(), (picture == 0).any(0).nonzero().flatten()
-        assert (picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 0).all()
+    for image in out[:50, 0]:
+        rows, columns = (image == 0).any(1).nonzero().flatten(), (image == 0).any(0).nonzero().flatten()
+        assert (image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 0).all()
 
 
 def test_computed_normalisation_is_exact():
@@ -215,7 +215,7 @@ def test_folder_with_and_without_a_test_part(tmp_path):
     assert (len(two.weights), len(two.validation), len(two.test)) == (6, 6, 12)
     assert two.image_shape == (3, 9, 9)
     assert "computed" in two.normalisation.source
-    # class 1 is brighter than class 0 in every picture
+    # class 1 is brighter than class 0 in every image
     for images, labels in two.train.batches(4, CPU):
         bright = images.mean((1, 2, 3)) > 0
         assert torch.equal(bright.long(), labels)
@@ -235,7 +235,7 @@ def test_all_colour_modes_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_unreadable_picture_is_named(tmp_path, stream, monkeypatch):
+def test_an_unreadable_image_is_named(tmp_path, stream, monkeypatch):
     root = write_folder(tmp_path)
     broken = root / "train" / "bee" / "3.png"
     broken.write_bytes(broken.read_bytes()[:60])
@@ -253,7 +253,7 @@ def test_faulty_folders(tmp_path):
         open_dataset(f"folder:{tmp_path}").splits(0)
     root = write_folder(tmp_path / "a")
     (root / "train" / "cat").mkdir()
-    with pytest.raises(DataError, match="No training pictures in class cat"):
+    with pytest.raises(DataError, match="No training images in class cat"):
         open_dataset(f"folder:{root}").splits(0)
     lonely = write_folder(tmp_path / "b", classes=("ant",), parts=("",))
     with pytest.raises(DataError, match=r"1 class \(ant\)"):
@@ -319,12 +319,12 @@ def test_faulty_parquet(tmp_path):
         open_dataset(f"parquet:{tmp_path / 'numbers.parquet'}").splits(0)
     rows = {"image": [png(1), png(2), {"bytes": b"rubbish", "path": None}, *[png(3)] * 5], "label": [0, 1] * 4}
     parquet(tmp_path / "bad.parquet", rows, image_features(Value("int64")))
-    with pytest.raises(DataError, match="picture 2 of bad.parquet"):
+    with pytest.raises(DataError, match="image 2 of bad.parquet"):
         open_dataset(f"parquet:{tmp_path / 'bad.parquet'}").splits(0)
 
 
 def test_real_cifar10(shared_data):
-    """50,000 + 10,000 pictures; channel means as the data's README gives them."""
+    """50,000 + 10,000 images; channel means as the data's README gives them."""
     splits = open_dataset(f"parquet:{shared_data / 'cifar10'}").splits(0)
     assert (len(splits.weights), len(splits.validation), len(splits.test)) == (25_000, 25_000, 10_000)
     assert splits.image_shape == (3, 32, 32)
@@ -430,8 +430,8 @@ def test_cifar_through_torchvision(tmp_path, monkeypatch):
         open_dataset("cifar10", root=tmp_path).splits(0)
 
 
-def test_hundred_thousand_small_pictures_fit_in_a_gigabyte(tmp_path):
-    """Peak resident memory of a process that holds 100,000 pictures of 32 x 32 and walks through them."""
+def test_hundred_thousand_small_images_fit_in_a_gigabyte(tmp_path):
+    """Peak resident memory of a process that holds 100,000 images of 32 x 32 and walks through them."""
     import subprocess
     import sys
 

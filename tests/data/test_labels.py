@@ -140,7 +140,7 @@ def test_a_damaged_row_of_a_streamed_set_is_found_at_the_start(tmp_path, monkeyp
         write(tmp_path / "test.parquet", ["red"] * 20 + ["green"] + ["blue"] * 40, [0, 1] * 30 + [0], ("red", "blue"))
     dataset = open_dataset(f"parquet:{tmp_path}")
     dataset.splits(0)
-    with pytest.raises(DataError, match="picture 20 of test.parquet"):
+    with pytest.raises(DataError, match="image 20 of test.parquet"):
         dataset.check(quiet=True)
 
 

@@ -238,7 +238,7 @@ def test_classes_without_images_in_the_test_split_are_said(tmp_path):
 
 
 def test_classes_may_be_named_like_splits(tmp_path):
-    classes(tmp_path / "one", names=("train", "car", "bus"))  # railway pictures
+    classes(tmp_path / "one", names=("train", "car", "bus"))  # railway images
     assert found(tmp_path / "one").class_names == ("bus", "car", "train")
     classes(tmp_path / "two", names=("valid", "invalid"))
     assert found(tmp_path / "two").class_names == ("invalid", "valid")

@@ -15,7 +15,7 @@ from genas.data.augment import centre_crop
 from genas.data.base import Normalisation
 from genas.data.decoding import RESIZINGS, at_size, decode
 from genas.data.preprocessing import Preprocessing, with_channels
-from genas.data.vision import FolderPictures, ImageFolderData
+from genas.data.vision import FolderImages, ImageFolderData
 
 NORM = Normalisation((0.45, 0.42, 0.39), (0.27, 0.26, 0.25), "made")
 
@@ -72,7 +72,7 @@ def test_own_defaults_are_fit_in_memory_and_crop_when_streamed(photographs_on_di
     assert {part.resizing for part in (resident.train, resident.validation, resident.test)} == {"fit"}
     labels = torch.zeros(3, dtype=torch.int64)
     paths = [str(path) for path in sorted(photographs_on_disk.glob("*/*/*.png"))[:3]]
-    streamed = StreamedImages(FolderPictures(paths), labels, NORM, 16)
+    streamed = StreamedImages(FolderImages(paths), labels, NORM, 16)
     assert streamed.subset([0]).with_labels(labels[:1]).resizing == "crop"
 
 

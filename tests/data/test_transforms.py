@@ -20,7 +20,7 @@ EVERYTHING = Augmentation(
 )
 
 
-def pictures(count=11, size=12):
+def images(count=11, size=12):
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (count, 3, size, size), generator=generator).to(torch.uint8)
 
@@ -30,11 +30,11 @@ class Pixels:
         return 11
 
     def __getitem__(self, index):
-        return pictures()[index]
+        return images()[index]
 
 
 KINDS = {
-    "resident": lambda: ResidentImages(pictures(), torch.arange(11), HALF),
+    "resident": lambda: ResidentImages(images(), torch.arange(11), HALF),
     "streamed": lambda: StreamedImages(Pixels(), torch.arange(11), HALF, 12, workers=0),
 }
 
@@ -62,12 +62,12 @@ def test_shares_of_a_batch_are_its_very_rows(kind, augmentation, processes, piec
 def test_only_the_resized_crop_changes_the_aspect(crop, square):
     side = 64
     ramp = torch.arange(side, dtype=torch.float32) * 3
-    picture = torch.stack([ramp.expand(side, side), ramp[:, None].expand(side, side), torch.zeros(side, side)])
-    images = ResidentImages(picture.to(torch.uint8).expand(24, -1, -1, -1), torch.zeros(24), HALF)
+    image = torch.stack([ramp.expand(side, side), ramp[:, None].expand(side, side), torch.zeros(side, side)])
+    images = ResidentImages(image.to(torch.uint8).expand(24, -1, -1, -1), torch.zeros(24), HALF)
     batch, _ = next(images.batches(24, CPU, seed=1, augmentation=Augmentation(crop=crop)))
     raw = (batch * 0.25 + 0.5) * 255 / 3
     middle = slice(8, 56)
-    across = raw[:, 0, 32, middle].diff(dim=1).mean(1)  # picture columns per column of the crop
+    across = raw[:, 0, 32, middle].diff(dim=1).mean(1)  # image columns per column of the crop
     down = raw[:, 1, middle, 32].diff(dim=1).mean(1)
     ratio = across / down
     assert ((0.08 * 0.9 < across * down) & (across * down < 1.05)).all()  # the share of the area
@@ -76,14 +76,14 @@ def test_only_the_resized_crop_changes_the_aspect(crop, square):
     assert ((ratio > 0.7) & (ratio < 1.4)).all()
 
 
-def test_lighting_is_one_colour_per_picture_of_the_published_spread():
+def test_lighting_is_one_colour_per_image_of_the_published_spread():
     images = torch.full((4000, 3, 1, 1), 100.0)
     light = Augmentation(lighting=0.1).lighten(images, torch_rng(1, "test")) - images
     axes = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
     spread = torch.tensor([0.2175, 0.0188, 0.0045])
     covariance = 0.1**2 * axes @ torch.diag(spread**2) @ axes.T * 255**2
     assert torch.cov(light.flatten(1).T).numpy() == pytest.approx(covariance.numpy(), rel=0.1, abs=0.05)
-    with pytest.raises(DataError, match="the pictures have 1 channel"):
+    with pytest.raises(DataError, match="the images have 1 channel"):
         Augmentation(lighting=0.1).lighten(images[:, :1], torch_rng(1, "test"))
 
 
@@ -116,5 +116,5 @@ def test_a_held_out_part_is_balanced_and_disjoint():
     rest, part = class_balanced_part(torch.arange(8) % 4, 4, 0.01, "abcd")  # at least one, never all
     assert len(part) == 4
     assert len(rest) == 4
-    with pytest.raises(DataError, match="Fewer than 2 training pictures in class a"):
+    with pytest.raises(DataError, match="Fewer than 2 training images in class a"):
         class_balanced_part(torch.tensor([0, 1, 1, 2, 2, 3, 3]), 4, 0.5, "abcd")

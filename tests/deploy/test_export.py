@@ -138,7 +138,7 @@ def test_the_code_is_taken_from_the_source_of_genas():
 
 
 def test_an_exported_folder_loads_evaluates_and_exports_again(exported, trained_folder, tmp_path):
-    assert exported.checked_on == "32 test pictures of digits"
+    assert exported.checked_on == "32 test images of digits"
     assert exported.files == ("model.safetensors", "config.json", "modeling.py", "README.md")
     images = torch.rand(2, 1, 16, 16)
     assert torch.equal(genas.load(exported.folder)(images), genas.load(trained_folder)(images))
@@ -204,9 +204,9 @@ def test_names_on_the_card_are_shown_and_not_obeyed(exported):
 def test_the_example_of_the_card_runs(exported, monkeypatch):
     text = (exported.folder / "README.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]
-    picture = Image.radial_gradient("L").resize((40, 23))
-    picture.save(exported.folder / "image.jpg", quality=95)
-    picture = Image.open(exported.folder / "image.jpg").copy()
+    image = Image.radial_gradient("L").resize((40, 23))
+    image.save(exported.folder / "image.jpg", quality=95)
+    image = Image.open(exported.folder / "image.jpg").copy()
     answer = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.modules['genas'] = None\n{code}"],
         cwd=exported.folder,
@@ -216,7 +216,7 @@ def test_the_example_of_the_card_runs(exported, monkeypatch):
     )
     (exported.folder / "image.jpg").unlink()
     network = genas.load(exported.folder)
-    probabilities = network(network.preprocess(picture)[None]).softmax(1)[0]
+    probabilities = network(network.preprocess(image)[None]).softmax(1)[0]
     shown = answer.stdout.splitlines()
     assert len(shown) == 5, answer.stderr
     assert shown[0].split(": ")[0] == network.class_names[probabilities.argmax()]
@@ -227,11 +227,11 @@ def test_no_path_of_this_machine_is_published(trained_folder, tmp_path, shared_d
     assert public_name("parquet:/somewhere/private/cifar10/") == "parquet:cifar10"
     assert public_name("digits") == "digits"
     run = shutil.copytree(trained_folder, tmp_path / "run")
-    (run / "config.yaml").write_text("data: {name: 'folder:/somewhere/private/pictures'}\nseed: 3\n")
+    (run / "config.yaml").write_text("data: {name: 'folder:/somewhere/private/images'}\nseed: 3\n")
     exporting.export(run, tmp_path / "out", data="digits")
     for file in ("config.json", "README.md", "modeling.py"):
         assert "private" not in (tmp_path / "out" / file).read_text()
-    assert "folder:pictures" in (tmp_path / "out" / "README.md").read_text()
+    assert "folder:images" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.fixture(scope="module", params=["normalised", "pixels"])
@@ -318,7 +318,7 @@ def test_without_the_extra_there_is_one_sentence(trained_folder, tmp_path, monke
 
 
 def test_faulty_exports_leave_nothing(trained_folder, tmp_path):
-    with pytest.raises(ConfigError, match="an ONNX file is checked on real pictures"):
+    with pytest.raises(ConfigError, match="an ONNX file is checked on real images"):
         exporting.export(trained_folder, tmp_path / "out", onnx=True)
     with pytest.raises(ConfigError, match="onnx_input is 'raw'; it must be normalised or pixels"):
         exporting.export(trained_folder, tmp_path / "out", onnx_input="raw")

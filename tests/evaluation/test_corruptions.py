@@ -1,4 +1,4 @@
-"""Corruptions: stronger with severity, the same for the same seed and picture, in range, one by one as in batches."""
+"""Corruptions: stronger with severity, the same for the same seed and image, in range, one by one as in batches."""
 
 import math
 from itertools import pairwise
@@ -17,16 +17,16 @@ def grey():
     return test.store.pixels[test.indices[:24]].float() / 255
 
 
-def distances(corruption, pictures):
-    spoilt = [corruption(pictures, severity, range(len(pictures)), 0) for severity in SEVERITIES]
-    return [float((one - pictures).square().mean().sqrt()) for one in spoilt]
+def distances(corruption, images):
+    spoilt = [corruption(images, severity, range(len(images)), 0) for severity in SEVERITIES]
+    return [float((one - images).square().mean().sqrt()) for one in spoilt]
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_severity_increases_the_distance_from_the_clean_picture(name, photographs, grey):
+def test_severity_increases_the_distance_from_the_clean_image(name, photographs, grey):
     corruption = CORRUPTIONS[name]
-    pictures = photographs
-    sets = [pictures, torch.nn.functional.interpolate(pictures, 32, mode="area")]
+    images = photographs
+    sets = [images, torch.nn.functional.interpolate(images, 32, mode="area")]
     sets += [] if corruption.coloured else [grey]
     for one in sets:
         found = distances(corruption, one)
@@ -35,38 +35,38 @@ def test_severity_increases_the_distance_from_the_clean_picture(name, photograph
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_values_stay_in_range_and_clean_pictures_stay_as_they_are(name, photographs):
-    pictures = photographs[:4]
-    before = pictures.clone()
+def test_values_stay_in_range_and_clean_images_stay_as_they_are(name, photographs):
+    images = photographs[:4]
+    before = images.clone()
     for severity in SEVERITIES:
-        spoilt = CORRUPTIONS[name](pictures, severity, range(4), 0)
-        assert spoilt.shape == pictures.shape
+        spoilt = CORRUPTIONS[name](images, severity, range(4), 0)
+        assert spoilt.shape == images.shape
         assert spoilt.dtype == torch.float32
         assert 0 <= float(spoilt.min()) <= float(spoilt.max()) <= 1
-    assert torch.equal(pictures, before)
+    assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_picture_is_spoilt_alike_alone_and_in_any_batch(name, photographs):
-    pictures = photographs[:6]
+def test_an_image_is_spoilt_alike_alone_and_in_any_batch(name, photographs):
+    images = photographs[:6]
     corruption = CORRUPTIONS[name]
-    together = corruption(pictures, 3, range(6), 7)
-    alone = torch.cat([corruption(pictures[i : i + 1], 3, [i], 7) for i in range(6)])
-    backwards = corruption(pictures.flip(0), 3, range(5, -1, -1), 7).flip(0)
+    together = corruption(images, 3, range(6), 7)
+    alone = torch.cat([corruption(images[i : i + 1], 3, [i], 7) for i in range(6)])
+    backwards = corruption(images.flip(0), 3, range(5, -1, -1), 7).flip(0)
     assert torch.allclose(alone, together, atol=1e-6)
     assert torch.allclose(backwards, together, atol=1e-6)
-    assert torch.equal(corruption(pictures, 3, range(6), 7), together)
+    assert torch.equal(corruption(images, 3, range(6), 7), together)
 
 
 RANDOM = ("gaussian-noise", "shot-noise", "impulse-noise", "motion-blur", "elastic")
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_random_numbers_depend_on_seed_and_picture(name, photographs):
-    picture = photographs[:1].expand(2, -1, -1, -1)
-    one = CORRUPTIONS[name](picture, 3, [0, 1], 0)
+def test_random_numbers_depend_on_seed_and_image(name, photographs):
+    image = photographs[:1].expand(2, -1, -1, -1)
+    one = CORRUPTIONS[name](image, 3, [0, 1], 0)
     assert not torch.equal(one[0], one[1])
-    assert not torch.equal(one, CORRUPTIONS[name](picture, 3, [0, 1], 1))
+    assert not torch.equal(one, CORRUPTIONS[name](image, 3, [0, 1], 1))
 
 
 def test_severities_share_their_random_numbers():
@@ -91,7 +91,7 @@ def test_the_noise_has_the_stated_strength():
 
 
 @pytest.mark.parametrize("name", ["gaussian-blur", "defocus-blur", "motion-blur", "pixelate"])
-def test_blurs_keep_the_mean_and_leave_flat_pictures(name):
+def test_blurs_keep_the_mean_and_leave_flat_images(name):
     flat = torch.full((1, 3, 32, 32), 0.4)
     assert torch.allclose(CORRUPTIONS[name](flat, 5, [0], 0), flat, atol=1e-5)
     point = torch.zeros((1, 1, 33, 33))
@@ -102,10 +102,10 @@ def test_blurs_keep_the_mean_and_leave_flat_pictures(name):
 def test_blurring_by_columns_and_rows_is_the_two_dimensional_blur():
     from torchvision.transforms.v2 import functional
 
-    picture = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    image = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     sigma = CORRUPTIONS["gaussian-blur"].strengths[3]
-    whole = functional.gaussian_blur(picture, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma, sigma])
-    assert torch.allclose(CORRUPTIONS["gaussian-blur"](picture, 4, [0], 0), whole, atol=1e-6)
+    whole = functional.gaussian_blur(image, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma, sigma])
+    assert torch.allclose(CORRUPTIONS["gaussian-blur"](image, 4, [0], 0), whole, atol=1e-6)
 
 
 def test_lengths_grow_with_the_root_of_the_side():
@@ -128,11 +128,11 @@ def test_names_and_groups():
     assert not is_corruption("folder:x")
 
 
-def test_saturation_is_left_out_of_grey_pictures_or_refused():
+def test_saturation_is_left_out_of_grey_images_or_refused():
     chosen, left_out = open_corruptions(["tone"], 1)
     assert [one.name for one in chosen] == ["brightness", "contrast"]
     assert left_out == ["saturation"]
-    with pytest.raises(ConfigError, match="saturation does nothing to pictures of one channel"):
+    with pytest.raises(ConfigError, match="saturation does nothing to images of one channel"):
         open_corruptions(["saturation"], 1)
     with pytest.raises(ConfigError, match="unknown corruption 'fog'"):
         open_corruptions(["fog"], 3)

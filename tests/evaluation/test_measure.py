@@ -61,15 +61,15 @@ def test_nothing_depends_on_the_batch_size_and_the_network_stays_as_it_is(model,
     assert other != large["corruptions"]["accuracy"]
 
 
-def test_corruption_accuracies_are_those_of_the_corrupted_pictures(model, digits, fabric):
-    found = measured(model, digits, fabric, shifts=("contrast", "shot-noise"), corruption_pictures=20)["corruptions"]
+def test_corruption_accuracies_are_those_of_the_corrupted_images(model, digits, fabric):
+    found = measured(model, digits, fabric, shifts=("contrast", "shot-noise"), corruption_images=20)["corruptions"]
     test = own_test_set("digits", digits, model.facts).thinned(60).thinned(20)
-    pictures, labels, numbers = next(test.pixels(100, torch.device("cpu")))
+    images, labels, numbers = next(test.pixels(100, torch.device("cpu")))
     rows = {}
     for name in ("shot-noise", "contrast"):
         rows[name] = []
         for severity in range(1, 6):
-            spoilt = CORRUPTIONS[name](pictures, severity, numbers.tolist(), 0)
+            spoilt = CORRUPTIONS[name](images, severity, numbers.tolist(), 0)
             right = model.network(test.normalised(spoilt)).argmax(1) == labels
             rows[name].append(float(right.double().mean()))
     assert found["accuracy"] == rows
@@ -77,7 +77,7 @@ def test_corruption_accuracies_are_those_of_the_corrupted_pictures(model, digits
     assert found["pictures"] == 20
     everything = [value for row in rows.values() for value in row]
     assert found["mean_corruption_accuracy"] == pytest.approx(sum(everything) / 10)
-    clean = float((model.network(test.normalised(pictures)).argmax(1) == labels).double().mean())
+    clean = float((model.network(test.normalised(images)).argmax(1) == labels).double().mean())
     assert found["clean_top1"] == pytest.approx(clean)
     assert found["relative_drop"] == pytest.approx(1 - found["mean_corruption_accuracy"] / clean)
     assert found["groups"] == {"shot-noise": "noise", "contrast": "tone"}
@@ -101,9 +101,9 @@ def test_a_shift_with_some_classes_restricts_the_logits(model, digits, fabric, t
     restricted = model.network(images[inside])[:, [3, 8]].argmax(1)
     wanted = float((torch.tensor([3, 8])[restricted] == labels[inside]).double().mean())
     assert found["same_classes_top1"] == pytest.approx(wanted)
-    assert found["top1"] == pytest.approx(wanted)  # the very pictures of the test set
+    assert found["top1"] == pytest.approx(wanted)  # the very images of the test set
     assert found["pictures"] == int(inside.sum())
-    assert found["notes"] == ["coloured pictures turned grey"]
+    assert found["notes"] == ["coloured images turned grey"]
 
 
 def test_shifts_without_a_known_class_are_refused(model, digits, fabric, tmp_path):
@@ -111,7 +111,7 @@ def test_shifts_without_a_known_class_are_refused(model, digits, fabric, tmp_pat
         measured(model, digits, fabric, shifts=(write(tmp_path / "a", ("ant", "bee")),))
     (tmp_path / "b" / "3").mkdir(parents=True)
     write(tmp_path / "b", ("ant",))
-    with pytest.raises(DataError, match="No picture of .* is of a class that the network knows"):
+    with pytest.raises(DataError, match="No image of .* is of a class that the network knows"):
         measured(model, digits, fabric, shifts=(f"folder:{tmp_path / 'b'}",))
 
 
@@ -131,7 +131,7 @@ def test_outsiders_are_scored_and_must_be_outsiders(model, digits, fabric, tmp_p
         ({"shifts": ("fog",)}, "unknown shift 'fog'; known are corruptions, noise, "),
         ({"shifts": ("jpg",)}, "Did you mean 'jpeg'"),
         ({"ood": ("noise",)}, "unknown shift 'noise'"),
-        ({"shifts": ("saturation",)}, "does nothing to pictures of one channel"),
+        ({"shifts": ("saturation",)}, "does nothing to images of one channel"),
     ],
 )
 def test_unknown_shifts_are_refused_before_any_work(model, digits, fabric, settings, message):
@@ -150,7 +150,7 @@ def test_latency_has_ordered_quantiles(model, fabric):
         LatencySettings(repeats=1)
 
 
-def test_flatness_on_training_pictures_is_that_of_other_pictures(model, digits, fabric):
+def test_flatness_on_training_images_is_that_of_other_images(model, digits, fabric):
     quick = {"draws": 2, "sigmas": (0.01,), "relative_sigmas": (), "adaptive_rho": ()}
     on = {
         name: measured(model, digits, fabric, with_flatness=True, flatness={**quick, "on": name, "pictures": 50})

@@ -1,4 +1,4 @@
-"""Pictures for evaluation: the network's normalisation, its classes, its size and its channels."""
+"""Images for evaluation: the network's normalisation, its classes, its size and its channels."""
 
 import dataclasses
 
@@ -57,15 +57,15 @@ def test_pixels_are_the_stored_ones(digits, trained_folder):
     assert numbers.tolist() == list(range(50))
 
 
-def test_a_thinned_set_keeps_the_numbers_of_its_pictures(digits, trained_folder):
+def test_a_thinned_set_keeps_the_numbers_of_its_images(digits, trained_folder):
     whole = own_test_set("digits", digits, read_facts(trained_folder))
     few = whole.thinned(7)
     numbers = torch.cat([numbers for *_, numbers in few.pixels(3, CPU)])
     assert len(few) == len(numbers) == 7
     assert numbers[0] == 0
     assert numbers[-1] == len(whole) - 1
-    everything = torch.cat([pictures for pictures, *_ in whole.pixels(500, CPU)])
-    assert torch.equal(torch.cat([pictures for pictures, *_ in few.pixels(3, CPU)]), everything[numbers])
+    everything = torch.cat([images for images, *_ in whole.pixels(500, CPU)])
+    assert torch.equal(torch.cat([images for images, *_ in few.pixels(3, CPU)]), everything[numbers])
 
 
 def test_classes_in_another_order_are_sorted_by_name(tmp_path):
@@ -109,19 +109,19 @@ def test_another_size_is_refused_where_the_data_have_one_and_resized_where_they_
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("L", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("P", "png"), ("1", "png"), ("I;16", "png")]
 )
-def test_pictures_of_every_mode_come_as_the_network_wants_them(tmp_path, mode, suffix):
+def test_images_of_every_mode_come_as_the_network_wants_them(tmp_path, mode, suffix):
     root = write(tmp_path, ("ant", "bee"), 2, mode="L" if mode == "I;16" else mode, suffix=suffix)
     if mode == "I;16":
         for path in root.rglob("*.png"):
             Image.fromarray(np.asarray(Image.open(path)).astype(np.uint16) * 257).save(path)
     colour = facts_of()
     like = own_test_set("x", tiny_like(colour), colour)
-    pictures, _, _ = next(shifted_set(f"folder:{root}", colour, like).pixels(10, CPU))
-    assert pictures.shape == (4, 3, 16, 16)
+    images, _, _ = next(shifted_set(f"folder:{root}", colour, like).pixels(10, CPU))
+    assert images.shape == (4, 3, 16, 16)
     grey = facts_of(shape=(1, 16, 16))
     turned, _, _ = next(shifted_set(f"folder:{root}", grey, like).pixels(10, CPU))
     assert turned.shape == (4, 1, 16, 16)
-    wanted = 0.299 * pictures[:, :1] + 0.587 * pictures[:, 1:2] + 0.114 * pictures[:, 2:]
+    wanted = 0.299 * images[:, :1] + 0.587 * images[:, 1:2] + 0.114 * images[:, 2:]
     assert torch.allclose(turned, wanted, atol=2e-3)
 
 
@@ -136,27 +136,27 @@ def tiny_like(facts):
     return Splits(images, images, images, images, plain, facts.class_names, Augmentation())
 
 
-def test_grey_pictures_are_repeated_for_a_network_of_colours(digits):
+def test_grey_images_are_repeated_for_a_network_of_colours(digits):
     facts = facts_of(tuple("0123456789"), (3, 16, 16))
     unseen = own_test_set("digits", digits, facts)
-    pictures = next(unseen.pixels(9, CPU))[0]
-    assert pictures.shape == (9, 3, 16, 16)
-    assert torch.equal(pictures[:, 0], pictures[:, 2])
-    assert unseen.notes == ("grey pictures repeated in three channels",)
+    images = next(unseen.pixels(9, CPU))[0]
+    assert images.shape == (9, 3, 16, 16)
+    assert torch.equal(images[:, 0], images[:, 2])
+    assert unseen.notes == ("grey images repeated in three channels",)
     four = facts_of(tuple("0123456789"), (4, 16, 16))
     with pytest.raises(DataError, match="have 1 channels, the network was trained on 4"):
         own_test_set("digits", digits, four)
 
 
-def test_a_corrupt_picture_is_named(tmp_path):
+def test_a_corrupt_image_is_named(tmp_path):
     root = write(tmp_path, ("ant", "bee"), 2)
-    (root / "bee" / "1.png").write_bytes(b"no picture")
+    (root / "bee" / "1.png").write_bytes(b"no image")
     facts = facts_of()
     with pytest.raises(DataError, match=r"Cannot read .*bee/1\.png"):
         shifted_set(f"folder:{root}", facts, own_test_set("x", tiny_like(facts), facts))
 
 
-def test_a_shift_takes_all_pictures_and_is_streamed_where_the_test_set_is(tmp_path):
+def test_a_shift_takes_all_images_and_is_streamed_where_the_test_set_is(tmp_path):
     root = write(tmp_path, ("bee", "ant"), 5, size=30)
     facts = facts_of()
     like = own_test_set("x", tiny_like(facts), facts)
@@ -169,7 +169,7 @@ def test_a_shift_takes_all_pictures_and_is_streamed_where_the_test_set_is(tmp_pa
     assert len(again) == 10
 
 
-def test_loose_pictures_have_no_classes_and_missing_folders_are_refused(tmp_path):
+def test_loose_images_have_no_classes_and_missing_folders_are_refused(tmp_path):
     facts = facts_of()
     like = own_test_set("x", tiny_like(facts), facts)
     write(tmp_path / "a", ("ant",), 3)

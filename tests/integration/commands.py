@@ -15,8 +15,8 @@ FAST = {
     "search.parents": 2,
     "search.mutations": 1,
     "search.crossovers": 1,
-    "proxy.evaluation.pictures": 64,
-    "proxy.batchnorm.pictures": 64,
+    "proxy.evaluation.images": 64,
+    "proxy.batchnorm.images": 64,
     "retrain.epochs": 1,
     "baseline.choice": "none",
 }

@@ -155,7 +155,7 @@ def test_a_finished_run_scores_by_every_proxy(finished, capsys):
     assert rows[0]["genotype"] == genotype
     assert 0 < rows[0]["score"] < rows[1]["score"]
     assert {"log", "params", "macs"} <= rows[0].keys()
-    small = ("--set", "proxy.curvature.pictures=32", "--set", "proxy.curvature.source=validation")
+    small = ("--set", "proxy.curvature.images=32", "--set", "proxy.curvature.source=validation")
     proxies = "sharpness-0.1*jacob-cov+grad-norm"
     assert genas("score", finished, genotype, "--proxy", proxies, *small, "--json") == 0
     row = json.loads(capsys.readouterr().out)[0]
@@ -166,8 +166,8 @@ def test_a_finished_run_scores_by_every_proxy(finished, capsys):
     sentence = refused(capsys, "score", finished, genotype, "--proxy", "syn-flow")
     assert "unknown proxy 'syn-flow'" in sentence
     assert "Did you mean 'synflow'?" in sentence
-    sentence = refused(capsys, "score", finished, genotype, "--set", "proxy.evaluation={pictures: null, subset: 1}")
-    assert "subset chooses a part of the validation half; give pictures" in sentence
+    sentence = refused(capsys, "score", finished, genotype, "--set", "proxy.evaluation={images: null, subset: 1}")
+    assert "subset chooses a part of the validation half; give images" in sentence
 
 
 def test_random_labels_give_the_random_label_angle(tmp_path, finished, capsys):
@@ -346,7 +346,7 @@ def test_a_run_that_only_has_a_supernet_gets_a_page(tmp_path, capsys):
     assert "genas search --run" in page
 
 
-def test_unfit_pictures_through_the_command_line(tmp_path, capsys):
+def test_unfit_images_through_the_command_line(tmp_path, capsys):
     from PIL import Image
 
     for name in ("ant", "bee"):
@@ -355,10 +355,10 @@ def test_unfit_pictures_through_the_command_line(tmp_path, capsys):
             Image.new("RGB", (16, 16), (number * 9, 0, 0)).save(tmp_path / "set" / name / f"{number}.png")
     command = ["search", "--data", f"folder:{tmp_path / 'set'}", "--run", tmp_path / "run"]
     assert "fewer than one batch of 64" in refused(capsys, *command)
-    (tmp_path / "set" / "bee" / "2.png").write_bytes(b"not a picture")
+    (tmp_path / "set" / "bee" / "2.png").write_bytes(b"not an image")
     assert f"{tmp_path / 'set' / 'bee' / '2.png'}" in refused(capsys, *command[:3], "--run", tmp_path / "run2")
-    for picture in (tmp_path / "set" / "bee").iterdir():
-        picture.unlink()
+    for image in (tmp_path / "set" / "bee").iterdir():
+        image.unlink()
     assert "class bee" in refused(capsys, *command[:3], "--run", tmp_path / "run3")
 
 

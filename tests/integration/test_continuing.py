@@ -22,8 +22,8 @@ SMALL = {
     **FAST,
     "supernet.batch_size": 8,
     "search.generations": 1,
-    "proxy.evaluation.pictures": 8,
-    "proxy.batchnorm.pictures": 8,
+    "proxy.evaluation.images": 8,
+    "proxy.batchnorm.images": 8,
     "proxy.flatness.sigmas": "[0.01, 0.02]",
     "retrain.batch_size": 8,
 }
@@ -68,7 +68,7 @@ def sqlite_rows(run):
 def content_of(run):
     """Everything of a run that must not depend on how it came about: histories, weights, results."""
     with closing(sqlite3.connect(run / "history.sqlite")) as db:
-        columns = "genotype, generation, origin, parents, failed, score, parts, params, macs, pictures"
+        columns = "genotype, generation, origin, parents, failed, score, parts, params, macs, images"
         found = {"history": db.execute(f"SELECT {columns} FROM architectures ORDER BY id").fetchall()}
     for path in sorted([*run.glob("supernet/*.safetensors"), *run.glob("retrain/*.safetensors")]):
         tensors, facts = load_checkpoint(path)
@@ -214,7 +214,7 @@ def test_a_refusal_names_what_was_given_and_what_to_do(copy, capsys):
         "--set",
         "search.generations=4",
         "--set",
-        "proxy.curvature.pictures=7",
+        "proxy.curvature.images=7",
     )  # the proxy does not read the latter
     sentence = refused(capsys, "search", "--run", run, "--proxy", "angle", *more)
     assert "proxy.expression (was 'flatness', now 'angle')" in sentence

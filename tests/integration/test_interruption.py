@@ -24,7 +24,7 @@ SETTINGS = {
     "search.parents": 2,
     "search.mutations": 3,
     "search.crossovers": 2,
-    "proxy.batchnorm.pictures": 64,
+    "proxy.batchnorm.images": 64,
     "retrain.epochs": 4,
     "retrain.checkpoint_seconds": 0.001,
     "baseline.choice": "none",

@@ -250,12 +250,10 @@ def test_a_folder_of_a_trained_network(run, trained_folder, digits, make_trained
     arguments = ["landscape", run, folder, *FEWER, "--pictures", "all"]
     found = answer(capsys, *arguments, "--name", "odd")
     own = Normalisation((0.3,), digits.normalisation.std, "made")
-    pictures = digits.validation.subset(range(256)).with_normalisation(own)
+    part = digits.validation.subset(range(256)).with_normalisation(own)
     network = genas_package.load(folder)
     with torch.no_grad():
-        images, labels = next(
-            pictures.batches(64, torch.device("cpu"), seed=derive(0, "proxy.validation"), shuffle=True)
-        )
+        images, labels = next(part.batches(64, torch.device("cpu"), seed=derive(0, "proxy.validation"), shuffle=True))
         wanted = float(torch.nn.functional.cross_entropy(network(images).double(), labels))
     assert found["results"][0]["loss"] == pytest.approx(wanted, rel=1e-5)
 
@@ -267,7 +265,7 @@ def test_a_folder_of_a_trained_network(run, trained_folder, digits, make_trained
     misfit = make_trained(tmp_path / "misfit", make_splits(), small_space(), "333103", steps=1)
     sentence = refused(capsys, "landscape", run, misfit)
     side = " x ".join(map(str, digits.image_shape))
-    assert f"was trained on 4 classes of pictures 3 x 8 x 8; the run has 10 classes of pictures {side}" in sentence
+    assert f"was trained on 4 classes of images 3 x 8 x 8; the run has 10 classes of images {side}" in sentence
 
 
 def small_space():

@@ -22,7 +22,7 @@ from genas.spaces import open_space
 from genas.workflows.rank import weights_file
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
-SMALL = ["--set", "proxy.batchnorm.pictures=32", "--set", "proxy.evaluation.pictures=32"]
+SMALL = ["--set", "proxy.batchnorm.images=32", "--set", "proxy.evaluation.images=32"]
 FAST = [*SMALL, "--set", "analysis.replicates=100", "--quiet"]
 
 
@@ -210,9 +210,9 @@ def test_a_study_of_one_name_keeps_its_settings(run, table, capsys):
     command = ["rank", run, "--table", table, "--architectures", "10", "--columns", "test", "--name", "kept", *FAST]
     command += ["--proxies", ""]
     assert genas(*command) == 0
-    assert genas(*command, "--set", "proxy.evaluation.pictures=31") == 2
+    assert genas(*command, "--set", "proxy.evaluation.images=31") == 2
     error = capsys.readouterr().err
-    assert "loss had other settings (settings.evaluation.pictures was 32, is 31)" in " ".join(error.split())
+    assert "loss had other settings (settings.evaluation.images was 32, is 31)" in " ".join(error.split())
     assert genas(*command, "--epoch", "1") == 2
     assert "they differ in weights" in " ".join(capsys.readouterr().err.split())
 
@@ -234,7 +234,7 @@ def test_the_plan_times_the_first_architecture_and_proposes_fewer_images(run, ta
     assert sorted(path for path in run.rglob("*")) == before
     long = RankPlan(100, 25_000, fixed=0.0, each=0.01, workers=2)
     assert long.seconds() == 12_500
-    assert "--set proxy.evaluation.pictures=1000" in long.sentence()
+    assert "--set proxy.evaluation.images=1000" in long.sentence()
     assert "8 min 20 s" in long.sentence()
     assert RankPlan(100, 25_000, fixed=0.0, each=1e-4, workers=2).advice == ""
     monkeypatch.setattr("genas.workflows.rank.FEW_IMAGES", 10)

@@ -97,7 +97,7 @@ def test_an_error_in_one_ends_all_and_the_first_speaks(tmp_path, in_processes):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").touch()
     unfit = (
-        (configured(accumulate=20), "fresh", "2 process.es. cannot divide a batch of 33 pictures in 20 piece"),
+        (configured(accumulate=20), "fresh", "2 process.es. cannot divide a batch of 33 images in 20 piece"),
         (configured(batch_size=5000), "fresh", "fewer than one batch of 5000"),
         (configured(), "taken", "is not empty and not a run folder"),  # known to the first process only
     )

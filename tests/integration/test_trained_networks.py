@@ -18,7 +18,7 @@ def run(trained_folder, tmp_path):
 
 def test_evaluating_a_run_as_a_table_and_as_json(run, capsys):
     quick = ["--limit", "40", "--shift", "jpeg", "--shift", "tone", "--set", "flatness.draws=2", "--quiet"]
-    quick += ["--set", "latency={batch_sizes: [1], repeats: 2}", "--set", "flatness.pictures=30"]
+    quick += ["--set", "latency={batch_sizes: [1], repeats: 2}", "--set", "flatness.images=30"]
     assert genas("evaluate", run, *quick) == 0
     shown = capsys.readouterr().out
     for text in ("Top-1 accuracy", "jpeg", "contrast", "Sharpness", "Time of a forward pass", "evaluation.html"):
@@ -32,7 +32,7 @@ def test_evaluating_a_run_as_a_table_and_as_json(run, capsys):
 
 def test_exporting_a_run(run, tmp_path, capsys):
     assert genas("export", run, "--out", tmp_path / "out") == 0
-    assert "the same logits as the trained network on 32 test pictures of digits" in capsys.readouterr().out
+    assert "the same logits as the trained network on 32 test images of digits" in capsys.readouterr().out
     assert genas("export", run / "retrain" / "model.safetensors", "--out", tmp_path / "b", "--json") == 0
     assert json.loads(capsys.readouterr().out)["files"][0] == "model.safetensors"
 

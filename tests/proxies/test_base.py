@@ -23,8 +23,8 @@ from genas.testing import small_scoring
 SMALL = ProxySettings.model_validate(
     {
         "flatness": {"sigmas": (0.01, 0.03)},
-        "zero_cost": {"pictures": 8, "naswot_pictures": 8},
-        "curvature": {"pictures": 8, "neighbours": 2},
+        "zero_cost": {"images": 8, "naswot_images": 8},
+        "curvature": {"images": 8, "neighbours": 2},
     }
 )
 
@@ -91,8 +91,8 @@ def test_scores_are_those_of_runs_made_before(name, value):
         made.splits,
         made.fabric,
         0,
-        BatchNormSettings(pictures=16, batch_size=8),
-        EvaluationSettings(pictures=48, batch_size=24),
+        BatchNormSettings(images=16, batch_size=8),
+        EvaluationSettings(images=48, batch_size=24),
     )
     architecture = made.space.parse(
         "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_3x3~2|"
@@ -112,5 +112,5 @@ def test_keys_of_stored_scores_are_those_of_runs_made_before():
         "batchnorm", "evaluation",
     }  # fmt: skip
     assert settings["flatness"]["sigmas"] == [0.01, 0.03]
-    assert settings["zero_cost"] == {"pictures": 8, "naswot_pictures": 8, "cells": None, "channels": None, "subset": 0}
+    assert settings["zero_cost"] == {"images": 8, "naswot_images": 8, "cells": None, "channels": None, "subset": 0}
     assert sections_read(variant.proxy_settings) == {"expression", "batchnorm", "evaluation", "angle", "flatness"}

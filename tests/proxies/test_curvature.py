@@ -30,13 +30,13 @@ def anew(scoring: Scoring, **changes: object) -> Scoring:
 
 
 def slow_gradient(scoring: Scoring, architecture, settings: CurvatureSettings):
-    """A float64 copy of the path, and `.grad` of the mean loss over the gradient's pictures one by one."""
+    """A float64 copy of the path, and `.grad` of the mean loss over the gradient's images one by one."""
     network = copy.deepcopy(scoring.prepared(architecture)).double()
-    pictures = [
+    images = [
         (image, label) for batch in gradient_batches(scoring, settings) for image, label in zip(*batch, strict=True)
     ]
-    for image, label in pictures:
-        (functional.cross_entropy(network(image[None].double()), label[None]) / len(pictures)).backward()
+    for image, label in images:
+        (functional.cross_entropy(network(image[None].double()), label[None]) / len(images)).backward()
     return network, {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
 
 
@@ -52,7 +52,7 @@ def loss_of(network: nn.Module, scoring: Scoring) -> float:
 @pytest.mark.parametrize("form", ["plain", "scaled"])
 def test_sharpness_and_gradient_norm_equal_a_slow_computation_in_every_space(scoring, form):
     architecture = scoring.space.sample(random.Random(4))
-    options = {"form": form, "pictures": 12, "radius": 0.2}
+    options = {"form": form, "images": 12, "radius": 0.2}
     network, gradient = slow_gradient(scoring, architecture, CurvatureSettings(**options))
     weights = {name: value.detach().clone() for name, value in network.named_parameters()}
     size = {name: weights[name].abs() if form == "scaled" else torch.ones_like(weights[name]) for name in gradient}
@@ -73,7 +73,7 @@ def test_sharpness_and_gradient_norm_equal_a_slow_computation_in_every_space(sco
 @pytest.mark.parametrize("which", ["convolutions", "cells"])
 def test_only_the_chosen_parameters_are_moved(nas_scoring, which):
     architecture = nas_scoring.space.parse(RICH)
-    options = {"pictures": 12, "parameters": which}
+    options = {"images": 12, "parameters": which}
     network, gradient = slow_gradient(nas_scoring, architecture, CurvatureSettings(**options))
     inside = {
         "convolutions": lambda name: dict(network.named_parameters())[name].dim() == 4,
@@ -83,7 +83,7 @@ def test_only_the_chosen_parameters_are_moved(nas_scoring, which):
     assert 0 < norm < math.sqrt(sum(float((value**2).sum()) for value in gradient.values()))
     assert proxy(nas_scoring, "gradient-norm", **options).score(architecture).value == pytest.approx(-norm, rel=1e-3)
     sharpness = proxy(nas_scoring, "sharpness", **options)
-    assert sharpness.score(architecture) != proxy(nas_scoring, "sharpness", pictures=12).score(architecture)
+    assert sharpness.score(architecture) != proxy(nas_scoring, "sharpness", images=12).score(architecture)
 
 
 class Small(nn.Module):
@@ -146,7 +146,7 @@ def test_samples_are_quadratic_forms_of_the_exact_hessian_and_their_mean_its_tra
 def test_hessian_trace_equals_differences_of_gradients(nas_scoring, form):
     """v'Hv from two gradients in float64, with the proxy's own probes."""
     architecture = nas_scoring.space.parse(RICH)
-    options = {"pictures": 9, "probes": 2, "form": form}
+    options = {"images": 9, "probes": 2, "form": form}
     measure = proxy(nas_scoring, "hessian-trace", **options)
     score = measure.score(architecture)
     base = copy.deepcopy(nas_scoring.prepared(architecture)).double()
@@ -192,7 +192,7 @@ def rescaled(scoring: Scoring, factor: float) -> Scoring:
 def test_the_scaled_form_does_not_change_with_the_scale_that_batch_norm_undoes(nas_scoring, name):
     architecture = nas_scoring.space.parse(RICH)
     big, bigger = rescaled(nas_scoring, 64.0), rescaled(nas_scoring, 256.0)  # large: batch norm's epsilon has no say
-    options = {"pictures": 12, "probes": 2, "parameters": "cells"}
+    options = {"images": 12, "probes": 2, "parameters": "cells"}
     for form, same in (("scaled", True), ("plain", False)):
         first, second = (proxy(one, name, form=form, **options).score(architecture).value for one in (big, bigger))
         assert (first == pytest.approx(second, rel=1e-2)) == same, form
@@ -216,38 +216,38 @@ def test_published_radii_are_the_defaults_of_the_forms(nas_scoring):
     assert Sharpness(nas_scoring, CurvatureSettings(form="scaled", radius=0.1)).radius == 0.1
 
 
-def test_held_pictures_are_others_than_those_that_scores_are_computed_on(nas_scoring):
-    few = anew(nas_scoring, pictures=7, batch_size=4)  # the last batch is not filled up
+def test_held_images_are_others_than_those_that_scores_are_computed_on(nas_scoring):
+    few = anew(nas_scoring, images=7, batch_size=4)  # the last batch is not filled up
     seen = {tuple(image.flatten().tolist()) for images, _ in few.validation_batches() for image in images}
     found = []
     for subset in (0, 1):
-        settings = CurvatureSettings(source="validation", pictures=4, subset=subset)
+        settings = CurvatureSettings(source="validation", images=4, subset=subset)
         found.append({tuple(i.flatten().tolist()) for images, _ in gradient_batches(few, settings) for i in images})
         assert len(found[-1]) == 4
         assert not found[-1] & seen
     assert not found[0] & found[1]
     scores = [
-        proxy(few, "sharpness", pictures=4, source=source).score(nas_scoring.space.parse(RICH)).value
+        proxy(few, "sharpness", images=4, source=source).score(nas_scoring.space.parse(RICH)).value
         for source in ("validation", "weights")
     ]
     assert scores[0] != scores[1]
 
 
-def test_too_few_held_pictures_are_refused(nas_scoring):
+def test_too_few_held_images_are_refused(nas_scoring):
     with pytest.raises(
-        ConfigError, match="wants 6 held pictures.*these are 20 of 20; set proxy.evaluation.pictures to at most 8"
+        ConfigError, match="wants 6 held images.*these are 20 of 20; set proxy.evaluation.images to at most 8"
     ):
-        proxy(nas_scoring, "sharpness", source="validation", pictures=6)
-    with pytest.raises(ConfigError, match="set proxy.curvature.pictures lower"):
-        proxy(nas_scoring, "loss + hessian-trace", source="validation", pictures=100)
+        proxy(nas_scoring, "sharpness", source="validation", images=6)
+    with pytest.raises(ConfigError, match="set proxy.curvature.images lower"):
+        proxy(nas_scoring, "loss + hessian-trace", source="validation", images=100)
 
 
-def test_subsets_take_other_pictures_and_other_probes(nas_scoring):
+def test_subsets_take_other_images_and_other_probes(nas_scoring):
     architecture = nas_scoring.space.parse(RICH)
     for name in ("sharpness", "gradient-norm", "hessian-trace"):
-        scores = [proxy(nas_scoring, name, pictures=8, subset=subset).score(architecture) for subset in (0, 1, 0)]
+        scores = [proxy(nas_scoring, name, images=8, subset=subset).score(architecture) for subset in (0, 1, 0)]
         assert scores[0] == scores[2] != scores[1]
-    alike = {"pictures": 64, "probes": 1}  # all pictures, so that only the probes differ
+    alike = {"images": 64, "probes": 1}  # all images, so that only the probes differ
     first, second = (proxy(nas_scoring, "hessian-trace", subset=n, **alike).score(architecture) for n in (0, 1))
     assert first.value != pytest.approx(second.value, rel=1e-3)
     assert first.terms["error"] is None
@@ -256,7 +256,7 @@ def test_subsets_take_other_pictures_and_other_probes(nas_scoring):
 def test_parts_of_the_walk_give_the_rows_of_the_whole(nas_scoring):
     architecture = nas_scoring.space.parse(RICH)
     for name in ("sharpness", "neighbour-flatness", "loss - 0.5*sharpness+hessian-trace"):
-        measure = proxy(nas_scoring, name, pictures=8, neighbours=2)
+        measure = proxy(nas_scoring, name, images=8, neighbours=2)
         assert measure.raceable
         whole = measure.statistics(architecture, slice(0, 3))
         parts = [measure.statistics(architecture, part) for part in (slice(0, 1), slice(1, 3))]
@@ -271,12 +271,10 @@ def test_averages_of_batches_are_possible_too(nas_scoring):
     architecture = nas_scoring.space.parse(RICH)
     batches = anew(nas_scoring, weighting="batches", batch_size=16)
     for name in ("sharpness", "neighbour-flatness"):
-        measure = proxy(batches, name, pictures=8, neighbours=1)
+        measure = proxy(batches, name, images=8, neighbours=1)
         assert not measure.raceable
         value = measure.score(architecture).value
-        assert (
-            value != proxy(anew(nas_scoring, batch_size=16), name, pictures=8, neighbours=1).score(architecture).value
-        )
+        assert value != proxy(anew(nas_scoring, batch_size=16), name, images=8, neighbours=1).score(architecture).value
 
 
 def test_neighbour_flatness_is_the_mean_over_mutated_children(nas_scoring):
@@ -300,13 +298,13 @@ def test_neighbour_flatness_is_the_mean_over_mutated_children(nas_scoring):
 def test_without_a_way_for_the_signal_all_is_flat_in_the_cells(nas_scoring):
     architecture = nas_scoring.space.parse(NONE)
     for name in ("sharpness", "gradient-norm", "hessian-trace"):
-        assert proxy(nas_scoring, name, pictures=8, probes=2, parameters="cells").score(architecture).value == 0
-        assert math.isfinite(proxy(nas_scoring, name, pictures=8, probes=2).score(architecture).value)
+        assert proxy(nas_scoring, name, images=8, probes=2, parameters="cells").score(architecture).value == 0
+        assert math.isfinite(proxy(nas_scoring, name, images=8, probes=2).score(architecture).value)
 
 
 def test_a_loss_that_is_not_finite_is_said_and_leaves_the_weights_alone(nas_scoring):
     architecture = nas_scoring.space.parse(RICH)
-    measure = proxy(nas_scoring, "sharpness", pictures=8, radius=1e38)
+    measure = proxy(nas_scoring, "sharpness", images=8, radius=1e38)
     before = {name: value.clone() for name, value in nas_scoring.prepared(architecture).state_dict().items()}
     with pytest.raises(GenasError, match="the loss around the ascent step is not finite"):
         measure.score(architecture)

@@ -192,13 +192,13 @@ def test_bfloat16_is_refused_where_it_cannot_be(scoring):
 def test_frozen_weights_are_those_of_the_moment(nas_scoring, name):
     served = with_engine(nas_scoring, name)
     network = served.prepared(served.space.sample(random.Random(0)))
-    losses = served.picture_losses(network)[0]
+    losses = served.image_losses(network)[0]
     frozen = served.frozen(network)
     with torch.no_grad(), kept(network):
         for parameter in network.parameters():
             parameter.mul_(1.5)
-        assert not torch.allclose(served.picture_losses(network)[0], losses, rtol=1e-3)
-        assert torch.equal(served.picture_losses(frozen)[0], losses)
+        assert not torch.allclose(served.image_losses(network)[0], losses, rtol=1e-3)
+        assert torch.equal(served.image_losses(frozen)[0], losses)
 
 
 def test_the_next_session_is_made_while_the_last_one_computes(nas_scoring, monkeypatch):

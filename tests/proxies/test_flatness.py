@@ -126,7 +126,7 @@ def test_standard_deviation_of_the_noise_in_the_weights(noise, expected, scoring
         seen.append(float(difference.double().std()))
         return torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.bool)
 
-    monkeypatch.setattr(scoring, "picture_losses", look)
+    monkeypatch.setattr(scoring, "image_losses", look)
     Flatness(scoring, FlatnessSettings(noise=noise, draws=8)).score(architecture)
     count = sum(p.numel() for p in network.parameters()) * 8
     for position, sigma in enumerate(expected):

@@ -87,9 +87,9 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
                     recomputed(network, scoring, wanted(scoring))
                 with torch.no_grad():
                     batches = list(
-                        scoring.validation_batches(slice(0, None) if settings.draw_pictures == "dealt" else None)
+                        scoring.validation_batches(slice(0, None) if settings.draw_images == "dealt" else None)
                     )
-                    if settings.draw_pictures == "dealt":
+                    if settings.draw_images == "dealt":
                         bounds = [len(batches) * place // settings.draws for place in (draw, draw + 1)]
                         batches = batches[bounds[0] : max(bounds[1], bounds[0] + 1)]
                     losses = [
@@ -107,7 +107,7 @@ def slow_losses(scoring: Scoring, settings: FlatnessSettings) -> list[list[float
         {"scale": "filter", "antithetic": True},
         {"parameters": "cells", "scale": "filter", "noise_seed": 2},
         {"parameters": "convolutions", "batchnorm": "recomputed", "draws": 2},
-        {"scale": "filter", "draws": 3, "antithetic": True, "draw_pictures": "dealt"},
+        {"scale": "filter", "draws": 3, "antithetic": True, "draw_images": "dealt"},
         {"scale": "filter", "parameters": "shared", "antithetic": True},
         {"scale": "filter", "noise_per": "path"},
         {"scale": "filter", "noise_per": "path", "parameters": "cells"},
@@ -223,40 +223,40 @@ def test_a_network_that_does_not_name_its_cells_says_so(nas_scoring, monkeypatch
         chosen(network, "cells")
 
 
-def test_subsets_are_different_pictures_and_the_first_is_the_usual_one(nas_scoring):
-    def pictures(**changes):
+def test_subsets_are_different_images_and_the_first_is_the_usual_one(nas_scoring):
+    def walk(**changes):
         return torch.cat([images for images, _ in anew(nas_scoring, **changes).validation_batches()])
 
-    usual = pictures(pictures=6)
-    assert torch.equal(pictures(pictures=6, subset=0), usual)
-    other = pictures(pictures=6, subset=1)
+    usual = walk(images=6)
+    assert torch.equal(walk(images=6, subset=0), usual)
+    other = walk(images=6, subset=1)
     assert not torch.equal(other, usual)
-    assert torch.equal(other, pictures(pictures=6, subset=1))
-    walk = torch.cat([images for images, _ in anew(nas_scoring, pictures=6, subset=1).validation_batches(slice(0, 1))])
-    assert torch.equal(walk, other)  # races walk through the same subset
+    assert torch.equal(other, walk(images=6, subset=1))
+    raced = torch.cat([images for images, _ in anew(nas_scoring, images=6, subset=1).validation_batches(slice(0, 1))])
+    assert torch.equal(raced, other)  # races walk through the same subset
 
 
 def test_a_subset_without_a_size_is_refused():
-    with pytest.raises(ValidationError, match="give pictures, the size of the part, too"):
+    with pytest.raises(ValidationError, match="give images, the size of the part, too"):
         EvaluationSettings(subset=1)
 
 
 def walked(scoring: Scoring, monkeypatch, **options: object) -> list[slice | None]:
-    """The parts of the validation pictures that one score walks through, in order."""
+    """The parts of the validation images that one score walks through, in order."""
     parts: list[slice | None] = []
-    original = Scoring.picture_losses
+    original = Scoring.image_losses
 
     def noted(self, network, part=None):
         parts.append(part)
         return original(self, network, part)
 
-    monkeypatch.setattr(Scoring, "picture_losses", noted)
-    Flatness(scoring, FlatnessSettings(sigmas=SIGMAS, draw_pictures="dealt", **options)).score(wanted(scoring))
+    monkeypatch.setattr(Scoring, "image_losses", noted)
+    Flatness(scoring, FlatnessSettings(sigmas=SIGMAS, draw_images="dealt", **options)).score(wanted(scoring))
     return parts
 
 
 @pytest.mark.parametrize("antithetic", [False, True])
-def test_dealt_draws_see_every_picture_once_for_each_sigma_and_sign(nas_scoring, monkeypatch, antithetic):
+def test_dealt_draws_see_every_image_once_for_each_sigma_and_sign(nas_scoring, monkeypatch, antithetic):
     scoring = anew(nas_scoring, batch_size=2)
     batches = -(-scoring.validation_count // 2)
     assert batches > 5
@@ -277,9 +277,9 @@ def test_more_draws_than_batches_take_a_batch_each(nas_scoring, monkeypatch):
     assert {part.start for part in parts} == set(range(batches))
 
 
-def test_dealt_pictures_are_not_raced(nas_scoring):
+def test_dealt_images_are_not_raced(nas_scoring):
     assert Flatness(nas_scoring, FlatnessSettings()).raceable
-    assert not Flatness(nas_scoring, FlatnessSettings(draw_pictures="dealt")).raceable
+    assert not Flatness(nas_scoring, FlatnessSettings(draw_images="dealt")).raceable
 
 
 @pytest.mark.parametrize("genotypes", [("00000000", "22222222"), ("10000000", "12111222")])

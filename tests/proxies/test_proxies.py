@@ -27,8 +27,8 @@ from genas.spaces.base import Architecture
 
 SETTINGS = ProxySettings(
     flatness={"sigmas": (0.01, 0.03)},
-    zero_cost={"pictures": 8, "naswot_pictures": 8},
-    curvature={"pictures": 8, "probes": 2, "neighbours": 1},
+    zero_cost={"images": 8, "naswot_images": 8},
+    curvature={"images": 8, "probes": 2, "neighbours": 1},
 )
 NAMES = [*KNOWN, "angle + 16*flatness - 0.5*loss"]
 
@@ -212,7 +212,7 @@ def test_batches_side_by_side_give_what_one_thread_gives(scoring, monkeypatch):
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(scoring.picture_losses(network))
+            found.append(scoring.image_losses(network))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -256,11 +256,11 @@ def test_proxies_of_ones_own_may_read_everything():
 def test_relative_flatness_is_flatness_at_other_settings(scoring):
     architecture = scoring.space.sample(random.Random(4))
     preset = open_proxy(scoring, ProxySettings(expression="relative-flatness"))
-    same = {"sigmas": (0.1, 0.2, 0.4), "scale": "filter", "draws": 32, "draw_pictures": "dealt"}
+    same = {"sigmas": (0.1, 0.2, 0.4), "scale": "filter", "draws": 32, "draw_images": "dealt"}
     flatness = open_proxy(scoring, ProxySettings.model_validate({"expression": "flatness", "flatness": same}))
     assert preset.score(architecture) == flatness.score(architecture)
     assert not preset.raceable
-    own = {"draws": 3, "draw_pictures": "all"}
+    own = {"draws": 3, "draw_images": "all"}
     changed = {"expression": "relative-flatness", "relative_flatness": own, "flatness": {"draws": 9}}
     other = open_proxy(scoring, ProxySettings.model_validate(changed))
     assert len(other.score(architecture).terms["losses_by_draw"]) == 3
@@ -275,7 +275,7 @@ def numbered_scoring(nas_scoring, fabric, **options):
     plain = Normalisation((0.0,) * 3, (1 / 255,) * 3, "none")
     images = ResidentImages(pixels[:, :, None, None].expand(-1, -1, 8, 8), numbers % 4, plain)
     splits = dataclasses.replace(nas_scoring.splits, weights=images)
-    settings = BatchNormSettings(pictures=256, augment=False, **options)
+    settings = BatchNormSettings(images=256, augment=False, **options)
     return Scoring(nas_scoring.space, nas_scoring.supernet, nas_scoring.initial, splits, fabric, 3, settings)
 
 

@@ -28,7 +28,7 @@ from genas.spaces import architecture_cost, open_space
 from genas.training.supernet import initialise
 
 NAMES = ["params", "macs", "synflow", "naswot", "jacob-cov", "grad-norm", "snip"]
-SETTINGS = ProxySettings(zero_cost={"pictures": 6, "naswot_pictures": 7})
+SETTINGS = ProxySettings(zero_cost={"images": 6, "naswot_images": 7})
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 RICH = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
 
@@ -61,9 +61,9 @@ def slow_values(scoring: Scoring, architecture) -> dict[str, float]:
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module.weight.grad is not None:
             norms += math.sqrt(float((module.weight.grad.double() ** 2).sum()))
             products += float((module.weight.grad * module.weight).detach().double().abs().sum())
-    pictures = images.clone().requires_grad_()
-    scoring.untrained(architecture)(pictures).sum().backward()
-    eigenvalues = np.linalg.eigvalsh(np.corrcoef(pictures.grad.flatten(1).double().numpy()))
+    inputs = images.clone().requires_grad_()
+    scoring.untrained(architecture)(inputs).sum().backward()
+    eigenvalues = np.linalg.eigvalsh(np.corrcoef(inputs.grad.flatten(1).double().numpy()))
     jacobian = -sum(math.log(value + 1e-5) + 1 / (value + 1e-5) for value in eigenvalues)
     cost = architecture_cost(scoring.space, architecture, scoring.splits.num_classes, scoring.splits.image_shape)
     return {
@@ -158,7 +158,7 @@ def test_synflow_equals_sums_over_weights_by_finite_differences(nas_scoring):
     assert score.terms["log"] == pytest.approx(math.log1p(total))
 
 
-def test_synflow_sees_no_picture(nas_scoring, make_splits):
+def test_synflow_sees_no_image(nas_scoring, make_splits):
     other = anew(nas_scoring, splits=make_splits(count=60))
     architecture = nas_scoring.space.parse(RICH)
     assert proxy(other, "synflow").score(architecture) == proxy(nas_scoring, "synflow").score(architecture)
@@ -259,7 +259,7 @@ def test_a_size_that_the_space_cannot_have_shows_when_the_proxy_is_opened(nas_sc
 def test_jacob_cov_enters_sums_as_a_logarithm(nas_scoring):
     measure = proxy(nas_scoring, "jacob-cov")
     values = [measure.score(nas_scoring.space.parse(text)) for text in (NONE, RICH)]
-    assert all(score.value <= -SETTINGS.zero_cost.pictures for score in values)
+    assert all(score.value <= -SETTINGS.zero_cost.images for score in values)
     assert [measure.normalised(score) for score in values] == [-math.log(-score.value) for score in values]
 
 
@@ -277,7 +277,7 @@ def test_correlation_score_has_its_bounds():
 def test_scores_come_from_the_initial_weights_and_the_mini_batch_alone(nas_scoring):
     architecture = nas_scoring.space.parse(RICH)
     moved = anew(nas_scoring, {name: value + 0.1 for name, value in nas_scoring.initial.items()})
-    other = ProxySettings(zero_cost={"pictures": 6, "naswot_pictures": 7, "subset": 1}).zero_cost
+    other = ProxySettings(zero_cost={"images": 6, "naswot_images": 7, "subset": 1}).zero_cost
     for name in ("synflow", "naswot", "jacob-cov", "grad-norm", "snip"):
         score = proxy(nas_scoring, name).score(architecture)
         assert proxy(moved, name).score(architecture).value != score.value
@@ -301,9 +301,9 @@ def test_in_a_sum_with_the_loss_they_race(nas_scoring):
     assert not proxy(nas_scoring, "jacob-cov").raceable
 
 
-def test_more_pictures_than_there_are_take_all(nas_scoring):
+def test_more_images_than_there_are_take_all(nas_scoring):
     settings = ProxySettings().zero_cost
-    assert (settings.pictures, settings.naswot_pictures) == (64, 128)
+    assert (settings.images, settings.naswot_images) == (64, 128)
     images, labels = proxy(nas_scoring, "snip", zero_cost=settings).batch(64)
     assert len(images) == len(labels) == len(nas_scoring.splits.weights) == 20
     assert EvaluationSettings().subset == 0
@@ -313,14 +313,14 @@ def test_more_pictures_than_there_are_take_all(nas_scoring):
 def test_ranks_real_architectures_about_as_published(shared_data, digits, fabric, name):
     """Kendall's tau with NAS-Bench-201's CIFAR-10 accuracies is 0.561 and 0.571 over the whole space.
 
-    Here: a sample, small networks, other pictures.
+    Here: a sample, small networks, other images.
     """
     with gzip.open(shared_data / "nasbench201.csv.gz", "rt") as file:
         rows = random.Random(0).sample(list(csv.DictReader(file)), 50)
     space = open_space("nasbench201", cells_per_stage=1, channels=8)
     network = initialise(space, digits.num_classes, digits.image_shape[0], 0)
     scoring = Scoring(space, network, network.state_dict(), digits, fabric, 0)
-    measure = open_proxy(scoring, ProxySettings(expression=name, zero_cost={"naswot_pictures": 32}))
+    measure = open_proxy(scoring, ProxySettings(expression=name, zero_cost={"naswot_images": 32}))
     scores = [measure.score(space.parse(row["arch"])).value for row in rows]
     assert kendalltau(scores, [float(row["cifar10_test"]) for row in rows]).statistic > 0.4
 

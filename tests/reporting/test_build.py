@@ -20,8 +20,8 @@ CONV, SAME = (
 OTHER = "|nor_conv_1x1~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|none~2|"
 
 
-def record(genotype, score, parts=None, failed=None, pictures=None):
-    return Record(0, genotype, 0, "random", (), failed, score, parts or {}, 10, 20, 0.5, pictures)
+def record(genotype, score, parts=None, failed=None, images=None):
+    return Record(0, genotype, 0, "random", (), failed, score, parts or {}, 10, 20, 0.5, images)
 
 
 @pytest.fixture

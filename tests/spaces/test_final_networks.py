@@ -1,4 +1,4 @@
-"""Networks to retrain: auxiliary head, drop-path, feature maps, any size of picture and number of classes."""
+"""Networks to retrain: auxiliary head, drop-path, feature maps, any size of image and number of classes."""
 
 import copy
 import random
@@ -63,7 +63,7 @@ def test_the_pool_gives_two_windows_that_cover_every_map(side):
     ("stem", "side"), [("cifar", (32, 32)), ("cifar", (9, 14)), ("imagenet", (64, 40)), ("imagenet", (32, 32))]
 )
 @pytest.mark.parametrize("classes", [1, 7])
-def test_any_size_of_picture_and_number_of_classes(stem, side, classes):
+def test_any_size_of_image_and_number_of_classes(stem, side, classes):
     space = SPACE.final(stem=stem, auxiliary=True)
     network = space.network(classes, ARCHITECTURE, 1)
     logits, auxiliary = network.forward_with_auxiliary(torch.randn(2, 1, *side))
@@ -149,7 +149,7 @@ def dropping(network: Network, p: float, seed: int = 0) -> Network:
 
 
 def test_drop_path_multiplies_every_operation_but_identities(space):
-    """An independent form: hooks that multiply the outputs of the operations, one factor per picture."""
+    """An independent form: hooks that multiply the outputs of the operations, one factor per image."""
     rng = random.Random(3)
     for _ in range(4):
         architecture = space.sample(rng)
@@ -199,7 +199,7 @@ def test_drop_path_is_repeated_by_its_generator_and_by_any_split_of_the_batch(sp
     network = dropping(space.network(4, architecture), 0.5)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.eval()  # so that pictures do not see each other
+            module.eval()  # so that images do not see each other
     images = torch.randn(6, 3, 8, 8)
     whole = network(images)
     network.drop_path_generator.manual_seed(0)

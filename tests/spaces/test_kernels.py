@@ -12,7 +12,7 @@ from genas.spaces import kernels, open_space
 SIZES = [(8, 8), (7, 9), (1, 4), (5, 2)]
 
 
-def pictures(channels: int, size: tuple[int, int], dtype: torch.dtype = torch.float64) -> torch.Tensor:
+def random_images(channels: int, size: tuple[int, int], dtype: torch.dtype = torch.float64) -> torch.Tensor:
     images = torch.randn(3, channels, *size, dtype=dtype).contiguous(memory_format=torch.channels_last)
     return images.requires_grad_()
 
@@ -28,7 +28,7 @@ def gradients(out: torch.Tensor, *inputs: torch.Tensor) -> tuple[torch.Tensor, .
 @pytest.mark.parametrize("bias", [False, True])
 def test_dilated_depthwise(size, stride, kernel, bias):
     convolution = nn.Conv2d(6, 6, kernel, stride, kernel - 1, dilation=2, groups=6, bias=bias).double()
-    x = pictures(6, size)
+    x = random_images(6, size)
     ours, theirs = kernels.dilated_depthwise(x, convolution.weight, convolution.bias, stride), convolution(x)
     torch.testing.assert_close(ours, theirs)
     inputs = (x, *convolution.parameters())
@@ -41,7 +41,7 @@ def test_dilated_depthwise(size, stride, kernel, bias):
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_wide_depthwise(size, stride, dilation):
     convolution = nn.Conv2d(6, 6, 5, stride, 2 * dilation, dilation=dilation, groups=6, bias=False).double()
-    x = pictures(6, size)
+    x = random_images(6, size)
     ours, theirs = kernels.wide_depthwise(x, convolution.weight, stride, dilation), convolution(x)
     torch.testing.assert_close(ours, theirs)
     inputs = (x, convolution.weight)
@@ -50,7 +50,7 @@ def test_wide_depthwise(size, stride, dilation):
 
 
 def test_concatenated_maps_get_the_gradients_of_torch_laid_out_densely():
-    parts = [pictures(channels, (4, 6)) for channels in (2, 3)]
+    parts = [random_images(channels, (4, 6)) for channels in (2, 3)]
     found = []
     for join in (kernels.concatenate, lambda given: torch.cat(given, 1)):
         out = join(parts)
@@ -63,7 +63,7 @@ def test_concatenated_maps_get_the_gradients_of_torch_laid_out_densely():
 @pytest.mark.parametrize("widths", [(3, 3), (2, 5)])
 @pytest.mark.parametrize("bias", [False, True])
 def test_shifted_pair(widths, bias):
-    x = pictures(5, (8, 6))
+    x = random_images(5, (8, 6))
     even, odd = (nn.Conv2d(5, width, 1, 2, bias=bias).double() for width in widths)
     ours = kernels.shifted_pair(x, even.weight, even.bias, odd.weight, odd.bias)
     theirs = torch.cat([even(x), odd(x[:, :, 1:, 1:])], 1)
@@ -76,7 +76,7 @@ def test_shifted_pair(widths, bias):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_pools(size, stride):
-    x = pictures(4, size)
+    x = random_images(4, size)
     ours = kernels.average_pool(x, stride)
     theirs = functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
     torch.testing.assert_close(ours, theirs)
@@ -95,7 +95,7 @@ def test_max_pool_hands_nan_and_infinity_on():
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
 def test_networks_compute_the_same_in_both_layouts(name):
-    """The layout is the switch: contiguous pictures take torch's own operators everywhere."""
+    """The layout is the switch: contiguous images take torch's own operators everywhere."""
     sizes = {"darts": {"cells": 3, "channels": 4}, "nasbench201": {"cells_per_stage": 1, "channels": 4}}
     space = open_space(name, **sizes[name])
     torch.manual_seed(0)

@@ -14,8 +14,8 @@ SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
 SETTINGS = SearchSettings(generations=4, population=8, parents=3, mutations=4, crossovers=3)
 
 
-def record(genotype, objectives, generation=0, score=1.0, pictures=None):
-    return Record(0, genotype, generation, "random", (), None, score, {}, 1, 1, 0.1, pictures, objectives)
+def record(genotype, objectives, generation=0, score=1.0, images=None):
+    return Record(0, genotype, generation, "random", (), None, score, {}, 1, 1, 0.1, images, objectives)
 
 
 class Both(Proxy):
@@ -84,7 +84,7 @@ def test_the_front_is_of_fully_evaluated_architectures_of_the_generations_asked_
     with History(":memory:") as history:
         assert history.front() == []
         history.add(record("a", {"x": 1.0, "y": 2.0}))
-        history.add(record("estimate", {"x": 9.0, "y": 9.0}, pictures=64))
+        history.add(record("estimate", {"x": 9.0, "y": 9.0}, images=64))
         history.add(Record(0, "failed", 0, "random", (), "broken", None, {}, 1, 1, 0.1))
         history.add(record("worse", {"y": 1.0, "x": 1.0}))
         history.add(record("b", {"x": 2.0, "y": 1.0}))

@@ -29,8 +29,8 @@ SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
 KEEP = 4
 
 
-class Pictures(Proxy):
-    """Means of made losses: `total` pictures of common difficulty, plus each architecture's own level and noise."""
+class Images(Proxy):
+    """Means of made losses: `total` images of common difficulty, plus each architecture's own level and noise."""
 
     raceable = True  # type: ignore[assignment]
 
@@ -86,19 +86,19 @@ def test_rounds_cover_every_batch_once_and_grow(total, start):
 
 
 def missed(error, races=40):
-    """How many of the truly best races stopped, in how many races, and the share of the pictures that they looked at."""
-    wrong, spoilt, pictures = 0, 0, 0
+    """How many of the truly best races stopped, in how many races, and the share of the images that they looked at."""
+    wrong, spoilt, images = 0, 0, 0
     for seed in range(races):
-        proxy, contenders = Pictures(), some(30, seed)
+        proxy, contenders = Images(), some(30, seed)
         one = race(proxy, error=error)
         outcomes = one.run(contenders, [], seed)
         truth = sorted(contenders, key=lambda a: -proxy.score(a).value)[:KEEP]
-        lost = {best.genotype for best in truth} - {name for name, one in outcomes.items() if one.pictures is None}
-        wrong, spoilt, pictures = wrong + len(lost), spoilt + bool(lost), pictures + one.seen
-    return wrong, spoilt, pictures / (races * 30 * 2000)
+        lost = {best.genotype for best in truth} - {name for name, one in outcomes.items() if one.images is None}
+        wrong, spoilt, images = wrong + len(lost), spoilt + bool(lost), images + one.seen
+    return wrong, spoilt, images / (races * 30 * 2000)
 
 
-def test_keeps_the_promised_share_of_the_best_at_a_fraction_of_the_pictures():
+def test_keeps_the_promised_share_of_the_best_at_a_fraction_of_the_images():
     wrong, _, share = missed(0.05)
     # at most 5 % of 40 * KEEP are promised
     assert wrong <= 0.05 * 40 * KEEP
@@ -112,26 +112,26 @@ def test_an_error_for_the_whole_generation_holds_too():
 
 
 def test_whole_scores_are_those_of_full_evaluation_and_estimates_are_near():
-    proxy, contenders = Pictures(), some(30)
+    proxy, contenders = Images(), some(30)
     outcomes = race(proxy).run(contenders, [], 0)
     for architecture in contenders:
         outcome, full = outcomes[architecture.genotype], proxy.score(architecture).value
-        if outcome.pictures is None:
+        if outcome.images is None:
             assert outcome.score.value == pytest.approx(full, rel=1e-12)
         else:
-            assert 100 <= outcome.pictures < 2000
+            assert 100 <= outcome.images < 2000
 
 
 def test_earlier_best_are_a_control_variate():
-    """The contenders' estimates are corrected by how much the pictures seen so far flatter the earlier best."""
-    proxy = Pictures(noise=0.05)
+    """The contenders' estimates are corrected by how much the images seen so far flatter the earlier best."""
+    proxy = Images(noise=0.05)
     holders, contenders = some(KEEP, 1), some(20, 2)
     contenders = [one for one in contenders if one.genotype not in {h.genotype for h in holders}]
     corrected = race(proxy).run(contenders, holders, 0)
     errors = [
         abs(outcome.score.value - proxy.score(architecture).value)
         for architecture in contenders
-        if (outcome := corrected[architecture.genotype]).pictures == 100
+        if (outcome := corrected[architecture.genotype]).images == 100
     ]
     assert errors, "some must be stopped after the first round for the test to mean anything"
     raw = abs(float(proxy.common[:100].mean() - proxy.common.mean()))
@@ -140,15 +140,15 @@ def test_earlier_best_are_a_control_variate():
 
 
 def test_equal_contenders_are_not_told_apart():
-    proxy = Pictures(levels=0.0, noise=0.0)
+    proxy = Images(levels=0.0, noise=0.0)
     outcomes = race(proxy).run(some(12), [], 0)
-    assert all(outcome.pictures is None for outcome in outcomes.values())
+    assert all(outcome.images is None for outcome in outcomes.values())
 
 
 def test_a_smaller_error_stops_later():
     seen = []
     for error in (0.2, 1e-6):
-        proxy = Pictures()
+        proxy = Images()
         one = race(proxy, error=error)
         one.run(some(30), [], 0)
         seen.append(one.seen)
@@ -156,7 +156,7 @@ def test_a_smaller_error_stops_later():
 
 
 def test_a_broken_contender_is_an_outcome():
-    proxy, contenders = Pictures(), some(10)
+    proxy, contenders = Images(), some(10)
     proxy.broken = {contenders[3].genotype}
     outcomes = race(proxy).run(contenders, [], 0)
     assert outcomes[contenders[3].genotype].failed == "ValueError: broken"
@@ -168,8 +168,8 @@ def test_a_killed_race_continues_from_what_is_on_disk(tmp_path):
         pass
 
     contenders = some(20)
-    expected = race(Pictures()).run(contenders, [], 0)
-    proxy = Pictures()
+    expected = race(Images()).run(contenders, [], 0)
+    proxy = Images()
 
     def die(decided):
         if proxy.calls == 27:
@@ -177,9 +177,9 @@ def test_a_killed_race_continues_from_what_is_on_disk(tmp_path):
 
     with pytest.raises(Killed):
         race(proxy, tmp_path).run(contenders, [], 0, die)
-    again = Pictures()
+    again = Images()
     assert race(again, tmp_path).run(contenders, [], 0) == expected
-    whole = Pictures()
+    whole = Images()
     race(whole).run(contenders, [], 0)
     assert again.calls == whole.calls - 27
 
@@ -196,31 +196,31 @@ def test_a_killed_search_ends_bit_identically(tmp_path, stop_after):
     class Killed(BaseException):
         pass
 
-    class Dying(Pictures):
+    class Dying(Images):
         def statistics(self, architecture, part):
             if self.calls == stop_after:
                 raise Killed
             return super().statistics(architecture, part)
 
     def whole(history):
-        return [(r.genotype, r.score, r.pictures, r.generation, r.origin, r.parts) for r in history]
+        return [(r.genotype, r.score, r.images, r.generation, r.origin, r.parts) for r in history]
 
     search = open_search(SPACE, SMALL)
     with History(":memory:") as history:
-        run_search(search, Pictures(), history, cost, 3, quiet=True, race_folder=tmp_path / "a")
+        run_search(search, Images(), history, cost, 3, quiet=True, race_folder=tmp_path / "a")
         expected = whole(history)
     with History(tmp_path / "h.sqlite") as history, pytest.raises(Killed):
         run_search(search, Dying(), history, cost, 3, quiet=True, race_folder=tmp_path / "b")
     with History(tmp_path / "h.sqlite") as history:
-        run_search(search, Pictures(), history, cost, 3, quiet=True, race_folder=tmp_path / "b")
+        run_search(search, Images(), history, cost, 3, quiet=True, race_folder=tmp_path / "b")
         assert whole(history) == expected
 
 
 def test_only_whole_scores_are_ranked_and_files_of_losers_go(tmp_path):
     with History(":memory:") as history:
-        run_search(open_search(SPACE, SMALL), Pictures(), history, cost, 0, quiet=True, race_folder=tmp_path)
-        assert all(record.pictures is None for record in history.best(100))
-        assert any(record.pictures is not None for record in history)
+        run_search(open_search(SPACE, SMALL), Images(), history, cost, 0, quiet=True, race_folder=tmp_path)
+        assert all(record.images is None for record in history.best(100))
+        assert any(record.images is not None for record in history)
         whole = {record.genotype for record in history.best(100)}
         files = [load_checkpoint(path)[1]["key"] for path in tmp_path.glob("*.safetensors")]
         assert len(files) >= SMALL.parents
@@ -230,8 +230,8 @@ def test_only_whole_scores_are_ranked_and_files_of_losers_go(tmp_path):
 def test_exact_budget_scores_everything_whole():
     settings = SMALL.model_copy(update={"budget": "exact"})
     with History(":memory:") as history:
-        run_search(open_search(SPACE, settings), Pictures(), history, cost, 0, quiet=True)
-        assert all(record.pictures is None for record in history)
+        run_search(open_search(SPACE, settings), Images(), history, cost, 0, quiet=True)
+        assert all(record.images is None for record in history)
 
 
 @pytest.mark.parametrize("expression", ["flatness", "accuracy", "loss", "angle + 16*flatness", "accuracy - 0.1*loss"])
@@ -286,7 +286,7 @@ def test_a_history_from_before_races_is_read_and_continued(tmp_path):
         plain.execute("ALTER TABLE architectures DROP COLUMN pictures")
         plain.commit()
     with History(path, readonly=True) as history:
-        assert [record.pictures for record in history.best()] == [None]
+        assert [record.images for record in history.best()] == [None]
     with History(path) as history:
         history.add(Record(0, "b", 0, "random", (), None, 2.0, {}, 1, 1, 0.1, 64))
         assert [record.genotype for record in history.best()] == ["a"]
@@ -322,7 +322,7 @@ def test_the_history_does_not_depend_on_what_does_the_work(tmp_path, monkeypatch
     assert bool(files[0]) == (budget == "racing")
 
 
-class Fragile(Pictures):
+class Fragile(Images):
     """Its rows and failures are those of the function."""
 
     by_function = True
@@ -368,13 +368,13 @@ def test_an_interrupted_race_keeps_what_its_processes_computed(tmp_path, monkeyp
             race.run(contenders, [], 0, tick, stop=stop)
     kept = len(list(tmp_path.glob("*.safetensors")))
     assert 1 <= kept < 8
-    continued, alone = Pictures(), Pictures()
+    continued, alone = Images(), Images()
     expected = Race(alone, KEEP, 0.05, 100, 0).run(contenders, [], 0)
     assert Race(continued, KEEP, 0.05, 100, 0, tmp_path).run(contenders, [], 0) == expected
     assert continued.calls == alone.calls - kept  # nothing that was computed is computed again
 
 
-class Slow(Pictures):
+class Slow(Images):
     def statistics(self, architecture, part):
         time.sleep(0.05)
         return super().statistics(architecture, part)

@@ -34,7 +34,7 @@ def test_they_take_at_most_their_share_of_the_search(history):
     assert images_for(1.0, history, 200, passes=1000, needed=54) == 200  # not more than there are
     assert images_for(1e-9, history, 200, passes=1, needed=54) == 16
     for part in ({"shared_with": "x"}, None):  # what cost nothing, and what a race stopped
-        record = replace(next(iter(history)), genotype=str(part), parts=part or {}, pictures=None if part else 100)
+        record = replace(next(iter(history)), genotype=str(part), parts=part or {}, images=None if part else 100)
         before = images_for(0.5, history, 10_000, 1, 10)
         history.add(record)
         assert images_for(0.5, history, 10_000, 1, 10) - before == (0 if part else 5)

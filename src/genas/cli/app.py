@@ -151,7 +151,7 @@ def _refuse(sentence: str) -> NoReturn:
 def _speaks(error: GenasError) -> bool:
     """Whether this process reports the error: of several that torchrun started, the first one speaks for all.
 
-    The others report what may be theirs alone: a picture that they could not read once training has begun.
+    The others report what may be theirs alone: an image that they could not read once training has begun.
     """
     if options.is_first_process():
         return True

@@ -29,7 +29,7 @@ def landscape(
             "--split", help="Images of which the loss is taken: validation, test or both.", rich_help_panel=WHERE
         ),
     ] = "validation",
-    pictures: Annotated[
+    images: Annotated[
         str,
         typer.Option(
             "--pictures",
@@ -135,7 +135,7 @@ def landscape(
         subjects or [],
         settings={
             "data": options.either_or_both(split, "validation", "test", "--split"),
-            "pictures": None if pictures == "all" else options.parse_whole(pictures, "--pictures"),
+            "images": None if images == "all" else options.parse_whole(images, "--pictures"),
             "directions": directions,
             "range": reach,
             "points": points,

@@ -93,7 +93,7 @@ def rank(
         list[str] | None,
         typer.Option(
             "--set",
-            help="A setting of the proxies, such as proxy.evaluation.pictures=1000, or of the study, such as "
+            help="A setting of the proxies, such as proxy.evaluation.images=1000, or of the study, such as "
             "analysis.replicates=2000; may be repeated.",
             rich_help_panel=WHAT,
         ),

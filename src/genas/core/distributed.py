@@ -1,4 +1,4 @@
-"""Many processes that train as one: which pictures each takes, and what they have to agree on.
+"""Many processes that train as one: which images each takes, and what they have to agree on.
 
 ``torchrun`` starts the processes and `core/device.py` joins them. Every process holds the whole network
 and takes its rows of every batch; gradients are *summed*, each process having weighted its loss by its share of the
@@ -27,7 +27,7 @@ class Share:
     """The rows of every batch that one process takes.
 
     A batch is cut into `pieces`, computed one after the other (gradient accumulation), and each piece into consecutive
-    rows for each process. The pieces are the same for any number of processes, so batch norm sees the same pictures.
+    rows for each process. The pieces are the same for any number of processes, so batch norm sees the same images.
 
     Args:
         process: number of this process, from 0.
@@ -40,7 +40,7 @@ class Share:
     pieces: int = 1
 
     def parts(self, count: int) -> list[range]:
-        """This process's rows of each piece of a batch of `count` pictures; empty where there are too few."""
+        """This process's rows of each piece of a batch of `count` images; empty where there are too few."""
         cut = [count * piece // self.pieces for piece in range(self.pieces + 1)]
         parts = []
         for first, end in itertools.pairwise(cut):

@@ -18,7 +18,7 @@ class ConfigError(GenasError):
 
 
 class DataError(GenasError):
-    """A data set is missing, unreadable or unfit (empty class, too few pictures)."""
+    """A data set is missing, unreadable or unfit (empty class, too few images)."""
 
 
 class GenotypeError(GenasError):

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Container, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from genas.core.errors import ConfigError, GenasError, nearest
@@ -17,6 +17,14 @@ class Settings(BaseModel):
     """Frozen; unknown keys and wrong types are errors; field docstrings are the fields' descriptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """Former names, which are accepted everywhere: ``{"old_key": "new_key", "key=old_value": "new_value"}``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, values: Any) -> Any:
+        return current_names(cls, values) if isinstance(values, Mapping) else values
 
     def __hash__(self) -> int:
         """Equal settings have equal hashes, also where they hold mappings."""
@@ -35,6 +43,32 @@ def merge(base: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         merged[key] = merge(before, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def current_names(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings by the names of today, where some are called as they were before (`Settings.former_names`).
+
+    A key that is given under both names keeps the former one, which no model knows.
+    """
+    renamed = getattr(model, "former_names", {})
+    current: dict[str, Any] = {}
+    for former, value in values.items():
+        key = renamed.get(former, former)
+        key = former if key in values else key
+        inner = model.model_fields[key].annotation if key in model.model_fields else None
+        if isinstance(value, Mapping) and isinstance(inner, type) and issubclass(inner, BaseModel):
+            value = current_names(inner, value)
+        current[key] = renamed.get(f"{key}={value}", value) if isinstance(value, str) else value
+    return current
+
+
+def combine(model: type[BaseModel], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Layers of nested settings as one, later ones winning, with dotted keys expanded and by the names of today.
+
+    Raises:
+        ValueError: a setting is given twice in a layer, or beside a value that is no section.
+    """
+    return merge({}, *(current_names(model, expand(layer)) for layer in layers))
 
 
 def parse_count(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Data sets: labelled pictures in class-balanced halves and a test set, in batches."""
+"""Data sets: labelled images in class-balanced halves and a test set, in batches."""
 
 from genas.data.augment import Augmentation as Augmentation
 from genas.data.base import Dataset as Dataset

@@ -1,11 +1,11 @@
-"""Random transforms of training pictures, a whole batch at a time.
+"""Random transforms of training images, a whole batch at a time.
 
-The usual CIFAR recipe: pad the raw picture with black, cut a window of the old size at a random place, mirror it with
+The usual CIFAR recipe: pad the raw image with black, cut a window of the old size at a random place, mirror it with
 probability one half; then, after normalisation, set a random square to zero (cutout, DeVries and Taylor 2017,
 arXiv:1708.04552). Crop and flip run on raw pixels, so that the padding is black and not the mean colour; cutout runs on
-normalised pictures, so that the square carries the mean colour.
+normalised images, so that the square carries the mean colour.
 
-The ImageNet recipes cut a window of random area and resize it, change colours (`per_picture`, through torchvision), and
+The ImageNet recipes cut a window of random area and resize it, change colours (`per_image`, through torchvision), and
 add colour noise along the principal components of ImageNet's colours (Krizhevsky et al. 2012).
 
 Random numbers are drawn on the generator's device and carried over, so a CPU generator gives the same transforms on
@@ -30,10 +30,10 @@ _LIGHTING_AXES = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.58
 
 
 class Augmentation(BaseModel):
-    """What is done at random to a training picture.
+    """What is done at random to a training image.
 
     Args:
-        crop_padding: black pixels added on each side before a window of the old size is cut; 0 for no crop. Pictures
+        crop_padding: black pixels added on each side before a window of the old size is cut; 0 for no crop. Images
             that are streamed from disk take a random resized crop instead wherever this is above 0.
         crop: ``padded`` is the above. ``resized`` takes a window of 8 to 100 % of the area and of aspect 3/4 to 4/3 and
             resizes it to the old size; ``square`` the same without a change of aspect.
@@ -41,7 +41,7 @@ class Augmentation(BaseModel):
         colour_jitter: how much brightness, contrast, saturation and hue may change; None for not at all.
         lighting: standard deviation of the colour noise along ImageNet's principal components; 0 for none.
         lighting_8bit: cut the sum of pixel and noise to 0 to 255 and to whole levels, downwards.
-        cutout: side in pixels of the square that is set to zero; its centre is uniform over the picture, and what
+        cutout: side in pixels of the square that is set to zero; its centre is uniform over the image, and what
             sticks out is lost; 0 for none.
     """
 
@@ -69,18 +69,18 @@ class Augmentation(BaseModel):
 
     @property
     def one_by_one(self) -> bool:
-        """Whether crop, flip and colours are those of `per_picture`, not `geometry`."""
+        """Whether crop, flip and colours are those of `per_image`, not `geometry`."""
         return self.crop != "padded" or self.colour_jitter is not None
 
-    def per_picture(self, size: int, resizing: str = "crop") -> Callable[[Any], Any]:
-        """Crop to [`size`, `size`] pixels, flip and colour jitter of one picture, as a torchvision transform.
+    def per_image(self, size: int, resizing: str = "crop") -> Callable[[Any], Any]:
+        """Crop to [`size`, `size`] pixels, flip and colour jitter of one image, as a torchvision transform.
 
-        Crops are resized as `genas.data.pictures.at_size` says: with antialiasing but for ``crop-aliased``.
+        Crops are resized as `genas.data.images.at_size` says: with antialiasing but for ``crop-aliased``.
 
-        A padded crop has no place here: the pictures come in sizes of their own. It becomes a resized one where
+        A padded crop has no place here: the images come in sizes of their own. It becomes a resized one where
         `crop_padding` is above 0, else the centre (`centre_crop`).
         """
-        from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
+        from torchvision.transforms import v2  # heavy, and not needed for images in memory
 
         antialias = resizing != "crop-aliased"
         # Pillow's resizing has antialiasing always, that of tensors where it is asked for
@@ -99,7 +99,7 @@ class Augmentation(BaseModel):
         return both
 
     def lighten(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:
-        """Adds the colour noise: one colour for the whole picture.
+        """Adds the colour noise: one colour for the whole image.
 
         Args:
             images: [B, 3, H, W] float32 raw pixels (0 to 255), any device.
@@ -110,13 +110,13 @@ class Augmentation(BaseModel):
             A tensor of the same shape; the very same one where `lighting` is 0.
 
         Raises:
-            DataError: the pictures are not in colour.
+            DataError: the images are not in colour.
         """
         if not self.lighting:
             return images
         if images.shape[1] != 3:
             raise DataError(
-                f"The recipe's lighting noise is along colours, and the pictures have {images.shape[1]} channel(s); "
+                f"The recipe's lighting noise is along colours, and the images have {images.shape[1]} channel(s); "
                 "set retrain.lighting=0 for them."
             )
         rows, total = part or (torch.arange(len(images)), len(images))
@@ -153,7 +153,7 @@ class Augmentation(BaseModel):
         return window.view(count, channels, height, width)
 
     def erase(self, images: Tensor, rng: torch.Generator, part: Part | None = None) -> Tensor:
-        """Cutout, meant for normalised pictures; arguments and result are as those of `geometry`."""
+        """Cutout, meant for normalised images; arguments and result are as those of `geometry`."""
         if not self.cutout:
             return images
         _, _, height, width = images.shape
@@ -169,7 +169,7 @@ class Augmentation(BaseModel):
 
 def centre_crop(size: int, *, antialias: bool = True) -> Callable[[Any], Any]:
     """Resizes the shorter side to `size` * 256 / 224 and cuts the centre, [`size`, `size`] pixels."""
-    from torchvision.transforms import v2  # heavy, and not needed for pictures in memory
+    from torchvision.transforms import v2  # heavy, and not needed for images in memory
 
     both: Callable[[Any], Any] = v2.Compose(
         [v2.Resize(round(size * 256 / 224), antialias=antialias), v2.CenterCrop(size)]

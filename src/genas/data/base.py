@@ -1,4 +1,4 @@
-"""What a data set is: labelled pictures in three parts, and how they come out in batches.
+"""What a data set is: labelled images in three parts, and how they come out in batches.
 
 A `Dataset` gives `Splits`: the *weights half* and the *validation half* of the training set (both fixed by the seed and
 balanced over classes) and, apart, the test set, which the search never touches.
@@ -40,28 +40,28 @@ class Normalisation:
 
 
 class LabelledImages(ABC):
-    """Pictures with labels that can be walked through in batches, any number of times, always reproducibly."""
+    """Images with labels that can be walked through in batches, any number of times, always reproducibly."""
 
     labels: Tensor  # [N] int64, on the CPU
-    image_shape: tuple[int, int, int]  # channels, height, width of a batch's pictures
-    resizing: str = "fit"  # how image files get that size, see `genas.data.pictures.at_size`
+    image_shape: tuple[int, int, int]  # channels, height, width of a batch's images
+    resizing: str = "fit"  # how image files get that size, see `genas.data.images.at_size`
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @abstractmethod
     def subset(self, indices: Sequence[int] | Tensor) -> "LabelledImages":
-        """The pictures at `indices`, in that order (shares memory where it can)."""
+        """The images at `indices`, in that order (shares memory where it can)."""
 
     @abstractmethod
     def with_labels(self, labels: Tensor) -> "LabelledImages":
-        """The same pictures with other labels ([N] int64), for random-label training."""
+        """The same images with other labels ([N] int64), for random-label training."""
 
     def with_normalisation(self, normalisation: Normalisation) -> "LabelledImages":
-        """The same pictures with another normalisation.
+        """The same images with another normalisation.
 
         Raises:
-            DataError: this kind of pictures has no other one.
+            DataError: this kind of images has no other one.
         """
         raise DataError(f"{type(self).__name__} cannot change its normalisation; retrain with retrain.normalise=true.")
 
@@ -86,19 +86,19 @@ class LabelledImages(ABC):
         limit: int | None = None,
         share: Share | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walks through the pictures once.
+        """Walks through the images once.
 
         Order and augmentation of batch i are functions of `seed` and i alone, so a walk from `start` gives the very
         batches that a whole walk gives from there on.
 
         Args:
-            batch_size: pictures per batch; the last batch may be smaller.
+            batch_size: images per batch; the last batch may be smaller.
             device: where the batches lie.
             seed: seed of order and augmentation; needed when either is asked for.
             shuffle: random order instead of the stored one.
-            augmentation: random transforms of the training pictures; None for none.
+            augmentation: random transforms of the training images; None for none.
             start: number of batches to skip at the start.
-            limit: stop after that many pictures of the walk (counted from its beginning, not from `start`).
+            limit: stop after that many images of the walk (counted from its beginning, not from `start`).
             share: give this process's rows of every batch only, with the very transforms that they have in the whole
                 batch; None for all rows.
 
@@ -150,7 +150,7 @@ class Splits:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the pictures."""
+        """Channels, height and width of the images."""
         return self.weights.image_shape
 
 
@@ -196,7 +196,7 @@ def _check_part(name: str, part: LabelledImages, splits: Splits) -> None:
 
 
 class Dataset(Recorded, ABC):
-    """A source of labelled pictures. Subclass it for your own data and name it ``package.module:Name``.
+    """A source of labelled images. Subclass it for your own data and name it ``package.module:Name``.
 
     Give paths and other options to the constructor, as numbers, text, lists or mappings: a run folder records them and
     makes the data set again from them.

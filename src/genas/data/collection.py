@@ -107,7 +107,7 @@ class FileDataset(Dataset):
     Args:
         root: where the files lie.
         image_size: side in pixels; None for the images' own size where they share one of at most 224, else 224.
-        resizing: how images get that size, see `genas.data.pictures.at_size`; None: ``fit``, or ``crop`` where they
+        resizing: how images get that size, see `genas.data.images.at_size`; None: ``fit``, or ``crop`` where they
             are streamed.
     """
 
@@ -254,7 +254,7 @@ def _stream(
         sample = train[torch.tensor(sample_numbers(len(train), _STREAMED_SAMPLE))]
         normalisation = compute(
             stream_pixels(found.images, sample, 64, AtSize(side, resizing)),
-            f"computed from {len(sample)} of {len(train)} training pictures",
+            f"computed from {len(sample)} of {len(train)} training images",
         )
     sets: dict[str, LabelledImages] = {
         name: StreamedImages(found.images, found.labels[part], normalisation, side, part, resizing=resizing)

@@ -43,63 +43,63 @@ _JPEG_TAIL = 4096  # bytes at the end of a JPEG file that are searched for its e
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-class PictureSource(Protocol):
-    """Anything with a length and numbered pictures, for example a map-style `torch.utils.data.Dataset`.
+class ImageSource(Protocol):
+    """Anything with a length and numbered images, for example a map-style `torch.utils.data.Dataset`.
 
-    An item is a PIL picture or a uint8 tensor [C, H, W], alone or as the first of a tuple; labels in it are ignored.
+    An item is a PIL image or a uint8 tensor [C, H, W], alone or as the first of a tuple; labels in it are ignored.
     """
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         ...
 
     def __getitem__(self, index: int, /) -> Any:
-        """The picture number `index`."""
+        """The image number `index`."""
         ...
 
 
 def worker_count() -> int:
-    """How many threads or processes decode pictures: the processors this process may use, at most 8."""
+    """How many threads or processes decode images: the processors this process may use, at most 8."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 8)
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """The image as 8-bit RGB.
 
     Args:
-        picture: any mode. 16-bit levels are divided by 256. 32-bit integers are taken as 8-bit levels where none is
+        image: any mode. 16-bit levels are divided by 256. 32-bit integers are taken as 8-bit levels where none is
             above 255, as 16-bit ones where none is above 65,535. Floats are taken as fractions where all are within
             0 to 1, as 8-bit levels where all are within 0 to 255. Transparency is composited on `BACKGROUND`.
 
     Raises:
         ValueError: levels outside those ranges, or a mode that Pillow cannot convert.
     """
-    if picture.mode in _SIXTEEN_BITS:
-        return _grey(np.asarray(picture).astype(np.int64) >> 8)
-    if picture.mode == "I":
-        levels = np.asarray(picture).astype(np.int64)
+    if image.mode in _SIXTEEN_BITS:
+        return _grey(np.asarray(image).astype(np.int64) >> 8)
+    if image.mode == "I":
+        levels = np.asarray(image).astype(np.int64)
         least, most = int(levels.min()), int(levels.max())
         if least < 0 or most > 65_535:
             raise ValueError(f"32-bit integer levels from {least} to {most}: expected 0 to 255 or 0 to 65535")
         return _grey(levels if most <= 255 else levels >> 8)
-    if picture.mode == "F":
-        values = np.asarray(picture)
+    if image.mode == "F":
+        values = np.asarray(image)
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 255):  # also where a value is not a number
             raise ValueError(f"float levels from {low:g} to {high:g}: expected 0 to 1 or 0 to 255")
-        return _grey((values * 255).round()) if high <= 1 else picture.convert("RGB")
-    if picture.has_transparency_data:
-        return _on_background(picture)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+        return _grey((values * 255).round()) if high <= 1 else image.convert("RGB")
+    if image.has_transparency_data:
+        return _on_background(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _grey(levels: NDArray[Any]) -> Image.Image:
     return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
 
 
-def _on_background(picture: Image.Image) -> Image.Image:
-    coloured = picture.convert("RGBA")
+def _on_background(image: Image.Image) -> Image.Image:
+    coloured = image.convert("RGBA")
     if coloured.getchannel("A").getextrema() == (
         255,
         255,
@@ -109,29 +109,29 @@ def _on_background(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(background, coloured).convert("RGB")
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF data are damaged."""
     try:
-        found = picture.getexif().get(_ORIENTATION, 1)
+        found = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # damaged EXIF data raise nearly anything; the pixels may be sound
         return 1
     return found if found in range(1, 9) else 1
 
 
-def upright(picture: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF orientation says; the very same one where it is upright already."""
-    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
 @contextmanager
 def _opened(file: Path | bytes, where: str) -> Iterator[Image.Image]:
     """An image whose header is read; every failure within the context becomes a `DataError` that names it."""
     try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
-            width, height = picture.size
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            width, height = image.size
             if width * height > MAX_PIXELS:
                 raise Image.DecompressionBombError
-            yield picture
+            yield image
     except (MemoryError, DataError):
         raise
     except Image.DecompressionBombError as error:
@@ -158,9 +158,9 @@ def decode(file: Path | bytes, where: str) -> Image.Image:
     Raises:
         DataError: the image cannot be read, no rule covers its levels, or it has more than `MAX_PIXELS`.
     """
-    with _opened(file, where) as picture:
-        picture.load()
-        return to_rgb(upright(picture))
+    with _opened(file, where) as image:
+        image.load()
+        return to_rgb(upright(image))
 
 
 def size_of(file: Path | bytes, where: str) -> tuple[int, int]:
@@ -169,8 +169,8 @@ def size_of(file: Path | bytes, where: str) -> tuple[int, int]:
     Raises:
         DataError: the header cannot be read, or says more than `MAX_PIXELS`.
     """
-    with _opened(file, where) as picture:
-        return _turned_size(picture)
+    with _opened(file, where) as image:
+        return _turned_size(image)
 
 
 def highest_level(file: Path | bytes, where: str) -> int | None:
@@ -181,18 +181,18 @@ def highest_level(file: Path | bytes, where: str) -> int | None:
     Raises:
         DataError: as `decode`.
     """
-    with _opened(file, where) as picture:
-        if picture.mode in _SIXTEEN_BITS:
-            return int(np.asarray(picture).max())
-        if not _stored_in_16_bits(picture):
+    with _opened(file, where) as image:
+        if image.mode in _SIXTEEN_BITS:
+            return int(np.asarray(image).max())
+        if not _stored_in_16_bits(image):
             return None
-        colours = [band for band in picture.getbands() if band != "A"]
-        return max(int(np.asarray(picture.getchannel(band)).max()) for band in colours) << 8 | 0xFF
+        colours = [band for band in image.getbands() if band != "A"]
+        return max(int(np.asarray(image.getchannel(band)).max()) for band in colours) << 8 | 0xFF
 
 
-def _stored_in_16_bits(picture: Image.Image) -> bool:
+def _stored_in_16_bits(image: Image.Image) -> bool:
     """Whether an image that is not loaded yet has channels of 16 bits in its file, by Pillow's raw mode."""
-    for _, _, _, arguments in picture.tile if isinstance(picture, ImageFile.ImageFile) else ():
+    for _, _, _, arguments in image.tile if isinstance(image, ImageFile.ImageFile) else ():
         raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
         if isinstance(raw, str) and raw.partition(";")[2].startswith("16"):
             return True
@@ -211,21 +211,21 @@ def check_image(file: Path | bytes, where: str) -> tuple[int, int]:
     Raises:
         DataError: as `decode`.
     """
-    with _opened(file, where) as picture:
-        plain = picture.mode in ("RGB", "L")
-        if plain and picture.format == "PNG":
-            size = _turned_size(picture) if "exif" in picture.info else picture.size
-            picture.verify()
+    with _opened(file, where) as image:
+        plain = image.mode in ("RGB", "L")
+        if plain and image.format == "PNG":
+            size = _turned_size(image) if "exif" in image.info else image.size
+            image.verify()
             return size
-        if plain and picture.format == "JPEG" and _JPEG_END in _tail(file):
-            return _turned_size(picture)
+        if plain and image.format == "JPEG" and _JPEG_END in _tail(file):
+            return _turned_size(image)
     return decode(file, where).size
 
 
-def _turned_size(picture: Image.Image) -> tuple[int, int]:
-    width, height = picture.size
+def _turned_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
     # Pillow's own TIFF reader turns the image, and says its size turned from the start.
-    turned = width != height and picture.format != "TIFF" and _orientation(picture) >= 5
+    turned = width != height and image.format != "TIFF" and _orientation(image) >= 5
     return (height, width) if turned else (width, height)
 
 
@@ -242,11 +242,11 @@ def shorter_side(height: int, width: int, resizing: str) -> int:
     return round(max(height, width) * 256 / 224) if resizing != "fit" else min(height, width)
 
 
-def at_size(picture: Image.Image, height: int, width: int, resizing: str = "fit") -> NDArray[np.uint8]:
+def at_size(image: Image.Image, height: int, width: int, resizing: str = "fit") -> NDArray[np.uint8]:
     """Brings an image to a size, bilinear, with antialiasing but for ``crop-aliased``.
 
     Args:
-        picture: RGB.
+        image: RGB.
         height: pixels.
         width: pixels.
         resizing: ``fit`` cuts the largest centred part of that shape and resizes it, as images in memory are;
@@ -258,35 +258,35 @@ def at_size(picture: Image.Image, height: int, width: int, resizing: str = "fit"
         [3, height, width] uint8.
     """
     if resizing != "fit":
-        picture = _centre_of_strip(picture)
-        side, (across, down) = shorter_side(height, width, resizing), picture.size
-        short, long = sorted(picture.size)
+        image = _centre_of_strip(image)
+        side, (across, down) = shorter_side(height, width, resizing), image.size
+        short, long = sorted(image.size)
         if short != side:
             aliased = resizing == "crop-aliased"
             longer = int(side * long / short + 0.5) if aliased else int(side * long / short)
             size = (side, longer) if across <= down else (longer, side)
-            picture = _aliased(picture, *size) if aliased else picture.resize(size, Image.Resampling.BILINEAR)
-        left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
-        picture = picture.crop((left, top, left + width, top + height))
-    elif picture.size != (width, height):
-        # Crops to the shape first: the same result as resizing first, without a huge picture for a long strip.
-        picture = ImageOps.fit(picture, (width, height), method=Image.Resampling.BILINEAR)
-    return np.asarray(picture).transpose(2, 0, 1)
+            image = _aliased(image, *size) if aliased else image.resize(size, Image.Resampling.BILINEAR)
+        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+        image = image.crop((left, top, left + width, top + height))
+    elif image.size != (width, height):
+        # Crops to the shape first: the same result as resizing first, without a huge image for a long strip.
+        image = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1)
 
 
-def _centre_of_strip(picture: Image.Image) -> Image.Image:
+def _centre_of_strip(image: Image.Image) -> Image.Image:
     """The middle of a very long image, whose shorter side alone could not be resized without filling the memory."""
-    across, down = picture.size
+    across, down = image.size
     longest = _STRIP * min(across, down)
     if max(across, down) <= longest:
-        return picture
+        return image
     left, top = max(0, (across - longest) // 2), max(0, (down - longest) // 2)
-    return picture.crop((left, top, left + min(across, longest), top + min(down, longest)))
+    return image.crop((left, top, left + min(across, longest), top + min(down, longest)))
 
 
-def _aliased(picture: Image.Image, width: int, height: int) -> Image.Image:
+def _aliased(image: Image.Image, width: int, height: int) -> Image.Image:
     """The image at another size, each pixel bilinear between the four that are nearest to its centre."""
-    levels = np.asarray(picture).astype(np.float32)
+    levels = np.asarray(image).astype(np.float32)
     for axis, size in ((0, height), (1, width)):
         side = levels.shape[axis]
         places = ((np.arange(size) + 0.5) * (side / size) - 0.5).clip(0, side - 1)
@@ -297,17 +297,17 @@ def _aliased(picture: Image.Image, width: int, height: int) -> Image.Image:
     return Image.fromarray(np.rint(levels).astype(np.uint8))
 
 
-def square(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """See `at_size`; [3, size, size] uint8."""
-    return at_size(picture, size, size)
+    return at_size(image, size, size)
 
 
 def load_all(load: Callable[[int], Image.Image], count: int, size: int, resizing: str = "fit") -> Tensor:
-    """Loads all pictures into memory, on several threads.
+    """Loads all images into memory, on several threads.
 
     Args:
-        load: gives the RGB picture of a number; called from several threads.
-        count: number of pictures.
+        load: gives the RGB image of a number; called from several threads.
+        count: number of images.
         size: side in pixels.
         resizing: see `at_size`.
 

@@ -1,6 +1,6 @@
-"""Hand-written digits that come with scikit-learn: 1,797 grey pictures, for tests and first steps without a download.
+"""Hand-written digits that come with scikit-learn: 1,797 grey images, for tests and first steps without a download.
 
-The pictures are 8 x 8 with 17 grey levels. They are scaled to 0..255 and enlarged to 16 x 16 (bilinear), because the
+The images are 8 x 8 with 17 grey levels. They are scaled to 0..255 and enlarged to 16 x 16 (bilinear), because the
 networks halve the resolution twice. A fixed, class-balanced fifth is the test set, the same for every seed.
 """
 

@@ -43,7 +43,7 @@ class ImageNet16_120(Dataset):
         self.root = Path(root).expanduser()
 
     def splits(self, seed: int) -> Splits:
-        """Divides the training pictures into class-balanced halves by `seed`.
+        """Divides the training images into class-balanced halves by `seed`.
 
         Raises:
             DataError: a file is missing, malformed, or holds anything but arrays.
@@ -147,7 +147,7 @@ class _ArrayUnpickler(pickle._Unpickler):
 
 
 def _read_batch(path: Path) -> tuple[Tensor, Tensor]:
-    """Pictures [N, 3, 16, 16] uint8 and labels [N] from 0 of the first 120 classes of one batch file."""
+    """Images [N, 3, 16, 16] uint8 and labels [N] from 0 of the first 120 classes of one batch file."""
     batch = load_arrays(path)
     try:
         pixels, labels = batch["data"], batch["labels"]
@@ -164,5 +164,5 @@ def _read_batch(path: Path) -> tuple[Tensor, Tensor]:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{path} is not an ImageNet16 batch ({error}): fetch it again.") from error
     kept = labels <= _CLASSES
-    pictures = torch.from_numpy(pixels[kept].reshape(-1, 3, _SIZE, _SIZE))
-    return pictures, torch.from_numpy(labels[kept] - 1)
+    images = torch.from_numpy(pixels[kept].reshape(-1, 3, _SIZE, _SIZE))
+    return images, torch.from_numpy(labels[kept] - 1)

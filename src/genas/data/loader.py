@@ -1,11 +1,11 @@
-"""Batches of pictures kept in memory, and what walks through pictures share.
+"""Batches of images kept in memory, and what walks through images share.
 
 `ResidentImages` holds one uint8 tensor, copied once to the device it is asked for; all subsets share it. Batches are
 gathered, augmented and normalised there.
 
 Order and augmentation are drawn from streams named by the seed and the place in the walk, here and in
 `genas.data.streaming`, so that skipping batches never changes the ones that follow. Labels always come from our own
-tensor, never from the picture source: relabelling a torchvision `ImageFolder` by its `targets` has no effect on what
+tensor, never from the image source: relabelling a torchvision `ImageFolder` by its `targets` has no effect on what
 it yields.
 """
 
@@ -30,12 +30,12 @@ Transform = Callable[[Any], Any]
 
 
 class PixelStore:
-    """One uint8 tensor of pictures and its copies on other devices.
+    """One uint8 tensor of images and its copies on other devices.
 
     Args:
         pixels: [N, C, H, W] uint8.
         source: where they were decoded from, which may tell them apart without their pixels.
-        resizing: how they got their size; see `genas.data.pictures.at_size`.
+        resizing: how they got their size; see `genas.data.images.at_size`.
     """
 
     def __init__(self, pixels: Tensor, source: object = None, resizing: str = "fit") -> None:
@@ -55,7 +55,7 @@ class PixelStore:
         return np.array([fingerprint(row.tobytes()) for row in rows], dtype=np.uint64)
 
     def on(self, device: torch.device) -> Tensor:
-        """The pictures on `device`; copied at the first call only."""
+        """The images on `device`; copied at the first call only."""
         if device not in self._copies:
             self._copies[device] = self.pixels.to(device)
         return self._copies[device]
@@ -87,7 +87,7 @@ class Walk:
 
 
 class Walked(LabelledImages):
-    """Pictures in an order that is decided before the walk begins."""
+    """Images in an order that is decided before the walk begins."""
 
     def batches(
         self,
@@ -111,13 +111,13 @@ class Walked(LabelledImages):
 
 
 class ResidentImages(Walked):
-    """Pictures in memory.
+    """Images in memory.
 
     Args:
         pixels: [M, C, H, W] uint8, or a store that other sets share.
         labels: [N] int64.
         normalisation: subtracted and divided by, per channel.
-        indices: [N] which pictures of `pixels` these are; None for all of them in order.
+        indices: [N] which images of `pixels` these are; None for all of them in order.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ResidentImages(Walked):
         self.resizing = self.store.resizing
 
     def subset(self, indices: Sequence[int] | Tensor) -> "ResidentImages":
-        """The pictures at `indices`, in that order; the pixels are shared."""
+        """The images at `indices`, in that order; the pixels are shared."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return ResidentImages(self.store, self.labels[chosen], self.normalisation, self.indices[chosen])
 
@@ -146,11 +146,11 @@ class ResidentImages(Walked):
         return found
 
     def with_labels(self, labels: Tensor) -> "ResidentImages":
-        """The same pictures with other labels ([N] int64); the pixels are shared."""
+        """The same images with other labels ([N] int64); the pixels are shared."""
         return ResidentImages(self.store, labels, self.normalisation, self.indices)
 
     def with_normalisation(self, normalisation: Normalisation) -> "ResidentImages":
-        """The same pictures with another normalisation; the pixels are shared."""
+        """The same images with another normalisation; the pixels are shared."""
         return ResidentImages(self.store, self.labels, normalisation, self.indices)
 
     def _walk(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
@@ -161,7 +161,7 @@ class ResidentImages(Walked):
         places, labels = (one[order].to(device, non_blocking=True) for one in (self.indices, self.labels))
         mean, std = channel_constants(self.normalisation, self.image_shape[0], device)
         alone = (
-            augmentation.per_picture(self.image_shape[1], self.resizing)
+            augmentation.per_image(self.image_shape[1], self.resizing)
             if augmentation and augmentation.one_by_one
             else None
         )
@@ -181,19 +181,19 @@ class ResidentImages(Walked):
             yield augmentation.erase(images, rng, part), labels[here]
 
 
-def seeded(transform: Transform, picture: Any, seed: int, place: int) -> Any:
-    """A random transform of the picture at `place` of a walk, under the stream of that place."""
+def seeded(transform: Transform, image: Any, seed: int, place: int) -> Any:
+    """A random transform of the image at `place` of a walk, under the stream of that place."""
     # The CPU generator alone: torch.manual_seed would reseed the accelerator's as well, and it is not restored.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "data.augment", place))
-        return transform(picture)
+        return transform(image)
 
 
 def _transformed(pixels: Tensor, transform: Transform, seed: int, places: Sequence[int]) -> Tensor:
-    """[B, C, S, S] uint8, each picture transformed for itself."""
+    """[B, C, S, S] uint8, each image transformed for itself."""
     if not len(pixels):
         return pixels
-    return torch.stack([seeded(transform, picture, seed, place) for picture, place in zip(pixels, places, strict=True)])
+    return torch.stack([seeded(transform, image, seed, place) for image, place in zip(pixels, places, strict=True)])
 
 
 def walk_order(
@@ -204,7 +204,7 @@ def walk_order(
     augmentation: Augmentation | None,
     limit: int | None,
 ) -> Tensor:
-    """The walk's picture numbers, cut at `limit`; checks the arguments that both kinds share."""
+    """The walk's image numbers, cut at `limit`; checks the arguments that both kinds share."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     if seed is None and (shuffle or augmentation is not None):
@@ -219,14 +219,14 @@ def walk_order(
 def checked_labels(labels: Tensor, count: int) -> Tensor:
     """The labels on the CPU as int64; refuses any number of them but `count`."""
     if labels.dim() != 1 or len(labels) != count:
-        raise ValueError(f"{count} pictures need {count} labels, not a tensor of {list(labels.shape)}")
+        raise ValueError(f"{count} images need {count} labels, not a tensor of {list(labels.shape)}")
     return labels.cpu().long()
 
 
 def channel_constants(normalisation: Normalisation, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation in units of raw pixels (0 to 255), each [1, C, 1, 1]."""
     if len(normalisation.mean) != channels or len(normalisation.std) != channels:
-        raise ValueError(f"normalisation of {len(normalisation.mean)} channels for pictures of {channels}")
+        raise ValueError(f"normalisation of {len(normalisation.mean)} channels for images of {channels}")
     mean, std = (
         (torch.tensor(part) * 255).view(1, -1, 1, 1).to(device, non_blocking=True)
         for part in (normalisation.mean, normalisation.std)

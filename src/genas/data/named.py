@@ -52,7 +52,7 @@ def open_dataset(
     Args:
         name: a name of `DATASETS` or package.module:Name of a `Dataset` subclass.
         root: the folder of a named data set's files; None for the usual place.
-        image_size: side in pixels that pictures are resized to; for ``imagenet``, ``folder:`` and ``parquet:``.
+        image_size: side in pixels that images are resized to; for ``imagenet``, ``folder:`` and ``parquet:``.
         resizing: how they get that size, for the same; see `genas.data.collection.FileDataset`.
         options: of the constructor; that of a custom class is also given the above where they are set.
 

@@ -1,7 +1,7 @@
 """Per-channel means and standard deviations: the published figures of well-known sets, or computed ones.
 
 The CIFAR and ImageNet16-120 figures are those that the NAS-Bench-201 code uses, the ImageNet ones torchvision's.
-Computed figures come from the training pictures only.
+Computed figures come from the training images only.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "publishe
 IMAGENET16 = _raw((122.68, 116.66, 104.01), (63.22, 61.26, 65.09), "published, ImageNet16-120")
 
 
-def compute(images: Tensor | Iterable[Tensor], source: str = "computed from the training pictures") -> Normalisation:
+def compute(images: Tensor | Iterable[Tensor], source: str = "computed from the training images") -> Normalisation:
     """Computes mean and standard deviation per channel, exactly and in little memory.
 
-    Counts how often each of the 256 levels occurs, so neither rounding nor a float copy of the pictures comes in. A
+    Counts how often each of the 256 levels occurs, so neither rounding nor a float copy of the images comes in. A
     channel of one single level gets a standard deviation of 1/255 in place of 0.
 
     Args:
@@ -35,7 +35,7 @@ def compute(images: Tensor | Iterable[Tensor], source: str = "computed from the 
         source: where the figures come from, for the run's record.
 
     Raises:
-        DataError: there are no pictures.
+        DataError: there are no images.
     """
     batches = torch.split(images, 4096) if isinstance(images, Tensor) else images
     counts: Tensor | None = None  # [C, 256]
@@ -43,7 +43,7 @@ def compute(images: Tensor | Iterable[Tensor], source: str = "computed from the 
         here = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in batch.unbind(1)])
         counts = here if counts is None else counts + here
     if counts is None or not counts.sum():
-        raise DataError("There are no training pictures to compute a normalisation from.")
+        raise DataError("There are no training images to compute a normalisation from.")
     share = counts.double() / counts.sum(1, keepdim=True)
     levels = torch.arange(256, dtype=torch.float64) / 255
     mean = (share * levels).sum(1)

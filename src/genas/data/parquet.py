@@ -40,12 +40,12 @@ _UNWRITABLE = frozenset(
 )
 
 
-class ParquetPictures:
-    """The pictures of some tables, numbered through.
+class ParquetImages:
+    """The images of some tables, numbered through.
 
     Args:
-        tables: `datasets.Dataset` objects whose picture column is not decoded.
-        column: the picture column.
+        tables: `datasets.Dataset` objects whose image column is not decoded.
+        column: the image column.
         names: what to call the tables in errors.
     """
 
@@ -85,7 +85,7 @@ class ParquetPictures:
     def stored(self, index: int) -> tuple[Path | bytes, str]:
         """The bytes or the file of an image, and what to call it."""
         number, row = self._place(index)
-        where = f"picture {row} of {self.names[number]}"
+        where = f"image {row} of {self.names[number]}"
         value = self._row(number, row)
         if value is None:
             raise DataError(f"Cannot read {where} (it is empty): replace or remove this row.")
@@ -170,8 +170,8 @@ class ParquetData(FileDataset):
         layout = parquet_layout(self.root)
         splits = {"train": layout.train, "validation": layout.validation, "test": layout.test}
         splits = {split: files for split, files in splits.items() if files}
-        picture, label, chosen = _columns(_features(layout.train[0]), layout.train[0])
-        columns = {split: [_labels(file, picture, label) for file in files] for split, files in splits.items()}
+        image, label, chosen = _columns(_features(layout.train[0]), layout.train[0])
+        columns = {split: [_labels(file, image, label) for file in files] for split, files in splits.items()}
         for split, found in columns.items():
             if not any(len(column.values) for column in found):
                 raise DataError(f"{_called(splits[split], self.root)} holds no rows: fill it or remove it.")
@@ -186,13 +186,13 @@ class ParquetData(FileDataset):
             numbers[split] = torch.arange(first, last)
             first = last
         check_labels(labels[numbers["train"]], len(names), names)
-        tables = [_pictures(files, picture) for files in splits.values()]
+        tables = [_images(files, image) for files in splits.values()]
         parts = [_called(files) for files in splits.values()]
         unused = Counter(
             {f"{layout.unused[0].suffix.lower()} of no split": len(layout.unused)} if layout.unused else {}
         )
         return Collection(
-            ParquetPictures(tables, picture, parts),
+            ParquetImages(tables, image, parts),
             labels,
             names,
             numbers["train"],
@@ -277,14 +277,14 @@ def _features(file: Path) -> Any:
         raise _unreadable([file], error) from error
 
 
-def _labels(file: Path, picture: str, label: str) -> LabelColumn:
+def _labels(file: Path, image: str, label: str) -> LabelColumn:
     """The labels of one file, as they stand there."""
     from datasets import ClassLabel
     from pyarrow import parquet
 
     features = _features(file)
-    if picture not in features or label not in features:
-        raise DataError(f"{file} lacks the columns {picture!r} and {label!r} of the other files.")
+    if image not in features or label not in features:
+        raise DataError(f"{file} lacks the columns {image!r} and {label!r} of the other files.")
     kind = features[label]
     try:
         values = parquet.ParquetFile(file).read(columns=[label]).column(0).to_pylist()
@@ -293,11 +293,11 @@ def _labels(file: Path, picture: str, label: str) -> LabelColumn:
     return LabelColumn(file, values, tuple(kind.names) if isinstance(kind, ClassLabel) else None)
 
 
-def _pictures(files: Sequence[Path], picture: str) -> Any:
+def _images(files: Sequence[Path], image: str) -> Any:
     """The image column of some files, not decoded."""
     from datasets import Image as ImageColumn
 
-    return _read(files, picture).cast_column(picture, ImageColumn(decode=False))
+    return _read(files, image).cast_column(image, ImageColumn(decode=False))
 
 
 def _columns(features: Any, file: Path) -> tuple[str, str, tuple[str, ...]]:
@@ -305,12 +305,12 @@ def _columns(features: Any, file: Path) -> tuple[str, str, tuple[str, ...]]:
     from datasets import ClassLabel, Value
     from datasets import Image as ImageColumn
 
-    def holds_pictures(kind: Any) -> bool:
+    def holds_images(kind: Any) -> bool:
         plain = isinstance(kind, Value) and kind.dtype in ("binary", "large_binary")
         return isinstance(kind, ImageColumn) or plain or (isinstance(kind, dict) and {"bytes", "path"} == set(kind))
 
-    pictures = [name for name, kind in features.items() if holds_pictures(kind)]
-    if not pictures:
+    images = [name for name, kind in features.items() if holds_images(kind)]
+    if not images:
         raise DataError(f"{file} has no column of images among {', '.join(features)}: expected one of {{bytes, path}}.")
     usual = [name for name in _LABEL_NAMES if name in features]
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
@@ -319,10 +319,10 @@ def _columns(features: Any, file: Path) -> tuple[str, str, tuple[str, ...]]:
         raise DataError(
             f"{file} has no column of labels among {', '.join(features)}: expected one of {', '.join(_LABEL_NAMES)}."
         )
-    candidates = {"images": pictures, "labels": list(dict.fromkeys((labels[0], *classes, *usual)))}
+    candidates = {"images": images, "labels": list(dict.fromkeys((labels[0], *classes, *usual)))}
     notes = tuple(
         f"The {use} come from the column {shown(found[0])}, not from {shown(named(found[1:]))}."
         for use, found in candidates.items()
         if len(found) > 1
     )
-    return pictures[0], labels[0], notes
+    return images[0], labels[0], notes

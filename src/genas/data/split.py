@@ -20,7 +20,7 @@ from genas.data.augment import Augmentation
 from genas.data.base import LabelledImages, Normalisation, Splits
 from genas.data.summary import DataSummary, with_halves
 
-#: The share of pictures held out as the test set where a data set brings none.
+#: The share of images held out as the test set where a data set brings none.
 TEST_SHARE = 0.2
 
 
@@ -31,11 +31,11 @@ def check_labels(labels: Tensor, num_classes: int, class_names: Sequence[str], *
         labels: [N] int64.
         num_classes: number of classes.
         class_names: one name per class, for the error.
-        least: smallest number of pictures in a class.
+        least: smallest number of images in a class.
 
     Raises:
         DataError: fewer than two classes, a label out of range, an empty class, or a class with fewer than `least`
-            pictures; the error names the class.
+            images; the error names the class.
     """
     if num_classes < 2:
         named = f" ({class_names[0]})" if class_names else ""
@@ -48,18 +48,18 @@ def check_labels(labels: Tensor, num_classes: int, class_names: Sequence[str], *
     counts = torch.bincount(labels, minlength=num_classes).tolist()
     empty = [class_names[i] for i, count in enumerate(counts) if count == 0]
     if empty:
-        raise DataError(f"No training pictures in {_listed(empty)}: add pictures or remove the class.")
+        raise DataError(f"No training images in {_listed(empty)}: add images or remove the class.")
     few = [class_names[i] for i, count in enumerate(counts) if count < least]
     if few:
-        raise DataError(f"Fewer than {least} training pictures in {_listed(few)}: each class needs at least {least}.")
+        raise DataError(f"Fewer than {least} training images in {_listed(few)}: each class needs at least {least}.")
 
 
 def class_balanced_halves(
     labels: Tensor, num_classes: int, seed: int, class_names: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """Divides pictures into two halves that hold every class in the same share.
+    """Divides images into two halves that hold every class in the same share.
 
-    Classes of odd size give their odd picture to either half in turn, so that the halves' sizes differ by one at most.
+    Classes of odd size give their odd image to either half in turn, so that the halves' sizes differ by one at most.
 
     Args:
         labels: [N] int64.
@@ -68,7 +68,7 @@ def class_balanced_halves(
         class_names: one name per class, for errors.
 
     Returns:
-        The two halves' picture numbers, each ascending, int64.
+        The two halves' image numbers, each ascending, int64.
 
     Raises:
         DataError: see `check_labels`.
@@ -97,10 +97,10 @@ def hold_out_test(labels: Tensor, num_classes: int, class_names: Sequence[str]) 
         class_names: one name per class, for errors.
 
     Returns:
-        Picture numbers for training and for the test, each ascending, int64.
+        Image numbers for training and for the test, each ascending, int64.
 
     Raises:
-        DataError: see `check_labels`; a class needs three pictures here.
+        DataError: see `check_labels`; a class needs three images here.
     """
     check_labels(labels, num_classes, class_names, least=3)
     train, test = [], []
@@ -114,7 +114,7 @@ def hold_out_test(labels: Tensor, num_classes: int, class_names: Sequence[str]) 
 def class_balanced_part(
     labels: Tensor, num_classes: int, share: float, class_names: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """Takes a share of every class apart, at least one picture of each; the same for every run, whatever its seed.
+    """Takes a share of every class apart, at least one image of each; the same for every run, whatever its seed.
 
     Args:
         labels: [N] int64.
@@ -123,7 +123,7 @@ def class_balanced_part(
         class_names: one name per class, for errors.
 
     Returns:
-        Picture numbers of the rest and of the part, each ascending, int64.
+        Image numbers of the rest and of the part, each ascending, int64.
 
     Raises:
         DataError: see `check_labels`.

@@ -23,31 +23,31 @@ from genas.core.errors import DataError
 from genas.core.seeding import torch_rng
 from genas.data.augment import centre_crop
 from genas.data.base import Normalisation
-from genas.data.decoding import PictureSource, at_size, to_rgb, worker_count
+from genas.data.decoding import ImageSource, at_size, to_rgb, worker_count
 from genas.data.identity import Fingerprinted
 from genas.data.loader import Transform, Walk, Walked, channel_constants, checked_labels, seeded
 
 
 class StreamedImages(Walked):
-    """Pictures decoded from disk as they are needed; a walk ends with a `DataError` that names what cannot be read.
+    """Images decoded from disk as they are needed; a walk ends with a `DataError` that names what cannot be read.
 
-    Without an augmentation, images are brought to `size` by `genas.data.pictures.at_size`; the numbers of its ``crop``
-    are those of the usual ImageNet recipe. With one, `Augmentation.per_picture` replaces that.
+    Without an augmentation, images are brought to `size` by `genas.data.images.at_size`; the numbers of its ``crop``
+    are those of the usual ImageNet recipe. With one, `Augmentation.per_image` replaces that.
 
     Args:
-        pictures: gives the pictures; must be picklable where processes are not forked.
+        images: gives the images; must be picklable where processes are not forked.
         labels: [N] int64.
         normalisation: subtracted and divided by, per channel.
-        size: side of the batches' pictures, in pixels.
-        indices: [N] which of `pictures` these are; None for all of them in order.
+        size: side of the batches' images, in pixels.
+        indices: [N] which of `images` these are; None for all of them in order.
         workers: number of decoding processes; None for one per processor, at most 8; 0 decodes in this process.
         resizing: how images get their size without an augmentation, and whether random crops are resized with
-            antialiasing; see `genas.data.pictures.at_size`.
+            antialiasing; see `genas.data.images.at_size`.
     """
 
     def __init__(
         self,
-        pictures: PictureSource,
+        images: ImageSource,
         labels: Tensor,
         normalisation: Normalisation,
         size: int,
@@ -55,8 +55,8 @@ class StreamedImages(Walked):
         workers: int | None = None,
         resizing: str = "crop",
     ) -> None:
-        self.pictures = pictures
-        self.indices = torch.arange(len(pictures)) if indices is None else indices.cpu().long()
+        self.images = images
+        self.indices = torch.arange(len(images)) if indices is None else indices.cpu().long()
         self.labels = checked_labels(labels, len(self.indices))
         self.normalisation = normalisation
         self.size = size
@@ -65,38 +65,38 @@ class StreamedImages(Walked):
         self.image_shape = (3, size, size)
 
     def subset(self, indices: Sequence[int] | Tensor) -> "StreamedImages":
-        """The pictures at `indices`, in that order."""
+        """The images at `indices`, in that order."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return self._like(self.labels[chosen], self.indices[chosen])
 
     def with_labels(self, labels: Tensor) -> "StreamedImages":
-        """The same pictures with other labels ([N] int64)."""
+        """The same images with other labels ([N] int64)."""
         return self._like(labels, self.indices)
 
     def with_normalisation(self, normalisation: Normalisation) -> "StreamedImages":
-        """The same pictures with another normalisation."""
+        """The same images with another normalisation."""
         return self._like(self.labels, self.indices, normalisation)
 
     def fingerprints(self) -> NDArray[np.uint64]:
         """One number per image, [N]; all alike where the source cannot tell: see `genas.data.identity`."""
-        if isinstance(self.pictures, Fingerprinted):
-            found: NDArray[np.uint64] = self.pictures.fingerprints()[self.indices.numpy()]
+        if isinstance(self.images, Fingerprinted):
+            found: NDArray[np.uint64] = self.images.fingerprints()[self.indices.numpy()]
             return found
         return super().fingerprints()
 
     def _like(self, labels: Tensor, indices: Tensor, normalisation: Normalisation | None = None) -> "StreamedImages":
         return StreamedImages(
-            self.pictures, labels, normalisation or self.normalisation, self.size, indices, self.workers, self.resizing
+            self.images, labels, normalisation or self.normalisation, self.size, indices, self.workers, self.resizing
         )
 
     def _walk(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
         augmentation, seed, device = walk.augmentation, walk.seed, walk.device
         plain = AtSize(self.size, self.resizing)
-        transform = plain if augmentation is None else augmentation.per_picture(self.size, self.resizing)
+        transform = plain if augmentation is None else augmentation.per_image(self.size, self.resizing)
         labels = self.labels[walk.order].to(device, non_blocking=True)
         mean, std = channel_constants(self.normalisation, 3, device)
         stream = stream_pixels(
-            self.pictures,
+            self.images,
             self.indices[walk.order],
             walk.batch_size,
             transform,
@@ -120,27 +120,27 @@ class StreamedImages(Walked):
 
 
 class AtSize:
-    """Brings one image to a size as evaluation does: `genas.data.pictures.at_size` as a transform.
+    """Brings one image to a size as evaluation does: `genas.data.images.at_size` as a transform.
 
     Args:
         size: side in pixels.
-        resizing: see `genas.data.pictures.at_size`.
+        resizing: see `genas.data.images.at_size`.
     """
 
     def __init__(self, size: int, resizing: str = "crop") -> None:
         self.size = size
         self.resizing = resizing
 
-    def __call__(self, picture: Any) -> Tensor:
+    def __call__(self, image: Any) -> Tensor:
         """[3, size, size] uint8 of an RGB image; tensors, which a source of one's own may give, are cropped."""
-        if not isinstance(picture, Image.Image):
-            cropped: Tensor = centre_crop(self.size)(picture)
+        if not isinstance(image, Image.Image):
+            cropped: Tensor = centre_crop(self.size)(image)
             return cropped
-        return torch.from_numpy(at_size(picture, self.size, self.size, self.resizing).copy())
+        return torch.from_numpy(at_size(image, self.size, self.size, self.resizing).copy())
 
 
 def stream_pixels(
-    pictures: PictureSource,
+    images: ImageSource,
     order: Tensor,
     batch_size: int,
     transform: Transform,
@@ -151,14 +151,14 @@ def stream_pixels(
     pin_memory: bool = False,
     share: Share | None = None,
 ) -> Iterator[Tensor]:
-    """Decodes pictures in worker processes.
+    """Decodes images in worker processes.
 
     Args:
-        pictures: where they come from.
-        order: [N] which pictures, in the order of the walk.
-        batch_size: pictures per batch.
-        transform: brings a picture to the common size; may draw from torch's global CPU generator.
-        seed: the picture at place i of `order` is transformed under a stream named by (seed, i); None for no seeding.
+        images: where they come from.
+        order: [N] which images, in the order of the walk.
+        batch_size: images per batch.
+        transform: brings an image to the common size; may draw from torch's global CPU generator.
+        seed: the image at place i of `order` is transformed under a stream named by (seed, i); None for no seeding.
         start: number of batches to skip.
         workers: number of processes; None for one per processor, at most 8.
         pin_memory: whether the batches lie in page-locked memory.
@@ -168,7 +168,7 @@ def stream_pixels(
         [B, 3, S, S] uint8 on the CPU.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: an image cannot be read.
     """
     groups = [
         list(range(i, min(i + batch_size, len(order)))) for i in range(start * batch_size, len(order), batch_size)
@@ -182,7 +182,7 @@ def stream_pixels(
     def load(processes: int) -> Iterator[Any]:
         return iter(
             DataLoader(
-                _Items(pictures, order, transform, seed),
+                _Items(images, order, transform, seed),
                 batch_sampler=groups,
                 num_workers=processes,
                 collate_fn=_collate,
@@ -235,16 +235,16 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Unreadable:
-    """Stands in for a picture: an exception that crosses the worker boundary would come out as a page of traceback."""
+    """Stands in for an image: an exception that crosses the worker boundary would come out as a page of traceback."""
 
     message: str
 
 
 class _Items(TorchDataset[Any]):
-    """Pictures by their place in a walk, brought to size."""
+    """Images by their place in a walk, brought to size."""
 
-    def __init__(self, pictures: PictureSource, order: Tensor, transform: Transform, seed: int | None) -> None:
-        self.pictures = pictures
+    def __init__(self, images: ImageSource, order: Tensor, transform: Transform, seed: int | None) -> None:
+        self.images = images
         self.order = order
         self.transform = transform
         self.seed = seed
@@ -252,33 +252,33 @@ class _Items(TorchDataset[Any]):
     def __getitem__(self, place: int) -> Tensor | _Unreadable:
         number = int(self.order[place])
         try:
-            picture = self.pictures[number]
+            image = self.images[number]
         except DataError as error:
             return _Unreadable(str(error))
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             reason = " ".join(str(error).split())
-            return _Unreadable(f"Cannot read picture number {number} ({reason}): replace or remove it.")
-        picture = picture[0] if isinstance(picture, tuple | list) else picture
-        if isinstance(picture, Image.Image):
-            picture = to_rgb(picture)
+            return _Unreadable(f"Cannot read image number {number} ({reason}): replace or remove it.")
+        image = image[0] if isinstance(image, tuple | list) else image
+        if isinstance(image, Image.Image):
+            image = to_rgb(image)
         if self.seed is None:
-            return _as_pixels(self.transform(picture))
-        return _as_pixels(seeded(self.transform, picture, self.seed, place))
+            return _as_pixels(self.transform(image))
+        return _as_pixels(seeded(self.transform, image, self.seed, place))
 
 
-def _as_pixels(picture: Any) -> Tensor:
+def _as_pixels(image: Any) -> Tensor:
     from torchvision.transforms.v2.functional import pil_to_tensor
 
-    pixels: Tensor = pil_to_tensor(picture) if isinstance(picture, Image.Image) else picture
+    pixels: Tensor = pil_to_tensor(image) if isinstance(image, Image.Image) else image
     return pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels
 
 
 def _collate(items: list[Tensor | _Unreadable]) -> _Batch | _Unreadable:
-    pictures: list[NDArray[np.uint8]] = []
+    images: list[NDArray[np.uint8]] = []
     for item in items:
         if isinstance(item, _Unreadable):
             return item
-        pictures.append(item.numpy())
-    if not pictures:  # a process without a row of this batch; the batch's size is not known here, nor needed
+        images.append(item.numpy())
+    if not images:  # a process without a row of this batch; the batch's size is not known here, nor needed
         return _Batch(np.empty((0, 3, 1, 1), dtype=np.uint8))
-    return _Batch(np.ascontiguousarray(np.stack(pictures)))  # as a worker would send them: strides change rounding
+    return _Batch(np.ascontiguousarray(np.stack(images)))  # as a worker would send them: strides change rounding

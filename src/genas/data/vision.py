@@ -47,7 +47,7 @@ class _Cifar(Dataset):
         self.root = Path(root).expanduser()
 
     def splits(self, seed: int) -> Splits:
-        """Divides the 50,000 training pictures into class-balanced halves by `seed`.
+        """Divides the 50,000 training images into class-balanced halves by `seed`.
 
         Raises:
             DataError: the files are missing or damaged.
@@ -85,7 +85,7 @@ class _Cifar(Dataset):
 
 
 class Cifar10(_Cifar):
-    """CIFAR-10 (Krizhevsky 2009): 10 classes, 50,000 + 10,000 pictures, 3 x 32 x 32; crop padding of 4 and flip."""
+    """CIFAR-10 (Krizhevsky 2009): 10 classes, 50,000 + 10,000 images, 3 x 32 x 32; crop padding of 4 and flip."""
 
     name = "cifar10"
     _class_name = "CIFAR10"
@@ -95,7 +95,7 @@ class Cifar10(_Cifar):
 
 
 class Cifar100(_Cifar):
-    """CIFAR-100 (Krizhevsky 2009): 100 classes, 50,000 + 10,000 pictures, 3 x 32 x 32; crop padding of 4 and flip."""
+    """CIFAR-100 (Krizhevsky 2009): 100 classes, 50,000 + 10,000 images, 3 x 32 x 32; crop padding of 4 and flip."""
 
     name = "cifar100"
     _class_name = "CIFAR100"
@@ -104,8 +104,8 @@ class Cifar100(_Cifar):
     _normalisation = CIFAR100
 
 
-class FolderPictures:
-    """Picture files by number.
+class FolderImages:
+    """Image files by number.
 
     Args:
         paths: the files.
@@ -120,7 +120,7 @@ class FolderPictures:
         return len(self._paths)
 
     def path(self, index: int) -> Path:
-        """Where the picture lies."""
+        """Where the image lies."""
         return Path(os.fsdecode(self._paths[index]))
 
     def stored(self, index: int) -> tuple[Path, str]:
@@ -186,7 +186,7 @@ class ImageFolderData(FileDataset):
             raise DataError(f"No images in {layout.train.absolute()}: only {listed(walk.ignored)} are there.")
         check_labels(every[train], len(names), names)
         return Collection(
-            FolderPictures(paths),
+            FolderImages(paths),
             every,
             names,
             train,
@@ -217,18 +217,18 @@ class ImageNet(ImageFolderData):
         self.name = "imagenet"
 
 
-def undivided(root: Path) -> tuple[FolderPictures, Tensor, tuple[str, ...], Counter[str]]:
-    """All pictures of a folder, for evaluation: nothing is held out.
+def undivided(root: Path) -> tuple[FolderImages, Tensor, tuple[str, ...], Counter[str]]:
+    """All images of a folder, for evaluation: nothing is held out.
 
     Args:
-        root: with one folder per class, or with pictures that lie loose in it.
+        root: with one folder per class, or with images that lie loose in it.
 
     Returns:
-        The pictures; labels [N] int64; class names in label order, none for loose pictures (all labels are 0); how many
+        The images; labels [N] int64; class names in label order, none for loose images (all labels are 0); how many
         files were left out, by suffix or reason.
 
     Raises:
-        DataError: the folder is missing, holds no pictures, or holds splits.
+        DataError: the folder is missing, holds no images, or holds splits.
     """
     root = root.expanduser()
     if not root.is_dir():
@@ -245,7 +245,7 @@ def undivided(root: Path) -> tuple[FolderPictures, Tensor, tuple[str, ...], Coun
     if not paths:
         others = f" (only {listed(walk.ignored)})" if walk.ignored else ""
         raise DataError(f"No images in {root.absolute()}{others}: put the images of each class into its own folder.")
-    return FolderPictures(paths), torch.tensor(labels, dtype=torch.int64), class_names(folders), walk.ignored
+    return FolderImages(paths), torch.tensor(labels, dtype=torch.int64), class_names(folders), walk.ignored
 
 
 def class_names(folders: Sequence[str]) -> tuple[str, ...]:

@@ -115,14 +115,14 @@ def _figures(training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list
     test: Mapping[str, Any] = training.get("test") or {}
     rows = []
     if evaluation:
-        rows.append(("test pictures", f"{evaluation['pictures']:,}"))
+        rows.append(("test images", f"{evaluation['pictures']:,}"))
     for key, name, unit in (
         ("top1", "top-1 accuracy", "%"),
         ("top5", "top-5 accuracy", "%"),
         ("nll", "negative log-likelihood", ""),
         ("ece", "calibration error", "%"),
-        ("mean_corruption_accuracy", "mean accuracy on corrupted pictures", "%"),
-        ("relative_drop", "relative drop on corrupted pictures", "%"),
+        ("mean_corruption_accuracy", "mean accuracy on corrupted images", "%"),
+        ("relative_drop", "relative drop on corrupted images", "%"),
     ):
         value = evaluation.get(key, test.get("loss" if key == "nll" else key))
         if value is not None:

@@ -5,7 +5,7 @@
 ``config.json``        the description: architecture, classes, preprocessing, figures
 ``modeling.py``        the network's code, which needs torch, safetensors, numpy and Pillow only (`standalone`)
 ``README.md``          the model card
-``model.onnx``         with ``--onnx``: free batch size, checked on real pictures
+``model.onnx``         with ``--onnx``: free batch size, checked on real images
 ====================  ==================================================================================
 
 The folder is put together under another name and renamed when every check has held, so that a failure leaves nothing.
@@ -48,7 +48,7 @@ from genas.training.standalone.loading import (
     load_model,
 )
 
-CHECK_PICTURES = 32  # real pictures that an export is checked on
+CHECK_IMAGES = 32  # real images that an export is checked on
 FILES = (WEIGHTS, "config.json", "modeling.py", "README.md", "model.onnx")
 
 
@@ -85,8 +85,8 @@ def export(
         path: a run folder of ``genas search``, a folder of ``genas retrain``, an exported folder, or a file of weights.
         out: the folder to make; it must not exist, or be empty.
         onnx: also write ``model.onnx`` (needs ``genas[export]``).
-        onnx_input: ``normalised`` pictures, or ``pixels`` with the normalisation inside the graph.
-        data: data set whose test pictures the export is checked on; None for the run's own.
+        onnx_input: ``normalised`` images, or ``pixels`` with the normalisation inside the graph.
+        data: data set whose test images the export is checked on; None for the run's own.
         data_root: folder that holds the files of a named data set.
         licence: for the card's header, an identifier such as ``apache-2.0``.
 
@@ -108,7 +108,7 @@ def export(
     test = None if source is None else own_test_set(source.name, source.splits(model.facts), model.facts)
     if test is not None:
         model = with_preprocessing(model, test.images.resizing)
-    pixels = None if test is None else real_pictures(test)
+    pixels = None if test is None else real_images(test)
     config = describe(model, path, source)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -211,10 +211,10 @@ def write_folder(folder: Path, network: Network, config: Mapping[str, Any], lice
     (folder / "README.md").write_text(model_card(config, licence), encoding="utf-8")
 
 
-def real_pictures(test: Unseen) -> Tensor:
+def real_images(test: Unseen) -> Tensor:
     """Test images to check an export on: [N, C, H, W] in [0, 1], evenly spaced over the test set."""
-    chosen = test.thinned(CHECK_PICTURES)
-    return next(chosen.pixels(CHECK_PICTURES, torch.device("cpu")))[0].contiguous()
+    chosen = test.thinned(CHECK_IMAGES)
+    return next(chosen.pixels(CHECK_IMAGES, torch.device("cpu")))[0].contiguous()
 
 
 def _check_free(out: Path) -> None:
@@ -230,7 +230,7 @@ def _source(path: Path, weights: Path, data: str | None, root: Path | None, requ
     except ConfigError as error:
         if required:
             raise ConfigError(
-                f"an ONNX file is checked on real pictures, and {path} belongs to no run whose data set could be used; "
+                f"an ONNX file is checked on real images, and {path} belongs to no run whose data set could be used; "
                 "name one with --data."
             ) from error
         return None
@@ -242,10 +242,10 @@ def _check(folder: Path, model: TrainedModel, pixels: Tensor | None, source: Dat
     facts = model.facts
     if pixels is None:
         pixels = torch.rand((4, *facts.image_shape), generator=torch_rng(0, "export.check"))
-        checked_on = f"{len(pixels)} pictures of noise"
+        checked_on = f"{len(pixels)} images of noise"
     else:
         assert source is not None
-        checked_on = f"{len(pixels)} test pictures of {source.name}"
+        checked_on = f"{len(pixels)} test images of {source.name}"
     mean, std = (torch.tensor(part)[:, None, None] for part in (facts.mean, facts.std))
     wanted = model.network((pixels - mean) / std)
     copies = [load_model(folder / WEIGHTS).network((pixels - mean) / std)]

@@ -70,7 +70,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="genas", pipeline_t
         return self.network.preprocess(image)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] in [0, 1] as the network wants them."""
+        """Images [B, C, H, W] in [0, 1] as the network wants them."""
         mean, std = (pixels.new_tensor(part)[:, None, None] for part in (self.facts.mean, self.facts.std))
         return (pixels - mean) / std
 

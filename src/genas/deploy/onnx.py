@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file with a free batch size, checked against the network on real pictures."""
+"""A trained network as an ONNX file with a free batch size, checked against the network on real images."""
 
 import contextlib
 import io
@@ -48,12 +48,12 @@ def export_onnx(
         file: where it goes.
         network: on the CPU, in evaluation mode.
         facts: its description; goes into the file's metadata.
-        pixels: [N, C, H, W] real pictures in [0, 1], on the CPU, at least 2.
-        onnx_input: ``normalised`` pictures as the network itself wants them, or ``pixels`` in [0, 1], with the
+        pixels: [N, C, H, W] real images in [0, 1], on the CPU, at least 2.
+        onnx_input: ``normalised`` images as the network itself wants them, or ``pixels`` in [0, 1], with the
             normalisation inside the graph.
 
     Returns:
-        The greatest difference of a logit between onnxruntime and torch, over batches of 1, of 2 and of all pictures.
+        The greatest difference of a logit between onnxruntime and torch, over batches of 1, of 2 and of all images.
 
     Raises:
         ConfigError: the extra is not installed.

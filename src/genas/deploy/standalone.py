@@ -84,7 +84,7 @@ def constructor_options(network: Network, space: Mapping[str, Any], image_channe
     Args:
         network: of the class.
         space: what `Space.describe` gave.
-        image_channels: of the pictures.
+        image_channels: of the images.
     """
     taken = inspect.signature(type(network).__init__).parameters
     options = {key: value for key, value in space.items() if key in taken}

@@ -1,6 +1,6 @@
 """How well a network classifies, and how well it knows what it does not know.
 
-From logits alone: accuracy, negative log-likelihood, calibration, accuracy per class, and the detection of pictures
+From logits alone: accuracy, negative log-likelihood, calibration, accuracy per class, and the detection of images
 that belong to no class.
 
 The expected calibration error is that of Naeini et al. (AAAI 2015) and Guo et al. (ICML 2017, arXiv:1706.04599):
@@ -54,7 +54,7 @@ def figures(logits: Tensor, labels: Tensor, bins: int = BINS) -> dict[str, Any]:
         bins: of the calibration error.
 
     Returns:
-        ``pictures``, ``top1`` with its binomial ``top1_standard_error``, ``top5`` (more than five classes only),
+        ``images``, ``top1`` with its binomial ``top1_standard_error``, ``top5`` (more than five classes only),
         ``nll``, ``ece``, ``confidence`` (mean).
     """
     from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error  # 3 s
@@ -140,7 +140,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def per_class(logits: Tensor, labels: Tensor, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Per class its ``name``, ``count`` of pictures and ``accuracy`` (absent without pictures).
+    """Per class its ``name``, ``count`` of images and ``accuracy`` (absent without images).
 
     Args:
         logits: [N, K] float32.
@@ -159,11 +159,11 @@ def per_class(logits: Tensor, labels: Tensor, names: tuple[str, ...]) -> list[di
 
 
 def detection(inside: Tensor, outside: Tensor) -> dict[str, dict[str, float]]:
-    """How well a score of the logits tells pictures of the classes from pictures of none.
+    """How well a score of the logits tells images of the classes from images of none.
 
     Args:
-        inside: [N, K] logits of pictures of the network's classes.
-        outside: [M, K] logits of pictures of none of them.
+        inside: [N, K] logits of images of the network's classes.
+        outside: [M, K] logits of images of none of them.
 
     Returns:
         For ``max_softmax`` and ``energy``: ``auroc``; ``aupr_out`` (the precision-recall area with the outsiders as

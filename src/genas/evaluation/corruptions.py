@@ -1,13 +1,13 @@
-"""Corrupted pictures: thirteen corruptions at five severities, for measuring robustness.
+"""Corrupted images: thirteen corruptions at five severities, for measuring robustness.
 
-The idea is Hendrycks and Dietterich's (ICLR 2019, arXiv:1903.12261), the pictures are not: **the severities are genas's
+The idea is Hendrycks and Dietterich's (ICLR 2019, arXiv:1903.12261), the images are not: **the severities are genas's
 own** and results must not be compared with published ImageNet-C or CIFAR-C figures. Those benchmarks fix one list per
-picture size; here one list serves pictures of 16 and of 224 pixels. Lengths (blur, displacement, blocks) are given in
+image size; here one list serves images of 16 and of 224 pixels. Lengths (blur, displacement, blocks) are given in
 pixels for a side of 32 and grow with the square root of the side, `length`: between a fixed number of pixels, which a
-large picture would hardly show, and a fixed share of the side, which would leave a small picture untouched. Every other
+large image would hardly show, and a fixed share of the side, which would leave a small image untouched. Every other
 strength (noise, quality, bits, factors) is the same at all sizes.
 
-Random numbers are a function of (seed, corruption, number of the picture), never of the severity, the batch or the
+Random numbers are a function of (seed, corruption, number of the image), never of the severity, the batch or the
 network: all networks and all severities of one corruption see the same noise (common random numbers).
 """
 
@@ -25,20 +25,20 @@ from genas.core.seeding import torch_rng
 
 SEVERITIES = (1, 2, 3, 4, 5)
 Group = Literal["noise", "blur", "digital", "tone"]
-Draw = Callable[[Callable[[torch.Generator], Tensor]], Tensor]  # one generator per picture, results stacked
+Draw = Callable[[Callable[[torch.Generator], Tensor]], Tensor]  # one generator per image, results stacked
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil pictures.
+    """One way to spoil images.
 
     Args:
         name: short name.
         group: what it is counted under.
         strengths: one per severity, in the unit that `unit` names.
         unit: what a strength means.
-        apply: ([B, C, H, W] in [0, 1], strength, `Draw`) to pictures of the same shape, not yet clamped.
-        coloured: does nothing to pictures of one channel.
+        apply: ([B, C, H, W] in [0, 1], strength, `Draw`) to images of the same shape, not yet clamped.
+        coloured: does nothing to images of one channel.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Corruption:
     apply: Callable[[Tensor, float, Draw], Tensor]
     coloured: bool = False
 
-    def __call__(self, pictures: Tensor, severity: int, numbers: Sequence[int], seed: int) -> Tensor:
+    def __call__(self, images: Tensor, severity: int, numbers: Sequence[int], seed: int) -> Tensor:
         """Corrupts a batch.
 
         Args:
-            pictures: [B, C, H, W] in [0, 1], float32.
+            images: [B, C, H, W] in [0, 1], float32.
             severity: 1 to 5.
-            numbers: which pictures of the set these are, one per picture; the random numbers depend on it.
+            numbers: which images of the set these are, one per image; the random numbers depend on it.
             seed: of the random numbers.
 
         Returns:
@@ -63,9 +63,9 @@ class Corruption:
 
         def draw(one: Callable[[torch.Generator], Tensor]) -> Tensor:
             drawn = [one(torch_rng(seed, "corruption", self.name, int(number))) for number in numbers]
-            return torch.stack(drawn).to(pictures.device)
+            return torch.stack(drawn).to(images.device)
 
-        return self.apply(pictures, self.strengths[severity - 1], draw).clamp(0, 1)
+        return self.apply(images, self.strengths[severity - 1], draw).clamp(0, 1)
 
 
 def _corruption(
@@ -76,21 +76,21 @@ def _corruption(
 
 
 @_corruption("gaussian-noise", "noise", (0.04, 0.07, 0.11, 0.16, 0.22), "standard deviation")
-def _gaussian_noise(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    return pictures + strength * draw(lambda rng: torch.randn(pictures.shape[1:], generator=rng))
+def _gaussian_noise(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    return images + strength * draw(lambda rng: torch.randn(images.shape[1:], generator=rng))
 
 
 @_corruption("shot-noise", "noise", (250, 100, 45, 20, 9), "counts of light at white")
-def _shot_noise(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
+def _shot_noise(images: Tensor, strength: float, draw: Draw) -> Tensor:
     # Counts of light: a Poisson variable in its normal approximation, so that one draw serves every severity.
-    return pictures + (pictures / strength).sqrt() * draw(lambda rng: torch.randn(pictures.shape[1:], generator=rng))
+    return images + (images / strength).sqrt() * draw(lambda rng: torch.randn(images.shape[1:], generator=rng))
 
 
 @_corruption("impulse-noise", "noise", (0.01, 0.03, 0.06, 0.1, 0.17), "share of values struck")
-def _impulse_noise(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
+def _impulse_noise(images: Tensor, strength: float, draw: Draw) -> Tensor:
     # A value once struck stays struck at higher severities; half of them turn black, half white.
-    uniform = draw(lambda rng: torch.rand((2, *pictures.shape[1:]), generator=rng))
-    return torch.where(uniform[:, 0] < strength, (uniform[:, 1] < 0.5).to(pictures.dtype), pictures)
+    uniform = draw(lambda rng: torch.rand((2, *images.shape[1:]), generator=rng))
+    return torch.where(uniform[:, 0] < strength, (uniform[:, 1] < 0.5).to(images.dtype), images)
 
 
 def length(pixels: float, side: int) -> float:
@@ -106,52 +106,52 @@ def _transforms() -> Any:
 
 
 @_corruption("gaussian-blur", "blur", (0.5, 0.75, 1.0, 1.4, 1.9), "sigma, pixels at a side of 32")
-def _gaussian_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    side = _side(pictures)
+def _gaussian_blur(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    side = _side(images)
     sigma = length(strength, side)
     size = 2 * min(math.ceil(3 * sigma), side - 1) + 1
     # one direction after the other: the same filter for a fraction of the work
-    across = _transforms().gaussian_blur(pictures, [size, 1], [sigma, sigma])
+    across = _transforms().gaussian_blur(images, [size, 1], [sigma, sigma])
     both: Tensor = _transforms().gaussian_blur(across, [1, size], [sigma, sigma])
     return both
 
 
 @_corruption("defocus-blur", "blur", (0.8, 1.1, 1.5, 2.0, 2.7), "radius, pixels at a side of 32")
-def _defocus_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    side = _side(pictures)
+def _defocus_blur(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    side = _side(images)
     radius = length(strength, side)
     reach = min(math.ceil(radius), side - 1)
-    line = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
+    line = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     distance = (line[:, None].square() + line.square()).sqrt()
     disc = (radius + 0.5 - distance).clamp(0, 1)  # a border pixel counts by the share that the disc covers
-    return _filtered(pictures, disc.expand(len(pictures), -1, -1))
+    return _filtered(images, disc.expand(len(images), -1, -1))
 
 
 @_corruption("motion-blur", "blur", (2.0, 3.2, 4.6, 6.3, 8.5), "length, pixels at a side of 32")
-def _motion_blur(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    side = _side(pictures)
+def _motion_blur(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    side = _side(images)
     extent = length(strength, side)
     reach = min(math.ceil(extent / 2), side - 1)
     angle = math.pi * draw(lambda rng: torch.rand((), generator=rng))
-    along = torch.linspace(-extent / 2, extent / 2, 8 * reach + 1, device=pictures.device)
-    place = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
+    along = torch.linspace(-extent / 2, extent / 2, 8 * reach + 1, device=images.device)
+    place = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     # Points of the line, each shared among its neighbours by the distance (bilinear).
     rows = (1 - (place[:, None] - along * angle.sin()[:, None, None]).abs()).clamp(min=0)  # [B, K, points]
     columns = (1 - (place[:, None] - along * angle.cos()[:, None, None]).abs()).clamp(min=0)
-    return _filtered(pictures, rows @ columns.transpose(1, 2))
+    return _filtered(images, rows @ columns.transpose(1, 2))
 
 
 @_corruption("jpeg", "digital", (60, 35, 20, 11, 6), "quality")
-def _jpeg(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    decoded: Tensor = _transforms().jpeg(_bytes(pictures).cpu(), round(strength))
-    return decoded.to(pictures.device).to(pictures.dtype) / 255
+def _jpeg(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    decoded: Tensor = _transforms().jpeg(_bytes(images).cpu(), round(strength))
+    return decoded.to(images.device).to(images.dtype) / 255
 
 
 @_corruption("pixelate", "digital", (1.6, 2.0, 2.6, 3.4, 4.5), "block, pixels at a side of 32")
-def _pixelate(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
+def _pixelate(images: Tensor, strength: float, draw: Draw) -> Tensor:
     # Blocks of any width, not of whole pixels: a pixel on a border shows both blocks by the share that they cover.
-    height, width = (_blocks(side, length(strength, _side(pictures)), pictures) for side in pictures.shape[2:])
-    return height @ pictures @ width.T
+    height, width = (_blocks(side, length(strength, _side(images)), images) for side in images.shape[2:])
+    return height @ images @ width.T
 
 
 def _blocks(side: int, block: float, like: Tensor) -> Tensor:
@@ -165,59 +165,59 @@ def _blocks(side: int, block: float, like: Tensor) -> Tensor:
 
 
 @_corruption("posterize", "digital", (5, 4, 3, 2, 1), "bits kept per channel")
-def _posterize(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    kept: Tensor = _transforms().posterize(_bytes(pictures), round(strength))
-    return kept.to(pictures.dtype) / 255
+def _posterize(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    kept: Tensor = _transforms().posterize(_bytes(images), round(strength))
+    return kept.to(images.dtype) / 255
 
 
 @_corruption("elastic", "digital", (0.3, 0.5, 0.8, 1.15, 1.6), "displacement, pixels at a side of 32")
-def _elastic(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    size = list(pictures.shape[2:])
+def _elastic(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    size = list(images.shape[2:])
     knots = draw(lambda rng: torch.randn((2, 6, 6), generator=rng))
     field = functional.interpolate(knots, size, mode="bicubic", align_corners=True)  # smooth
     field = field / field.square().sum(1, keepdim=True).mean((2, 3), keepdim=True).sqrt()  # root mean square of one
-    shift = length(strength, _side(pictures)) * field.permute(0, 2, 3, 1)  # pixels
+    shift = length(strength, _side(images)) * field.permute(0, 2, 3, 1)  # pixels
     shift = shift * (2 / shift.new_tensor(size[::-1]))  # grid_sample counts 2 from border to border
-    one = torch.eye(2, 3, device=pictures.device, dtype=pictures.dtype).expand(len(pictures), -1, -1)
-    grid = functional.affine_grid(one, list(pictures.shape), align_corners=False) + shift
-    return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    one = torch.eye(2, 3, device=images.device, dtype=images.dtype).expand(len(images), -1, -1)
+    grid = functional.affine_grid(one, list(images.shape), align_corners=False) + shift
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 @_corruption("brightness", "tone", (1.25, 1.5, 1.8, 2.2, 2.8), "factor")
-def _brightness(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    brighter: Tensor = _transforms().adjust_brightness(pictures, strength)
+def _brightness(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    brighter: Tensor = _transforms().adjust_brightness(images, strength)
     return brighter
 
 
 @_corruption("contrast", "tone", (0.75, 0.55, 0.4, 0.28, 0.18), "factor")
-def _contrast(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    flatter: Tensor = _transforms().adjust_contrast(pictures, strength)
+def _contrast(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    flatter: Tensor = _transforms().adjust_contrast(images, strength)
     return flatter
 
 
 @_corruption("saturation", "tone", (0.7, 0.5, 0.3, 0.15, 0.0), "factor", coloured=True)
-def _saturation(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
-    paler: Tensor = _transforms().adjust_saturation(pictures, strength)
+def _saturation(images: Tensor, strength: float, draw: Draw) -> Tensor:
+    paler: Tensor = _transforms().adjust_saturation(images, strength)
     return paler
 
 
-def _side(pictures: Tensor) -> int:
-    return min(pictures.shape[2:])
+def _side(images: Tensor) -> int:
+    return min(images.shape[2:])
 
 
-def _bytes(pictures: Tensor) -> Tensor:
-    return (pictures * 255).round().clamp(0, 255).to(torch.uint8)
+def _bytes(images: Tensor) -> Tensor:
+    return (images * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def _filtered(pictures: Tensor, kernels: Tensor) -> Tensor:
-    """Filters each picture [B, C, H, W] with its own kernel [B, K, K] (made to sum to one), borders reflected."""
-    count, channels, height, width = pictures.shape
+def _filtered(images: Tensor, kernels: Tensor) -> Tensor:
+    """Filters each image [B, C, H, W] with its own kernel [B, K, K] (made to sum to one), borders reflected."""
+    count, channels, height, width = images.shape
     kernels = kernels / kernels.sum((1, 2), keepdim=True)
     reach = kernels.shape[-1] // 2
-    padded = functional.pad(pictures, (reach,) * 4, mode="reflect").view(
+    padded = functional.pad(images, (reach,) * 4, mode="reflect").view(
         1, count * channels, *[side + 2 * reach for side in (height, width)]
     )
-    weights = kernels.repeat_interleave(channels, 0)[:, None].to(pictures.dtype)
+    weights = kernels.repeat_interleave(channels, 0)[:, None].to(images.dtype)
     return functional.conv2d(padded, weights, groups=count * channels).view(count, channels, height, width)
 
 
@@ -251,10 +251,10 @@ def open_corruptions(names: Sequence[str], channels: int) -> tuple[list[Corrupti
 
     Args:
         names: of corruptions, of groups, or ``corruptions`` for all.
-        channels: of the pictures.
+        channels: of the images.
 
     Returns:
-        The corruptions in their usual order, and the names of those that do nothing to such pictures and are left out.
+        The corruptions in their usual order, and the names of those that do nothing to such images and are left out.
 
     Raises:
         ConfigError: an unknown name, or a corruption asked for by its own name that does nothing here.
@@ -270,5 +270,5 @@ def open_corruptions(names: Sequence[str], channels: int) -> tuple[list[Corrupti
     idle = [one.name for one in _ALL if one.name in wanted and one.coloured and channels == 1]
     for name in idle:
         if name in names:
-            raise ConfigError(f"{name} does nothing to pictures of one channel; leave it out.")
+            raise ConfigError(f"{name} does nothing to images of one channel; leave it out.")
     return [one for one in _ALL if one.name in wanted and one.name not in idle], idle

@@ -10,7 +10,7 @@ different scales, which batch norm allows without changing the function.
 *Sharpness.* The increase of the loss after one ascent step of length rho: ``L(w + e) - L(w)``. As in SAM (Foret et al.,
 ICLR 2021, arXiv:2010.01412), ``e = rho g / |g|``; in the adaptive form (ASAM, Kwon et al., ICML 2021,
 arXiv:2102.11600), ``e = rho T^2 g / |T g|`` with ``T = |w|`` element by element, which a rescaling of weights that
-leaves the function unchanged leaves unchanged as well. g is the gradient of the mean loss over all pictures used, not
+leaves the function unchanged leaves unchanged as well. g is the gradient of the mean loss over all images used, not
 of one batch.
 
 Everything is measured in evaluation mode with the stored batch-norm statistics; the network is left bit-identical.
@@ -18,7 +18,7 @@ Everything is measured in evaluation mode with the stored batch-norm statistics;
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -38,6 +38,8 @@ Scale = Literal["absolute", "relative"]
 class FlatnessMeasureSettings(Settings):
     """What is measured around a trained network's weights."""
 
+    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images"}
+
     sigmas: tuple[float, ...] = (0.0025, 0.005, 0.01, 0.02, 0.03)
     """Standard deviations of the absolute noise. genas's own: a trained network bears more than the 0.006 that the
     search ends at (methods.md 4.3)."""
@@ -49,10 +51,10 @@ class FlatnessMeasureSettings(Settings):
     """Lengths of the ascent step (Foret et al.: 0.05 on CIFAR-10 and ImageNet)."""
     adaptive_rho: tuple[float, ...] = (0.5,)
     """Lengths of the adaptive step (Kwon et al.: 0.5 on CIFAR-10)."""
-    pictures: int | None = Field(1024, ge=2)
-    """At most that many pictures, evenly spaced over the set; None for all."""
+    images: int | None = Field(1024, ge=2)
+    """At most that many images, evenly spaced over the set; None for all."""
     on: Literal["test", "train"] = "test"
-    """Held pictures, or the training pictures (without augmentation), whose loss the weights are a minimum of."""
+    """Held images, or the training images (without augmentation), whose loss the weights are a minimum of."""
 
     @field_validator("sigmas", "relative_sigmas", "rho", "adaptive_rho")
     @classmethod
@@ -179,7 +181,7 @@ def increases(network: nn.Module, batches: Batches, rhos: tuple[float, ...], ada
 
 @torch.no_grad()
 def mean_loss(network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
-    """Mean cross-entropy over all pictures, in nats.
+    """Mean cross-entropy over all images, in nats.
 
     Raises:
         GenasError: it is not finite.

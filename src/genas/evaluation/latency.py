@@ -19,7 +19,7 @@ class LatencySettings(Settings):
     """How often the forward pass is timed."""
 
     batch_sizes: tuple[int, ...] = (1, 64)
-    """Pictures per pass: one for the latency, a batch for the throughput."""
+    """Images per pass: one for the latency, a batch for the throughput."""
     warmup: int = Field(5, ge=0)
     """Passes before the timed ones: memory is allocated and kernels are chosen there."""
     repeats: int = Field(30, ge=2)
@@ -40,7 +40,7 @@ def measure_latency(
 
     Returns:
         Per batch size: ``batch_size``, ``repeats``; ``median``, ``q05``, ``q25``, ``q75``, ``q95`` in seconds per pass;
-        ``throughput``, pictures per second at the median.
+        ``throughput``, images per second at the median.
     """
     network.eval()
     rows = []

@@ -1,14 +1,14 @@
 """Everything that is measured on a trained network.
 
-Clean accuracy and calibration on the test set always; robustness to corruptions, other test sets, detection of pictures
+Clean accuracy and calibration on the test set always; robustness to corruptions, other test sets, detection of images
 of no class, latency and flatness as asked for. The result is one JSON-able object; `genas.evaluation` opens what is
 needed, writes it down and shows it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -34,12 +34,14 @@ from genas.training.standalone.loading import TrainedModel
 class EvaluateSettings(Settings):
     """What is measured on a trained network."""
 
+    former_names: ClassVar[Mapping[str, str]] = {"corruption_pictures": "corruption_images"}
+
     batch_size: int = Field(256, ge=1)
-    """Pictures per batch."""
+    """Images per batch."""
     limit: int | None = Field(None, ge=2)
-    """At most that many test pictures, evenly spaced over the set; None for all."""
+    """At most that many test images, evenly spaced over the set; None for all."""
     image_size: int | None = Field(None, ge=8, le=2048)
-    """Side of the pictures; None for the side that the network was trained on."""
+    """Side of the images; None for the side that the network was trained on."""
     resizing: Literal["fit", "crop", "crop-aliased"] | None = None
     """How images of ``folder:``, ``parquet:`` and ``imagenet`` get that size (see ``data.resizing``); None: as those
     that the network was trained on. The released weights of RLNAS and GeNAS saw ``crop-aliased``."""
@@ -50,9 +52,9 @@ class EvaluateSettings(Settings):
     shifts: tuple[str, ...] = ()
     """Names of corruptions or of groups of them, ``corruptions`` for all, ``folder:PATH``, or another data set."""
     ood: tuple[str, ...] = ()
-    """Pictures of none of the classes: ``folder:PATH`` or another data set."""
-    corruption_pictures: int | None = Field(None, ge=2)
-    """At most that many test pictures for the corruptions, evenly spaced; None for all."""
+    """Images of none of the classes: ``folder:PATH`` or another data set."""
+    corruption_images: int | None = Field(None, ge=2)
+    """At most that many test images for the corruptions, evenly spaced; None for all."""
     seed: int = Field(0, ge=0)
     """Of the corruptions' and the weights' noise: the same for all networks, whatever seed trained them."""
     with_latency: bool = True
@@ -67,7 +69,7 @@ def check_shifts(settings: EvaluateSettings, channels: int) -> None:
     """Refuses unknown names before anything is loaded.
 
     Raises:
-        ConfigError: an unknown name, or a corruption that does nothing to pictures of `channels` channels.
+        ConfigError: an unknown name, or a corruption that does nothing to images of `channels` channels.
     """
     known = (EVERYTHING, *GROUPS, *CORRUPTIONS, *DATASETS.names, "package.module:Name")
     for name in (*settings.shifts, *settings.ood):
@@ -177,45 +179,45 @@ def corrupted(
     fabric: Fabric,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Accuracy on corrupted test pictures.
+    """Accuracy on corrupted test images.
 
     Args:
         network: on the device, in evaluation mode.
-        test: clean pictures.
+        test: clean images.
         names: of corruptions, of groups, or ``corruptions``.
-        settings: batch size, number of pictures, seed.
+        settings: batch size, number of images, seed.
         fabric: device and precision.
         quiet: no progress.
 
     Returns:
-        ``pictures``, ``severities``, ``left_out`` (corruptions that do nothing to such pictures), ``groups`` (by name),
-        ``clean_top1`` on the same pictures, ``accuracy`` (by name, one per severity), ``mean`` (by name),
+        ``images``, ``severities``, ``left_out`` (corruptions that do nothing to such images), ``groups`` (by name),
+        ``clean_top1`` on the same images, ``accuracy`` (by name, one per severity), ``mean`` (by name),
         ``mean_corruption_accuracy`` (over all), ``relative_drop`` = 1 - mean corruption accuracy / clean accuracy.
     """
     corruptions, left_out = open_corruptions(names, test.facts.image_shape[0])
-    pictures_used = test.thinned(settings.corruption_pictures)
+    images_used = test.thinned(settings.corruption_images)
     right = torch.zeros((len(corruptions), len(SEVERITIES)), dtype=torch.float64)
     clean = 0
-    steps = ceil_div(len(pictures_used), settings.batch_size) * len(corruptions)
+    steps = ceil_div(len(images_used), settings.batch_size) * len(corruptions)
 
-    def count_right(pictures: Tensor, labels: Tensor) -> int:
+    def count_right(images: Tensor, labels: Tensor) -> int:
         with fabric.autocast():
-            logits = network(test.normalised(pictures))
+            logits = network(test.normalised(images))
         return int((logits.argmax(1) == labels).sum())
 
     with Bar("corruptions", steps, quiet=quiet) as bar:
-        # All corruptions of a batch together: pictures that are decoded from disk are decoded once.
-        for pictures, labels, numbers in pictures_used.pixels(settings.batch_size, fabric.device):
-            clean += count_right(pictures, labels)
+        # All corruptions of a batch together: images that are decoded from disk are decoded once.
+        for images, labels, numbers in images_used.pixels(settings.batch_size, fabric.device):
+            clean += count_right(images, labels)
             for row, corruption in enumerate(corruptions):
                 for column, severity in enumerate(SEVERITIES):
-                    spoilt = corruption(pictures, severity, numbers.tolist(), settings.seed)
+                    spoilt = corruption(images, severity, numbers.tolist(), settings.seed)
                     right[row, column] += count_right(spoilt, labels)
                 bar.step(note=corruption.name)
-    accuracy = right / len(pictures_used)
-    mean, clean_top1 = float(accuracy.mean()), clean / len(pictures_used)
+    accuracy = right / len(images_used)
+    mean, clean_top1 = float(accuracy.mean()), clean / len(images_used)
     return {
-        "pictures": len(pictures_used),
+        "pictures": len(images_used),
         "severities": list(SEVERITIES),
         "left_out": left_out,
         "groups": {one.name: one.group for one in corruptions},
@@ -245,14 +247,14 @@ def shifted(
         ``matched_by``, and ``same_classes_top1``: accuracy on the own test set with the same restriction.
 
     Raises:
-        DataError: no class of the set is known to the network, or none has a picture.
+        DataError: no class of the set is known to the network, or none has an image.
     """
     match = match_classes(other.class_names, other.facts.class_names, other.name)
     theirs, places = predict(network, other.batches(settings.batch_size, fabric.device), fabric)
     targets = match.targets[places]
     known = targets >= 0
     if not bool(known.any()):
-        raise DataError(f"No picture of {other.name} is of a class that the network knows; fill the class folders.")
+        raise DataError(f"No image of {other.name} is of a class that the network knows; fill the class folders.")
     own_targets = torch.full((logits.shape[1],), -1)
     own_targets[match.columns] = torch.arange(len(match.columns))
     own = own_targets[labels] >= 0
@@ -272,7 +274,7 @@ def shifted(
 
 
 def outside_set(name: str, test: Unseen, settings: EvaluateSettings) -> Unseen:
-    """Pictures of none of the network's classes.
+    """Images of none of the network's classes.
 
     Raises:
         DataError: a class of theirs is one of the network's.
@@ -281,7 +283,7 @@ def outside_set(name: str, test: Unseen, settings: EvaluateSettings) -> Unseen:
     shared = sorted(set(other.class_names) & set(test.facts.class_names))
     if shared:
         raise DataError(
-            f"{name} has the class {shared[0]}, which is one of the network's; pictures of known classes are not out "
+            f"{name} has the class {shared[0]}, which is one of the network's; images of known classes are not out "
             "of distribution: remove that folder, or give the set as --shift."
         )
     return other
@@ -290,12 +292,12 @@ def outside_set(name: str, test: Unseen, settings: EvaluateSettings) -> Unseen:
 def flatness_of(
     network: nn.Module, data: str, splits: Splits, test: Unseen, settings: EvaluateSettings, fabric: Fabric
 ) -> dict[str, Any]:
-    """Flatness around the weights, with what it was measured on (``on``, ``pictures``)."""
+    """Flatness around the weights, with what it was measured on (``on``, ``images``)."""
     used = test
     if settings.flatness.on == "train":
         as_test = replace(splits, test=splits.train)
         used = own_test_set(data, as_test, test.facts, image_size=settings.image_size, classes=settings.classes)
-    used = used.thinned(settings.flatness.pictures)
+    used = used.thinned(settings.flatness.images)
     kept_batches = list(used.batches(settings.batch_size, fabric.device))  # they are walked through dozens of times
     measured = measure_flatness(network, lambda: iter(kept_batches), settings.flatness, settings.seed)
     return {"on": settings.flatness.on, "pictures": len(used), **measured}

@@ -1,4 +1,4 @@
-"""Where a trained network's test pictures come from: the data set that is named, or the one of its run."""
+"""Where a trained network's test images come from: the data set that is named, or the one of its run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

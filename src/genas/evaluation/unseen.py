@@ -1,7 +1,7 @@
-"""Pictures that a trained network is judged on, brought to the form that it was trained on.
+"""Images that a trained network is judged on, brought to the form that it was trained on.
 
 Whatever the data set's own normalisation is, the network gets its own: batches are taken back to pixel values in
-[0, 1], where corruptions act, and normalised with the network's figures. Of 8-bit pictures this is exact, so the
+[0, 1], where corruptions act, and normalised with the network's figures. Of 8-bit images this is exact, so the
 accuracy measured here equals the one that retraining recorded.
 
 Classes are matched by name, not by place. A set with some of the classes only (ImageNet-A, -R) restricts the logits to
@@ -49,15 +49,15 @@ class ClassMatch:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Labelled pictures in the form that a network wants.
+    """Labelled images in the form that a network wants.
 
     Args:
         name: of the data set.
-        images: the pictures, normalised by `own`.
+        images: the images, normalised by `own`.
         own: the data set's normalisation.
         class_names: of the data set, in the order of its labels.
         facts: of the network.
-        numbers: [N] the pictures' numbers in the whole set: what random numbers depend on.
+        numbers: [N] the images' numbers in the whole set: what random numbers depend on.
         notes: conversions that were needed, as sentences.
     """
 
@@ -73,40 +73,40 @@ class Unseen:
         return len(self.images)
 
     def subset(self, indices: Sequence[int] | Tensor) -> "Unseen":
-        """The pictures at `indices`; they keep their numbers."""
+        """The images at `indices`; they keep their numbers."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return replace(self, images=self.images.subset(chosen), numbers=self.numbers[chosen])
 
     def thinned(self, most: int | None) -> "Unseen":
-        """At most `most` pictures, evenly spaced over the set; None for all."""
+        """At most `most` images, evenly spaced over the set; None for all."""
         if most is None or most >= len(self):
             return self
         return self.subset(sample_numbers(len(self), most))
 
     def pixels(self, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Walks through the pictures once, in the stored order.
+        """Walks through the images once, in the stored order.
 
         Yields:
-            pictures [B, C, H, W] in [0, 1] with the network's number of channels; labels [B]; numbers [B] (on the CPU).
+            images [B, C, H, W] in [0, 1] with the network's number of channels; labels [B]; numbers [B] (on the CPU).
         """
         mean, std = (_column(part, device) * 255 for part in (self.own.mean, self.own.std))
         eight_bits = isinstance(self.images, ResidentImages | StreamedImages)
         for number, (images, labels) in enumerate(self.images.batches(batch_size, device)):
             levels = images * std + mean
             levels = levels.round() if eight_bits else levels
-            pictures = levels.clamp(0, 255) / 255
+            levels = levels.clamp(0, 255) / 255
             here = self.numbers[number * batch_size : number * batch_size + len(labels)]
-            yield with_channels(pictures, self.facts.image_shape[0]), labels, here
+            yield with_channels(levels, self.facts.image_shape[0]), labels, here
 
     def batches(self, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """As `pixels`, normalised for the network and without the numbers."""
-        for pictures, labels, _ in self.pixels(batch_size, device):
-            yield self.normalised(pictures), labels
+        for images, labels, _ in self.pixels(batch_size, device):
+            yield self.normalised(images), labels
 
-    def normalised(self, pictures: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] in [0, 1] as the network wants them."""
-        mean, std = (_column(part, pictures.device) * 255 for part in (self.facts.mean, self.facts.std))
-        return pictures.mul(255).sub_(mean).div_(std)
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] as the network wants them."""
+        mean, std = (_column(part, images.device) * 255 for part in (self.facts.mean, self.facts.std))
+        return images.mul(255).sub_(mean).div_(std)
 
 
 def open_splits(
@@ -118,7 +118,7 @@ def open_splits(
     seed: int,
     options: Mapping[str, Any] | None = None,
 ) -> Splits:
-    """A data set whose pictures come at the network's size where the data set can bring them to a size.
+    """A data set whose images come at the network's size where the data set can bring them to a size.
 
     Args:
         name: as ``--data`` takes it.
@@ -152,7 +152,7 @@ def own_test_set(
         classes: ``name``, or ``order`` to trust the order where names differ.
 
     Raises:
-        DataError: no test set, other classes, or pictures of another size.
+        DataError: no test set, other classes, or images of another size.
     """
     if splits.test is None:
         raise DataError(f"{name} has no test set to evaluate on; give a data set that has one with --data.")
@@ -178,12 +178,12 @@ def own_test_set(
 
 
 def shifted_set(name: str, facts: ModelFacts, like: Unseen, *, image_size: int | None = None) -> Unseen:
-    """Pictures of another source: ``folder:PATH`` (all of it), or the test set of any other data set.
+    """Images of another source: ``folder:PATH`` (all of it), or the test set of any other data set.
 
     Args:
         name: as ``--shift`` and ``--ood`` take it.
         facts: of the network.
-        like: the network's test set; the pictures are cut as its pictures are.
+        like: the network's test set; the images are cut as its images are.
         image_size: side in pixels; None for the network's.
 
     Raises:
@@ -193,20 +193,18 @@ def shifted_set(name: str, facts: ModelFacts, like: Unseen, *, image_size: int |
     if kind != "folder" or not colon:
         splits = open_splits(name, facts, root=None, image_size=image_size, seed=0)
         if splits.test is None:
-            raise DataError(f"{name} has no test set; give a folder of pictures as folder:PATH.")
+            raise DataError(f"{name} has no test set; give a folder of images as folder:PATH.")
         return _fitted(name, splits.test, splits.normalisation, splits.class_names, facts, image_size)
     if not path:
         raise ConfigError(f"{name!r} names no path; write folder:PATH.")
-    pictures, labels, names, ignored = undivided(Path(path))
+    files, labels, names, ignored = undivided(Path(path))
     size = image_size or facts.image_shape[1]
     plain = Normalisation((0.0,) * 3, (1.0,) * 3, "none")
     images: LabelledImages
-    if isinstance(like.images, StreamedImages) or len(pictures) * 3 * size * size > RESIDENT_BYTES:
-        images = StreamedImages(pictures, labels, plain, size, resizing=like.images.resizing)
+    if isinstance(like.images, StreamedImages) or len(files) * 3 * size * size > RESIDENT_BYTES:
+        images = StreamedImages(files, labels, plain, size, resizing=like.images.resizing)
     else:
-        images = ResidentImages(
-            load_all(pictures.__getitem__, len(pictures), size, like.images.resizing), labels, plain
-        )
+        images = ResidentImages(load_all(files.__getitem__, len(files), size, like.images.resizing), labels, plain)
     fitted = _fitted(name, images, plain, names, facts, image_size)
     return replace(fitted, notes=(*fitted.notes, f"ignored {listed(ignored)}")) if ignored else fitted
 
@@ -260,17 +258,17 @@ def _fitted(
     size = (image_size, image_size) if image_size is not None else wanted[1:]
     if (height, width) != size:
         raise DataError(
-            f"The pictures of {name} are {height} x {width}, the network was trained on {wanted[1]} x {wanted[2]}; "
+            f"The images of {name} are {height} x {width}, the network was trained on {wanted[1]} x {wanted[2]}; "
             f"give --image-size {height} to evaluate it at that size all the same."
         )
     notes = []
     if channels != wanted[0]:
         if {channels, wanted[0]} != {1, 3}:
             raise DataError(
-                f"The pictures of {name} have {channels} channels, the network was trained on {wanted[0]}; only grey "
+                f"The images of {name} have {channels} channels, the network was trained on {wanted[0]}; only grey "
                 "and RGB can be turned into each other."
             )
-        notes.append("grey pictures repeated in three channels" if channels == 1 else "coloured pictures turned grey")
+        notes.append("grey images repeated in three channels" if channels == 1 else "coloured images turned grey")
     if (height, width) != wanted[1:]:
         notes.append(f"evaluated at {height} x {width}, trained at {wanted[1]} x {wanted[2]}")
     return Unseen(name, images, own, class_names, facts, torch.arange(len(images)), tuple(notes))

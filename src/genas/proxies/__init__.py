@@ -2,7 +2,7 @@
 
 from genas.proxies.accuracy import Accuracy, Loss
 from genas.proxies.angle import Angle, AngleSettings
-from genas.proxies.base import Proxy, WithoutPictures
+from genas.proxies.base import Proxy, WithoutImages
 from genas.proxies.combined import Combined
 from genas.proxies.consensus import Consensus, ConsensusSettings
 from genas.proxies.curvature import CurvatureSettings
@@ -37,7 +37,7 @@ __all__ = [
     "RelativeFlatnessSettings",
     "Score",
     "Scoring",
-    "WithoutPictures",
+    "WithoutImages",
     "ZeroCostSettings",
     "checked_score",
     "flatness_terms",

@@ -16,7 +16,7 @@ TERMS = {
 
 
 class _Mean(PerImage):
-    """A mean over pictures of columns loss and accuracy."""
+    """A mean over images of columns loss and accuracy."""
 
     by_function = True
     section = "evaluation"

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from genas.core.settings import Settings
-from genas.proxies.base import WithoutPictures
+from genas.proxies.base import WithoutImages
 from genas.proxies.scoring import Score, Scoring
 from genas.spaces.base import Architecture
 
@@ -29,7 +29,7 @@ class AngleSettings(Settings):
     """``scale`` replaces a dilated convolution's BN shift by a second copy of its scale, as published (G2)."""
 
 
-class Angle(WithoutPictures):
+class Angle(WithoutImages):
     """The angle in radians."""
 
     name = "angle"

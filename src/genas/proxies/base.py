@@ -118,7 +118,7 @@ class Proxy(Recorded, ABC):
 
     @property
     def raceable(self) -> bool:
-        """Whether the score is a function of means over pictures, so that `statistics` can be asked for a part."""
+        """Whether the score is a function of means over images, so that `statistics` can be asked for a part."""
         return False
 
     @property
@@ -127,28 +127,28 @@ class Proxy(Recorded, ABC):
         return 0
 
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """What the score needs to know of each validation picture, for racing (`genas.strategies.racing`).
+        """What the score needs to know of each validation image, for racing (`genas.strategies.racing`).
 
         Args:
             architecture: one of the space.
             part: batches of the random walk, see `Scoring.validation_batches`.
 
         Returns:
-            [pictures, K] float64 on the CPU.
+            [images, K] float64 on the CPU.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")
+        raise NotImplementedError(f"{type(self).__name__} gives no statistics of images")
 
     def whole_means(self, architecture: Architecture) -> Tensor:
-        """The means of `statistics` over all pictures: [K] float64."""
+        """The means of `statistics` over all images: [K] float64."""
         return self.statistics(architecture, slice(0, self.scoring.batch_count)).mean(0)
 
     def whole_score(self, architecture: Architecture) -> Score:
-        """The score of a raceable proxy from all pictures, bit for bit what a race gives to those that it keeps."""
+        """The score of a raceable proxy from all images, bit for bit what a race gives to those that it keeps."""
         return self.score_of_means(architecture, self.whole_means(architecture))
 
     def score_of_means(self, architecture: Architecture, means: Tensor) -> Score:
-        """The score from the means over pictures of what `statistics` gives ([K] float64)."""
-        raise NotImplementedError(f"{type(self).__name__} gives no statistics of pictures")
+        """The score from the means over images of what `statistics` gives ([K] float64)."""
+        raise NotImplementedError(f"{type(self).__name__} gives no statistics of images")
 
     def values_of_means(self, architecture: Architecture, means: Tensor) -> Tensor:
         """Score values of many means at once: [R, K] to [R] float64. The default asks `score_of_means` for each."""
@@ -180,12 +180,12 @@ class PerImage(Proxy):
 
     @property
     def raceable(self) -> bool:
-        """A function of means over pictures, unless batches are averaged instead."""
-        return self.scoring.evaluation.weighting == "pictures"
+        """A function of means over images, unless batches are averaged instead."""
+        return self.scoring.evaluation.weighting == "images"
 
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
         """See `Proxy.statistics`."""
-        columns = self.measure(architecture, lambda network, _: self.scoring.picture_losses(network, part))
+        columns = self.measure(architecture, lambda network, _: self.scoring.image_losses(network, part))
         return torch.stack(columns, 1)
 
     def score(self, architecture: Architecture) -> Score:
@@ -200,15 +200,15 @@ class PerImage(Proxy):
         return loss, accuracy
 
 
-class WithoutPictures(Proxy):
-    """A proxy whose score does not depend on the pictures that scores are computed on: constant in a race."""
+class WithoutImages(Proxy):
+    """A proxy whose score does not depend on the images that scores are computed on: constant in a race."""
 
     @abstractmethod
     def score(self, architecture: Architecture) -> Score:
         """See `Proxy.score`."""
 
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:
-        """[pictures, 0]: no picture enters."""
+        """[images, 0]: no image enters."""
         size = self.scoring.evaluation.batch_size
         count = min(part.stop * size, self.scoring.validation_count) - part.start * size
         return torch.empty(count, 0, dtype=torch.float64)
@@ -233,8 +233,8 @@ def called(names: Sequence[str], proxies: Sequence[Proxy]) -> tuple[str, ...]:
 
 
 def known_score(proxy: Proxy, architecture: Architecture) -> Score:
-    """The score, remembered where no picture enters."""
-    if isinstance(proxy, WithoutPictures):
+    """The score, remembered where no image enters."""
+    if isinstance(proxy, WithoutImages):
         return proxy.known_score(architecture)
     return as_score(proxy.score(architecture))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genas.core.settings import Settings
-from genas.proxies.base import Proxy, WithoutPictures, as_score, known_score
+from genas.proxies.base import Proxy, WithoutImages, as_score, known_score
 from genas.proxies.scoring import Score, Scoring
 from genas.spaces.base import Architecture
 
@@ -59,10 +59,10 @@ class Combined(Proxy):
 
     @property
     def raceable(self) -> bool:
-        """Where all parts are functions of means over pictures, or of no such picture as the angle."""
+        """Where all parts are functions of means over images, or of no such image as the angle."""
         proxies = [proxy for _, proxy in self.parts]
         return any(proxy.raceable for proxy in proxies) and all(
-            proxy.raceable or isinstance(proxy, WithoutPictures) for proxy in proxies
+            proxy.raceable or isinstance(proxy, WithoutImages) for proxy in proxies
         )
 
     def statistics(self, architecture: Architecture, part: slice) -> Tensor:

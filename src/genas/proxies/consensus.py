@@ -30,7 +30,7 @@ from genas.proxies.scoring import Score, Scoring
 from genas.spaces.base import Architecture
 
 LEAST = 8  # architectures of the reference that all proxies must have scored
-REFERENCE_PICTURES = 1000  # validation pictures that they are scored on, where a proxy looks at any
+REFERENCE_IMAGES = 1000  # validation images that they are scored on, where a proxy looks at any
 
 
 class ConsensusSettings(Settings):
@@ -123,12 +123,12 @@ class Consensus(Combined):
 
 
 def _quick_score(member: Proxy, architecture: Architecture) -> Score:
-    """The score of a random architecture, from a part of the pictures where the proxy allows it."""
+    """The score of a random architecture, from a part of the images where the proxy allows it."""
     if not member.raceable:
         return known_score(member, architecture)
     scoring = member.scoring
-    pictures = min(REFERENCE_PICTURES, scoring.validation_count)
-    batches = slice(0, ceil_div(pictures, scoring.evaluation.batch_size))
+    images = min(REFERENCE_IMAGES, scoring.validation_count)
+    batches = slice(0, ceil_div(images, scoring.evaluation.batch_size))
     return as_score(member.score_of_means(architecture, member.statistics(architecture, batches).mean(0)))
 
 

@@ -1,6 +1,6 @@
 """How sharp the minimum of a path is, by other means than Gaussian noise; higher is flatter for all.
 
-    sharpness           - [ L(w + e) - L(w) ], e one ascent step of a given length, from the gradient of some pictures
+    sharpness           - [ L(w + e) - L(w) ], e one ascent step of a given length, from the gradient of some images
                         and measured on others: e = rho g / |g| (SAM: Foret et al., ICLR 2021, arXiv:2010.01412), or the
                         scale-invariant e = rho T^2 g / |T g|, T = |w| (ASAM: Kwon et al., ICML 2021, arXiv:2102.11600)
     hessian-trace       - tr(H), H the Hessian of the loss, by Hutchinson's estimate: the mean of v' H v over random
@@ -31,7 +31,7 @@ from genas.core.errors import ConfigError, GenasError
 from genas.core.seeding import derive, python_rng, torch_rng
 from genas.core.settings import Settings
 from genas.proxies.accuracy import TERMS
-from genas.proxies.base import Look, PerImage, Proxy, WithoutPictures
+from genas.proxies.base import Look, PerImage, Proxy, WithoutImages
 from genas.proxies.flatness import Flatness, FlatnessSettings
 from genas.proxies.perturbation import Parameters, ascent, chosen, kept
 from genas.proxies.scoring import Score, Scoring
@@ -44,13 +44,15 @@ _LOSS = {"loss": TERMS["loss"]}
 class CurvatureSettings(Settings):
     """Sharpness, curvature and the like."""
 
-    pictures: int = Field(256, ge=1)
-    """At most that many pictures give the gradient or the Hessian. genas's own."""
+    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images"}
+
+    images: int = Field(256, ge=1)
+    """At most that many images give the gradient or the Hessian. genas's own."""
     source: Literal["weights", "validation"] = "weights"
-    """Where they come from: the half that the supernet was trained on, not augmented; or held pictures, which follow
-    the `evaluation.pictures` that scores are computed on."""
+    """Where they come from: the half that the supernet was trained on, not augmented; or held images, which follow
+    the `evaluation.images` that scores are computed on."""
     subset: int = Field(0, ge=0)
-    """Which random pictures, and which probes: each number is a drawing of its own, to measure repeatedly."""
+    """Which random images, and which probes: each number is a drawing of its own, to measure repeatedly."""
     parameters: Parameters = "all"
     """What is moved: all that the path has, convolutions' weights, the searched cells, or what lies outside of them."""
     form: Literal["plain", "scaled"] = "plain"
@@ -64,7 +66,7 @@ class CurvatureSettings(Settings):
 
 
 def gradient_batches(scoring: Scoring, settings: CurvatureSettings) -> Batches:
-    """The pictures that give gradients, in the layout of prepared networks, and their labels; always the same.
+    """The images that give gradients, in the layout of prepared networks, and their labels; always the same.
 
     Raises:
         ConfigError: see `held_start`.
@@ -72,30 +74,30 @@ def gradient_batches(scoring: Scoring, settings: CurvatureSettings) -> Batches:
     size, device = scoring.evaluation.batch_size, scoring.fabric.device
     if settings.source == "validation":
         start = held_start(scoring, settings)
-        limit = start * size + settings.pictures
+        limit = start * size + settings.images
         seed = scoring.validation_seed
         walk = scoring.splits.validation.batches(size, device, seed=seed, shuffle=True, start=start, limit=limit)
     else:
         seed = derive(scoring.seed, "proxy.curvature", settings.subset)
-        walk = scoring.splits.weights.batches(size, device, seed=seed, shuffle=True, limit=settings.pictures)
+        walk = scoring.splits.weights.batches(size, device, seed=seed, shuffle=True, limit=settings.images)
     for images, labels in walk:
         yield scoring.laid_out(images), labels
 
 
 def held_start(scoring: Scoring, settings: CurvatureSettings) -> int:
-    """Which batch of the random walk through the validation half is the first of the held pictures.
+    """Which batch of the random walk through the validation half is the first of the held images.
 
     Raises:
-        ConfigError: too few pictures are left beside those that scores are computed on.
+        ConfigError: too few images are left beside those that scores are computed on.
     """
     size, have = scoring.evaluation.batch_size, len(scoring.splits.validation)
-    before = settings.subset * ceil_div(settings.pictures, size)
+    before = settings.subset * ceil_div(settings.images, size)
     start = scoring.batch_count + before
-    if start * size + settings.pictures > have:
-        room = (have - settings.pictures) // size * size - before * size
-        mend = f"set proxy.evaluation.pictures to at most {room}" if room > 0 else "set proxy.curvature.pictures lower"
+    if start * size + settings.images > have:
+        room = (have - settings.images) // size * size - before * size
+        mend = f"set proxy.evaluation.images to at most {room}" if room > 0 else "set proxy.curvature.images lower"
         raise ConfigError(
-            f"proxy.curvature.source=validation wants {settings.pictures} held pictures (set {settings.subset}) beside "
+            f"proxy.curvature.source=validation wants {settings.images} held images (set {settings.subset}) beside "
             f"those that scores are computed on, and these are {scoring.validation_count} of {have}; {mend}, or take "
             "source=weights."
         )
@@ -105,7 +107,7 @@ def held_start(scoring: Scoring, settings: CurvatureSettings) -> int:
 def loss_and_gradient(
     network: nn.Module, batches: Batches, parameters: Mapping[str, nn.Parameter] | None = None
 ) -> tuple[float, dict[str, Tensor]]:
-    """Mean cross-entropy over all pictures and its gradient by parameter name; no ``.grad`` is touched.
+    """Mean cross-entropy over all images and its gradient by parameter name; no ``.grad`` is touched.
 
     Args:
         network: called with each batch's images.
@@ -130,7 +132,7 @@ def loss_and_gradient(
 def trace_samples(
     network: nn.Module, batches: Batches, parameters: Mapping[str, nn.Parameter], probes: list[dict[str, Tensor]]
 ) -> Tensor:
-    """``v' H v`` for each probe v, H the Hessian of the mean cross-entropy over all pictures ([probes] float64).
+    """``v' H v`` for each probe v, H the Hessian of the mean cross-entropy over all images ([probes] float64).
 
     Args:
         network: called with each batch's images.
@@ -160,7 +162,7 @@ def trace_samples(
 
 
 class _WithGradients(Proxy):
-    """A measure that takes the gradient on the pictures of `gradient_batches`."""
+    """A measure that takes the gradient on the images of `gradient_batches`."""
 
     Settings = CurvatureSettings
     section = "curvature"
@@ -174,7 +176,7 @@ class _WithGradients(Proxy):
             held_start(scoring, self.settings)  # a fault shows before anything is computed
 
 
-class _AtTheMinimum(_WithGradients, WithoutPictures):
+class _AtTheMinimum(_WithGradients, WithoutImages):
     """A measure of the loss's derivatives at the supernet's weights."""
 
     def sizes(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
@@ -194,7 +196,7 @@ class GradientNorm(_AtTheMinimum):
     terms = _LOSS
 
     def score(self, architecture: Architecture) -> Score:
-        """Terms: loss on the pictures that give the gradient."""
+        """Terms: loss on the images that give the gradient."""
         network = self.scoring.prepared(architecture)
         parameters = chosen(network, self.settings.parameters)
         loss, gradient = loss_and_gradient(network, gradient_batches(self.scoring, self.settings), parameters)

@@ -42,7 +42,7 @@ class _Settings(Settings):
     batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)
     """Recalibration of batch norm."""
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
-    """Pictures that scores are computed on."""
+    """Images that scores are computed on."""
 
     @model_validator(mode="after")
     def _known_sections(self) -> Self:

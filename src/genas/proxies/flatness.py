@@ -8,14 +8,14 @@ alpha = 0 is the naive form without the depth term. With alpha = 1 and sigma_1 =
 dominates, so all terms are returned with the score.
 
 One draw of such noise is a noisy measurement. What makes it repeatable, or measures another thing, is an option:
-several draws (``draws``), each with its opposite (``antithetic``), pictures dealt out among the draws
-(``draw_pictures``), noise relative to each filter's norm (``scale``), as much of it for every path (``noise_per``),
+several draws (``draws``), each with its opposite (``antithetic``), images dealt out among the draws
+(``draw_images``), noise relative to each filter's norm (``scale``), as much of it for every path (``noise_per``),
 noise on a part of the weights (``parameters``), batch-norm statistics estimated anew under the noise (``batchnorm``).
 ``noise_seed`` draws other noise, so that a measurement can be repeated independently.
 
 Deviations from the published code, each an option (methods.md 4.6): the noise has the nominal sigma (``noise``, G4), is
 the same for all architectures (``common_noise``, G5), can be averaged over several draws (``draws``), and a short last
-batch is weighted by its pictures (`EvaluationSettings.weighting`, G7).
+batch is weighted by its images (`EvaluationSettings.weighting`, G7).
 """
 
 import math
@@ -48,6 +48,8 @@ FLOOR = 1e-5  # published code: keeps the inverse finite
 class FlatnessSettings(Settings):
     """The flatness measure."""
 
+    former_names: ClassVar[Mapping[str, str]] = {"draw_pictures": "draw_images"}
+
     of_means: ClassVar[tuple[str, ...]] = ("alpha",)
     """Fields that have no say in what is measured on each image."""
 
@@ -63,8 +65,8 @@ class FlatnessSettings(Settings):
     """Independent noise draws that losses are averaged over (published: 1)."""
     antithetic: bool = False
     """Measure each draw under the noise and under its opposite: twice the passes; what is odd in the noise cancels."""
-    draw_pictures: Literal["all", "dealt"] = "all"
-    """``all``: every draw is measured on all pictures. ``dealt``: each on its own share of them, the same for all
+    draw_images: Literal["all", "dealt"] = "all"
+    """``all``: every draw is measured on all images. ``dealt``: each on its own share of them, the same for all
     architectures, so that more draws cost no more passes; such a score is not raced."""
     common_noise: bool = True
     """The same noise for all architectures; off: noise of its own for each, as published (G5)."""
@@ -82,7 +84,7 @@ class FlatnessSettings(Settings):
     outside of them and every path shares."""
     batchnorm: Literal["kept", "recomputed"] = "kept"
     """``kept``: the statistics of the unperturbed path, as published. ``recomputed``: estimated anew under each noise,
-    from the pictures of `BatchNormSettings`."""
+    from the images of `BatchNormSettings`."""
 
     @field_validator("sigmas")
     @classmethod
@@ -115,7 +117,7 @@ class RelativeFlatnessSettings(FlatnessSettings):
     """See `FlatnessSettings`."""
     draws: int = Field(32, ge=1)
     """Independent noise draws that losses are averaged over."""
-    draw_pictures: Literal["all", "dealt"] = "dealt"
+    draw_images: Literal["all", "dealt"] = "dealt"
     """See `FlatnessSettings`; all draws together cost as many passes as the one draw of the published measure."""
 
 
@@ -172,11 +174,11 @@ class Flatness(PerImage):
 
     @property
     def raceable(self) -> bool:
-        """A function of means over pictures, unless batches are averaged instead or each draw has its own pictures.
+        """A function of means over images, unless batches are averaged instead or each draw has its own images.
 
-        Pictures of one draw share its luck, which a race, that resamples single pictures, would not see.
+        Images of one draw share its luck, which a race, that resamples single images, would not see.
         """
-        return super().raceable and self.settings.draw_pictures == "all"
+        return super().raceable and self.settings.draw_images == "all"
 
     @property
     def columns(self) -> int:
@@ -239,8 +241,8 @@ class Flatness(PerImage):
         )
 
     def _share(self, draw: int) -> slice | None:
-        """The batches of the random walk that a draw is measured on, at least one; None for all pictures."""
-        if self.settings.draw_pictures == "all":
+        """The batches of the random walk that a draw is measured on, at least one; None for all images."""
+        if self.settings.draw_images == "all":
             return None
         start, stop = (self.scoring.batch_count * place // self.settings.draws for place in (draw, draw + 1))
         return slice(start, max(stop, start + 1))

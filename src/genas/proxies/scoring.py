@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, model_validator
@@ -62,10 +62,11 @@ class Score:
 class BatchNormSettings(Settings):
     """Recalibration of batch norm before an architecture is scored."""
 
-    pictures: int = Field(896, ge=2)
-    """Training pictures used (methods.md 4.3: 14 batches of 64)."""
+    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images"}
+    images: int = Field(896, ge=2)
+    """Training images used (methods.md 4.3: 14 batches of 64)."""
     batch_size: int = Field(64, ge=2)
-    """Pictures per batch (methods.md 4.3: 64)."""
+    """Images per batch (methods.md 4.3: 64)."""
     averaging: Literal["cumulative", "momentum"] = "cumulative"
     """``momentum`` leaves 22.9 % of the reset statistics after 14 batches, as published (G3, T7)."""
     augment: bool = True
@@ -77,17 +78,18 @@ class BatchNormSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """Which pictures scores are computed on."""
+    """Which images scores are computed on."""
 
-    pictures: int | None = Field(None, ge=1)
-    """Validation pictures per evaluation, the same for all architectures; None for the whole half (methods.md 4.3:
+    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images", "weighting=pictures": "images"}
+    images: int | None = Field(None, ge=1)
+    """Validation images per evaluation, the same for all architectures; None for the whole half (methods.md 4.3:
     25,000)."""
     subset: int = Field(0, ge=0)
-    """Which random part of the half `pictures` takes: each number is a drawing of its own, to measure repeatedly."""
+    """Which random part of the half `images` takes: each number is a drawing of its own, to measure repeatedly."""
     batch_size: int = Field(64, ge=1)
-    """Pictures per batch (methods.md 4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants
+    """Images per batch (methods.md 4.3: 64, which is also the fastest of 16 to 128 on two CPU cores; a GPU wants
     more)."""
-    weighting: Literal["pictures", "batches"] = "pictures"
+    weighting: Literal["images", "batches"] = "images"
     """``batches`` averages batch losses without weighting the short last one, as published (G7)."""
     engine: Engine = "fast"
     """``fast``: channels-last layout, batch norm folded into convolutions, on a CPU the batches side by side on its
@@ -105,8 +107,8 @@ class EvaluationSettings(Settings):
 
     @model_validator(mode="after")
     def _part_of_the_half(self) -> Self:
-        if self.subset and self.pictures is None:
-            raise ValueError("subset chooses a part of the validation half; give pictures, the size of the part, too")
+        if self.subset and self.images is None:
+            raise ValueError("subset chooses a part of the validation half; give images, the size of the part, too")
         return self
 
 
@@ -133,7 +135,7 @@ class Scoring:
         fabric: device and precision.
         seed: the run's seed.
         batchnorm: recalibration.
-        evaluation: pictures.
+        evaluation: images.
     """
 
     def __init__(
@@ -183,11 +185,11 @@ class Scoring:
             evaluation or self.evaluation,
         )
 
-    def limited(self, pictures: int) -> "Scoring":
+    def limited(self, images: int) -> "Scoring":
         """The same on at most that many validation images, always the same random ones of them."""
-        if pictures >= self.validation_count:
+        if images >= self.validation_count:
             return self
-        other = self.reseeded(self.seed, self.evaluation.model_copy(update={"pictures": pictures}))
+        other = self.reseeded(self.seed, self.evaluation.model_copy(update={"images": images}))
         other._recalibrated = self._recalibrated  # the same images for batch norm
         return other
 
@@ -216,9 +218,9 @@ class Scoring:
 
     @property
     def validation_count(self) -> int:
-        """Number of validation pictures that scores are computed on."""
+        """Number of validation images that scores are computed on."""
         count = len(self.splits.validation)
-        return count if self.evaluation.pictures is None else min(count, self.evaluation.pictures)
+        return count if self.evaluation.images is None else min(count, self.evaluation.images)
 
     @property
     def batch_count(self) -> int:
@@ -239,7 +241,7 @@ class Scoring:
         return 1 if self.evaluation.engine in SERVED else 0
 
     def frozen(self, network: Network) -> Network | Frozen:
-        """`network` with its present weights, for `picture_losses`; the network itself where `ahead` is 0."""
+        """`network` with its present weights, for `image_losses`; the network itself where `ahead` is 0."""
         kind = SERVED.get(self.evaluation.engine)
         if kind is None or network.training:
             return network
@@ -293,7 +295,7 @@ class Scoring:
         own = () if self.batchnorm.common_images else (self.space.function_key(architecture),)
         size = min(self.batchnorm.batch_size, len(self.splits.weights))
         # whole batches only: the cumulative average weighs each batch alike
-        count = max(min(self.batchnorm.pictures, len(self.splits.weights)) // size, 1) * size
+        count = max(min(self.batchnorm.images, len(self.splits.weights)) // size, 1) * size
         for images, _ in self.splits.weights.batches(
             size,
             self.fabric.device,
@@ -305,13 +307,13 @@ class Scoring:
             yield self.laid_out(images)
 
     def evaluate(self, network: Network | Frozen, part: slice | None = None) -> LossAndAccuracy:
-        """Loss and accuracy of `network` on the validation pictures, the same for all architectures.
+        """Loss and accuracy of `network` on the validation images, the same for all architectures.
 
         Args:
             network: what `prepared` or `frozen` gave.
             part: these batches of the random walk only; None for all.
         """
-        losses, right = self.picture_losses(network, part)
+        losses, right = self.image_losses(network, part)
         if self.evaluation.weighting == "batches":
             size = self.evaluation.batch_size
             starts = range(0, len(losses), size)
@@ -320,8 +322,8 @@ class Scoring:
             loss = losses.mean()
         return LossAndAccuracy(float(loss), float(right.double().mean()))
 
-    def picture_losses(self, network: Network | Frozen, part: slice | None = None) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of every validation picture, and whether it was classified rightly.
+    def image_losses(self, network: Network | Frozen, part: slice | None = None) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of every validation image, and whether it was classified rightly.
 
         Args:
             network: what `prepared` or `frozen` gave.
@@ -376,14 +378,14 @@ class Scoring:
         return derive(self.seed, "proxy.validation", subset) if subset else derive(self.seed, "proxy.validation")
 
     def validation_batches(self, part: slice | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The validation pictures: all of them in stored order, or a fixed random part.
+        """The validation images: all of them in stored order, or a fixed random part.
 
         Args:
             part: start and stop in batches of a walk in random order, always the same; None for a whole walk.
         """
-        shuffled = part is not None or self.evaluation.pictures is not None
+        shuffled = part is not None or self.evaluation.images is not None
         size = self.evaluation.batch_size
-        start, limit = 0, self.evaluation.pictures
+        start, limit = 0, self.evaluation.images
         if part is not None:
             start = part.start or 0
             if part.stop is not None:

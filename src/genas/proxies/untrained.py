@@ -19,7 +19,7 @@ class Untrained:
         space: the search space.
         initial: the supernet's weights before training, by name.
         num_classes: of the logits.
-        image_channels: of the pictures.
+        image_channels: of the images.
         seed: decides the weights of networks of another size than the supernet's.
     """
 

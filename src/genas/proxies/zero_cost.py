@@ -1,16 +1,16 @@
 """Proxies that need no training: they look at the stand-alone network with the run's initial weights.
 
     params      parameters of the stand-alone network
-    macs        its multiply-accumulates for one picture
+    macs        its multiply-accumulates for one image
     benchmark-params, benchmark-macs
                 the same counted as the space's benchmark does: in NAS-Bench-201 with the convolutions that no signal
                 reaches, which our networks do without
-    synflow     sum_w |w dR/dw| with R = sum of the logits of |w| on a picture of ones
+    synflow     sum_w |w dR/dw| with R = sum of the logits of |w| on an image of ones
                 (Tanaka et al., NeurIPS 2020, arXiv:2006.05467)
-    naswot      log det K_H, K_H[i, j] = number of ReLU units that are in the same state for the pictures i and j
+    naswot      log det K_H, K_H[i, j] = number of ReLU units that are in the same state for the images i and j
                 (Mellor et al., ICML 2021, arXiv:2006.04647)
     jacob-cov   - sum_i [ log(v_i + k) + 1 / (v_i + k) ], v the eigenvalues of the correlation between the gradients of
-                the summed logits with respect to each picture, k = 1e-5 (Mellor et al., arXiv:2006.04647v1)
+                the summed logits with respect to each image, k = 1e-5 (Mellor et al., arXiv:2006.04647v1)
     grad-norm   sum over layers of |dL/dw|, L the cross-entropy of one mini-batch
     snip        sum_w |w dL/dw| (Lee et al., ICLR 2019, arXiv:1810.02340)
 
@@ -28,11 +28,11 @@ the logits are left out there.
 
 Architectures without any way for the signal have the lowest score that the measure can give: 0 in `synflow`,
 `grad-norm` and `snip`; 0 in `naswot` wherever K_H is singular, because the determinant of a regular matrix of integers
-is at least 1; in `jacob-cov` that of pictures which are all perfectly correlated.
+is at least 1; in `jacob-cov` that of images which are all perfectly correlated.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -45,7 +45,7 @@ from torch.overrides import TorchFunctionMode
 from genas.core.errors import GenasError
 from genas.core.seeding import derive
 from genas.core.settings import Settings
-from genas.proxies.base import WithoutPictures
+from genas.proxies.base import WithoutImages
 from genas.proxies.scoring import Score, Scoring
 from genas.spaces.base import Architecture, Network, Space
 from genas.spaces.cost import Cost, architecture_cost
@@ -57,10 +57,12 @@ RELUS = (torch.relu, torch.relu_, functional.relu, functional.relu_, torch.Tenso
 class ZeroCostSettings(Settings):
     """The proxies that need no training."""
 
-    pictures: int = Field(64, ge=2)
-    """Training pictures in the mini-batch of ``jacob-cov``, ``grad-norm`` and ``snip`` (Abdelfattah et al.: 64)."""
-    naswot_pictures: int = Field(128, ge=2)
-    """Training pictures in the mini-batch of ``naswot`` (Mellor et al.: 128)."""
+    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images", "naswot_pictures": "naswot_images"}
+
+    images: int = Field(64, ge=2)
+    """Training images in the mini-batch of ``jacob-cov``, ``grad-norm`` and ``snip`` (Abdelfattah et al.: 64)."""
+    naswot_images: int = Field(128, ge=2)
+    """Training images in the mini-batch of ``naswot`` (Mellor et al.: 128)."""
     cells: int | None = Field(None, ge=1)
     """Cells of the network that is measured, as `retrain.cells` counts them (NAS-Bench-201: of one stage; its own
     networks have 5); None for as many as the supernet has. ``params`` and ``macs`` count at the supernet's size."""
@@ -70,7 +72,7 @@ class ZeroCostSettings(Settings):
     """Which random mini-batch: each number is a drawing of its own, to measure repeatedly."""
 
 
-class _ByLogarithm(WithoutPictures):
+class _ByLogarithm(WithoutImages):
     """Enters sums as the natural logarithm of 1 + its value."""
 
     def normalised(self, score: Score) -> float:
@@ -142,7 +144,7 @@ class BenchmarkMacs(_AsBenchmark, Macs):
     explanation = "Multiply-accumulates as the space's benchmark counts them."
 
 
-class _Untrained(WithoutPictures):
+class _Untrained(WithoutImages):
     """A measure on the untrained network."""
 
     Settings = ZeroCostSettings
@@ -164,7 +166,7 @@ class _Untrained(WithoutPictures):
         return self.scoring.untrained(architecture, (self.settings.cells, self.settings.channels))
 
     def batch(self, count: int) -> tuple[Tensor, Tensor]:
-        """At most `count` training pictures, normalised and not augmented, and their labels; always the same."""
+        """At most `count` training images, normalised and not augmented, and their labels; always the same."""
         if count not in self._batches:
             seed = derive(self.scoring.seed, "proxy.zero_cost", self.settings.subset)
             weights = self.scoring.splits.weights
@@ -174,7 +176,7 @@ class _Untrained(WithoutPictures):
 
     def gradients(self, network: Network) -> list[tuple[Tensor, Tensor]]:
         """Each layer's weight and its gradient of the mini-batch's cross-entropy."""
-        images, labels = self.batch(self.settings.pictures)
+        images, labels = self.batch(self.settings.images)
         return weight_gradients(network, functional.cross_entropy(network(images), labels))
 
 
@@ -228,7 +230,7 @@ class Snip(_Untrained):
 
 
 class Naswot(_Untrained):
-    """How differently the untrained network's ReLUs code different pictures."""
+    """How differently the untrained network's ReLUs code different images."""
 
     name = "naswot"
     explanation = "How differently the ReLUs code different images, before any training."
@@ -241,18 +243,18 @@ class Naswot(_Untrained):
     }
 
     def score(self, architecture: Architecture) -> Score:
-        """Terms: units (ReLU units of a picture that were counted), singular."""
-        images, _ = self.batch(self.settings.naswot_pictures)
+        """Terms: units (ReLU units of an image that were counted), singular."""
+        images, _ = self.batch(self.settings.naswot_images)
         kernel, units = code_kernel(self.network(architecture), images)
         eigenvalues = torch.linalg.eigvalsh(kernel)
-        # equal codes of two pictures, or no unit at all; rounding would make any number of it
+        # equal codes of two images, or no unit at all; rounding would make any number of it
         singular = units == 0 or float(eigenvalues[0]) < len(kernel) * 1e-14 * float(eigenvalues[-1])
         value = 0.0 if singular else float(eigenvalues.log().sum())
         return Score(max(value, 0.0), {"units": units, "singular": singular})
 
 
 class JacobCov(_Untrained):
-    """How differently the untrained network's output changes with different pictures; enters sums as -log(-value)."""
+    """How differently the untrained network's output changes with different images; enters sums as -log(-value)."""
 
     name = "jacob-cov"
     explanation = "How differently the output changes with different images, before any training."
@@ -261,8 +263,8 @@ class JacobCov(_Untrained):
     citation = "Mellor et al. (first version)"
 
     def score(self, architecture: Architecture) -> Score:
-        """Terms: degenerate (a picture without any influence on the logits)."""
-        images = self.batch(self.settings.pictures)[0].clone().requires_grad_()
+        """Terms: degenerate (an image without any influence on the logits)."""
+        images = self.batch(self.settings.images)[0].clone().requires_grad_()
         logits = self.network(architecture)(images)
         (jacobian,) = torch.autograd.grad(logits.sum(), images, allow_unused=True)
         rows = torch.zeros(len(images), 1) if jacobian is None else jacobian.flatten(1).cpu()
@@ -270,7 +272,7 @@ class JacobCov(_Untrained):
         return Score(value, {"degenerate": degenerate})
 
     def normalised(self, score: Score) -> float:
-        """-log(-value): networks differ by factors, and no value is above minus the number of pictures."""
+        """-log(-value): networks differ by factors, and no value is above minus the number of images."""
         return -math.log(-score.value)
 
 
@@ -278,7 +280,7 @@ def correlation_score(rows: Tensor) -> tuple[float, bool]:
     """The measure of `jacob-cov` from the Jacobian's rows, and whether they were degenerate.
 
     Args:
-        rows: [N, D] float64, the gradient for each picture; one that is constant has no correlation with others and
+        rows: [N, D] float64, the gradient for each image; one that is constant has no correlation with others and
             makes all count as perfectly correlated.
 
     Raises:
@@ -295,16 +297,16 @@ def correlation_score(rows: Tensor) -> tuple[float, bool]:
 
 
 def code_kernel(network: nn.Module, images: Tensor) -> tuple[Tensor, int]:
-    """For each pair of pictures, in how many ReLU units they are both above zero or both not.
+    """For each pair of images, in how many ReLU units they are both above zero or both not.
 
     Args:
         network: its ReLUs that do not influence the logits are left out.
         images: [N, C, H, W].
 
     Returns:
-        [N, N] float64 on the CPU, and the number of units of a picture.
+        [N, N] float64 on the CPU, and the number of units of an image.
     """
-    with _Rectified() as probe:  # two pictures show which ReLUs have a say: that is a matter of structure
+    with _Rectified() as probe:  # two images show which ReLUs have a say: that is a matter of structure
         logits = network(images[:2])
     # what a dead cell gives is a constant; what comes after it codes nothing
     living = [place for place, out in enumerate(probe.outputs) if out.requires_grad]

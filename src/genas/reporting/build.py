@@ -180,13 +180,13 @@ def _summary(run: Path, config: dict[str, Any], data: dict[str, Any], found: _Fo
     shape = " x ".join(str(side) for side in data.get("image_shape", []))
     limits = [f"{key} {config['search'][key]:,}" for key in ("max_macs", "max_params") if config["search"].get(key)]
     options = ", ".join(f"{key} {value}" for key, value in config["space"].items() if key != "name")
-    pictures = (
+    images = (
         f"{data.get('weights', 0):,} for weights, {data.get('validation', 0):,} for scores, "
         f"{data.get('test', 0):,} for the final test"
     )
     return (
         ("Data set", f"{config['data']['name']}: {len(data.get('classes', []))} classes, images {shape}"),
-        ("Images", pictures),
+        ("Images", images),
         *_found_in_data(data),
         ("Space", f"{config['space']['name']} ({options})"),
         ("Supernet", _supernet(run, config)),

@@ -38,7 +38,7 @@ def painted(
         formats: of ``svg`` and ``png``.
 
     Returns:
-        The files by format; the same picture gives the same bytes.
+        The files by format; the same image gives the same bytes.
     """
     import logging
 

@@ -1,4 +1,4 @@
-"""The page itself: a Jinja2 template filled with values and embedded pictures; nothing is loaded from elsewhere."""
+"""The page itself: a Jinja2 template filled with values and embedded images; nothing is loaded from elsewhere."""
 
 import base64
 import json
@@ -50,9 +50,9 @@ def evaluation_charts(evaluation: EvaluationData) -> dict[str, str]:
 
 _TITLES = {
     "accuracy-under-corruption": (
-        "Accuracy on corrupted pictures",
+        "Accuracy on corrupted images",
         "Test accuracy by severity of the corruption",
-        "Severity 0 is the clean picture. Bold: mean of a group; thin: each corruption. The severities are genas's own "
+        "Severity 0 is the clean image. Bold: mean of a group; thin: each corruption. The severities are genas's own "
         "and not those of ImageNet-C.",
     ),
     "reliability": (
@@ -151,12 +151,12 @@ def _alt(title: str) -> str:
 
 
 def embedded(svg: str) -> str:
-    """The address of a picture that lies in the page itself."""
+    """The address of an image that lies in the page itself."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def cell_pictures(genotype: str, owner: str) -> list[tuple[str, str]]:
-    """The cells of an architecture: address of each picture, and a text for those who do not see it."""
+def cell_images(genotype: str, owner: str) -> list[tuple[str, str]]:
+    """The cells of an architecture: address of each image, and a text for those who do not see it."""
     return [
         (embedded(draw_cell(graph)), f"{graph.title} of {owner}: nodes on a line, operations as arcs")
         for graph in cell_graphs(genotype)

@@ -49,7 +49,7 @@ class FeatureInfo:
 
     Args:
         channels: its channels.
-        reduction: side of the pictures divided by side of the map.
+        reduction: side of the images divided by side of the map.
     """
 
     channels: int
@@ -78,10 +78,10 @@ class Network(nn.Module, ABC):
     preprocessing: Preprocessing | None = None
     """How images become the input; None unless the network was loaded with its description (`genas.load`)."""
     drop_path: float = 0.0
-    """Probability with which, in training mode, an operation's output (identities excepted) is dropped for a picture;
+    """Probability with which, in training mode, an operation's output (identities excepted) is dropped for an image;
     what is kept is divided by 1 - p (methods.md 2.1)."""
     drop_path_generator: torch.Generator | None = None
-    """Where drop-path takes its random numbers from; None: torch's global generator of the pictures' device."""
+    """Where drop-path takes its random numbers from; None: torch's global generator of the images' device."""
     drop_path_rows: tuple[int, int] | None = None
     """(first row, rows) where a batch is a slice of a larger one, split over processes or accumulation steps: the
     numbers are drawn for the whole batch and these rows are used, so that the split changes nothing."""

@@ -1,7 +1,7 @@
 """The same functions, computed in ways that the CPU is faster at.
 
 Each function here equals the torch call it stands for up to rounding (tested, gradients too). What rounds more coarsely
-in that layout is torch's own batch norm in training (``benchmarks/rounding.py``). They apply to pictures on
+in that layout is torch's own batch norm in training (``benchmarks/rounding.py``). They apply to images on
 the CPU in the channels-last layout only (`suits`); the layout is therefore the switch: ``supernet.layout=contiguous``
 and ``proxy.evaluation.engine=plain`` compute with torch's own operators. ``benchmarks/kernels.py`` measures each beside
 the call it stands for.
@@ -49,8 +49,8 @@ def has_fast_gradient(x: Tensor) -> bool:
 def dilated_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
     """A depthwise convolution of dilation 2, odd kernel and "same" padding, as undilated ones on every second pixel.
 
-    With stride 2 only the pixels of even rows and columns are read; with stride 1 the four phases of the picture are
-    four pictures of half the side. oneDNN's gradient of the dilated form is the slow one.
+    With stride 2 only the pixels of even rows and columns are read; with stride 1 the four phases of the image are
+    four images of half the side. oneDNN's gradient of the dilated form is the slow one.
 
     Args:
         x: [B, C, H, W].

@@ -52,12 +52,12 @@ class SearchSettings(Settings):
     """Score architectures that are one function of the supernet's weights only once (NAS-Bench-201 has many)."""
     budget: Literal["racing", "exact"] = "racing"
     """``racing``: stop scoring an architecture once it can hardly be among the `parents` best; ``exact``: score
-    every architecture on all validation pictures (methods.md 4.4)."""
+    every architecture on all validation images (methods.md 4.4)."""
     race_error: float = Field(0.05, gt=0, lt=0.5)
     """Expected share of the `parents` best, per generation, that a race stops although full evaluation would keep them
     (ours: 0.05, so at least 95 % agree)."""
     race_start: int = Field(256, ge=32)
-    """Validation pictures of a race's first round; every further round adds half of what was seen (ours)."""
+    """Validation images of a race's first round; every further round adds half of what was seen (ours)."""
     noise_of_best: bool = True
     """Measure after the search whether the best scores differ by more than their noise: at most a twelfth more scores,
     five at most."""

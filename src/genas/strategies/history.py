@@ -60,9 +60,9 @@ class Record:
         score: the proxy's value; None when failed.
         parts: the proxy's terms.
         params: parameters of the stand-alone network.
-        macs: multiply-accumulates of one picture.
+        macs: multiply-accumulates of one image.
         seconds: time the scoring took.
-        pictures: validation images seen before a race stopped it, its score an estimate; None: fully evaluated.
+        images: validation images seen before a race stopped it, its score an estimate; None: fully evaluated.
         objectives: what a search for several goals compares, by name, each higher is better; empty where the score
             is the only one.
     """
@@ -78,7 +78,7 @@ class Record:
     params: int | None
     macs: int | None
     seconds: float
-    pictures: int | None = None
+    images: int | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -128,7 +128,7 @@ class History(Database):
                         record.params,
                         record.macs,
                         record.seconds,
-                        record.pictures,
+                        record.images,
                         json.dumps(dict(record.objectives)) if record.objectives else None,
                     ),
                 )
@@ -307,6 +307,6 @@ def _record(row: tuple[Any, ...]) -> Record:
         params=row[8],
         macs=row[9],
         seconds=row[10],
-        pictures=row[11],
+        images=row[11],
         objectives=json.loads(row[12]) if row[12] else {},
     )

@@ -42,7 +42,7 @@ def run_search(
         cost: parameters and MACs of an architecture.
         seed: the run's seed.
         quiet: no progress.
-        race_folder: where races keep what each picture gave until a generation is over; None for memory only.
+        race_folder: where races keep what each image gave until a generation is over; None for memory only.
         executor: scores the architectures; None for this process. The history does not depend on it.
 
     Returns:
@@ -150,7 +150,7 @@ class _Work:
         share = len(proposals) / max(len(keys), 1)
 
         def tick(state: RaceState) -> None:
-            looked = f", looked at {state.pictures:,} of {race.total:,} images, {state.active} architectures left"
+            looked = f", looked at {state.images:,} of {race.total:,} images, {state.active} architectures left"
             self.bar.within(share * state.done, self.note(generation) + looked)
             self.stop.stepped()
 
@@ -200,7 +200,7 @@ def _record(proposal: Proposal, generation: int, outcome: Outcome, price: Cost, 
         params=price.params,
         macs=price.macs,
         seconds=seconds,
-        pictures=outcome.pictures,
+        images=outcome.images,
         objectives={} if outcome.score is None else outcome.score.objectives,
     )
 

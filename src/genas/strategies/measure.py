@@ -24,12 +24,12 @@ class Outcome:
 
     Args:
         score: whole, or an estimate where the contender was stopped; None when it failed.
-        pictures: pictures seen by a stopped contender; None where the score is whole.
+        images: images seen by a stopped contender; None where the score is whole.
         failed: why it could not be scored, or None.
     """
 
     score: Score | None
-    pictures: int | None
+    images: int | None
     failed: str | None = None
 
 
@@ -53,10 +53,10 @@ class Measure:
         return attempt(lambda: self.proxy.statistics(*task))
 
 
-def outcome_of(score: Callable[[], Score], pictures: int | None = None) -> Outcome:
+def outcome_of(score: Callable[[], Score], images: int | None = None) -> Outcome:
     """The outcome of a score; see `attempt`."""
     found = attempt(score)
-    return Outcome(None, None, found) if isinstance(found, str) else Outcome(found, pictures)
+    return Outcome(None, None, found) if isinstance(found, str) else Outcome(found, images)
 
 
 def attempt(compute: Callable[[], Out]) -> Out | str:

@@ -1,24 +1,24 @@
-"""A race: the architectures of a generation on growing sets of pictures, losers stopped early.
+"""A race: the architectures of a generation on growing sets of images, losers stopped early.
 
 A search keeps the `parents` best architectures; how bad the others are does not matter to it. All contenders see the
-same random pictures under the same noise. After each round, which adds half of what was seen, the spread of every score
-is estimated by resampling the pictures (Poisson bootstrap, the same weights for all, shrunk as the seen part of the
+same random images under the same noise. After each round, which adds half of what was seen, the spread of every score
+is estimated by resampling the images (Poisson bootstrap, the same weights for all, shrunk as the seen part of the
 finite validation set grows). A contender outside the `parents` best is stopped when it overtakes any one of them with
 small probability; per generation these probabilities may add up to ``race_error`` times `parents`, evenly over the
 rounds, so that at least the share 1 - ``race_error`` of the kept is, in expectation, what full evaluation keeps. What
-is left at the end has seen every picture, so the scores of the kept are whole.
+is left at the end has seen every image, so the scores of the kept are whole.
 
-The best of earlier generations take part without new work. What all pictures gave for them is known, so it is also
-known by how much the pictures seen so far flatter them. A contender's statistics are regressed on theirs, picture by
-picture, and its means corrected accordingly (the regression estimator of survey sampling: Cochran, Sampling Techniques,
-1977, chapter 7): pictures that are hard for one architecture are hard for all, so this takes away most of the spread.
-In the first generation, which has nobody to lean on, the leaders of the first round see all pictures at once for this
+The best of earlier generations take part without new work. What all images gave for them is known, so it is also
+known by how much the images seen so far flatter them. A contender's statistics are regressed on theirs, image by
+image, and its means corrected accordingly (the regression estimator of survey sampling: Cochran, Sampling Techniques,
+1977, chapter 7): images that are hard for one architecture are hard for all, so this takes away most of the spread.
+In the first generation, which has nobody to lean on, the leaders of the first round see all images at once for this
 purpose.
 
 Racing of configurations on growing samples follows Maron and Moore (Hoeffding races, NIPS 1993) and
 Birattari et al. (F-Race, GECCO 2002); resampling instead of a bound, the finite population and the regression are ours.
 
-What each picture gave is kept in ``race/`` of the run folder until the generation is in the history, so that a killed
+What each image gave is kept in ``race/`` of the run folder until the generation is in the history, so that a killed
 race is run again from there and ends bit-identically.
 """
 
@@ -45,8 +45,8 @@ from genas.strategies.measure import Measure, Outcome, outcome_of
 
 REPLICATES = 256  # resamples; the standard error of a spread is then 4 %
 REGRESSORS = 24  # at most that many architectures known whole enter a regression
-PICTURES_PER_REGRESSOR = 12  # and at most one for so many pictures
-GROWTH = 1.5  # of the pictures seen, from round to round
+IMAGES_PER_REGRESSOR = 12  # and at most one for so many images
+GROWTH = 1.5  # of the images seen, from round to round
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ class RaceState:
     """Where a race is.
 
     Args:
-        done: contenders that are decided, and of the others the share of the pictures that they have seen.
+        done: contenders that are decided, and of the others the share of the images that they have seen.
         active: contenders that are not decided.
-        pictures: pictures that the architecture at work has seen.
+        images: images that the architecture at work has seen.
     """
 
     done: float
     active: int
-    pictures: int
+    images: int
 
 
 class Statistics:
-    """What each picture gave for each architecture, [pictures, K], in memory and on disk.
+    """What each image gave for each architecture, [images, K], in memory and on disk.
 
     Args:
         folder: where the files go; None for memory only.
@@ -105,7 +105,7 @@ class Statistics:
 
 
 def rounds(total: int, batch_size: int, start: int) -> list[slice]:
-    """Parts of a walk through `total` pictures, in batches: about `start` pictures, then half of what was seen.
+    """Parts of a walk through `total` images, in batches: about `start` images, then half of what was seen.
 
     A last part of less than a quarter of what was seen joins the one before.
     """
@@ -125,7 +125,7 @@ class Race:
         proxy: a raceable one.
         keep: how many of the best the search keeps.
         error: expected share of the kept, per generation, that full evaluation would not keep.
-        start: pictures of the first round.
+        start: images of the first round.
         seed: the run's seed.
         folder: ``race/`` of the run folder; None for memory only.
         key: what architectures with the same statistics have in common; None for the genotype.
@@ -150,7 +150,7 @@ class Race:
         self.total = proxy.scoring.validation_count
         self.batch_size = proxy.scoring.evaluation.batch_size
         self.parts = rounds(self.total, self.batch_size, start)
-        self.seen = 0  # pictures (times architectures) that this process evaluated
+        self.seen = 0  # images (times architectures) that this process evaluated
         self._risked = 0.0
         self._leaders: set[str] = set()
         self._stop: StopRequest | None = None
@@ -190,7 +190,7 @@ class Race:
         before = [(holder, self._seen(holder, self.total)) for holder in holders]
         lean = [rows for other in others if (rows := self.statistics.rows(self.key(other), self.total)) is not None]
 
-        reached = dict.fromkeys((one.genotype for one in contenders), 0)  # pictures
+        reached = dict.fromkeys((one.genotype for one in contenders), 0)  # images
 
         def at(architecture: Architecture, count: int) -> None:
             reached[architecture.genotype] = max(reached[architecture.genotype], count)
@@ -218,8 +218,8 @@ class Race:
             )
         return outcomes
 
-    def _scored(self, architecture: Architecture, means: Tensor, pictures: int | None) -> Outcome:
-        return outcome_of(lambda: finite(self.proxy.score_of_means(architecture, means)), pictures)
+    def _scored(self, architecture: Architecture, means: Tensor, images: int | None) -> Outcome:
+        return outcome_of(lambda: finite(self.proxy.score_of_means(architecture, means)), images)
 
     def _advance(
         self, architectures: Sequence[Architecture], part: slice, count: int
@@ -243,7 +243,7 @@ class Race:
                     self.statistics.extend(known, rows)
             reached = self.statistics.rows(key, count)
             if reached is not None and not bool(reached.isfinite().all()):
-                reasons[key] = "GenasError: a picture's loss is not finite"
+                reasons[key] = "GenasError: an image's loss is not finite"
             yield architecture, reasons.get(key)
 
     def _complete(
@@ -270,7 +270,7 @@ class Race:
         outcomes: dict[str, Outcome],
         at: Callable[[Architecture, int], None],
     ) -> None:
-        """Shows all pictures to the better half of those that would be kept by now."""
+        """Shows all images to the better half of those that would be kept by now."""
         scored = [self._scored(one, self._seen(one, count).mean(0), count).score for one in active]
         order = sorted((-score.value, place) for place, score in enumerate(scored) if score is not None)
         leaders = [active[place] for _, place in order[: max(self.keep // 2, 1)]]
@@ -347,12 +347,12 @@ class _Regression:
     """The regression of an architecture's statistics on those of architectures that are known whole.
 
     Args:
-        known: [N, K] of each, the most important first; N pictures, of which the first `count` were seen.
-        count: pictures seen n.
+        known: [N, K] of each, the most important first; N images, of which the first `count` were seen.
+        count: images seen n.
     """
 
     def __init__(self, known: Sequence[Tensor], count: int) -> None:
-        used = list(known[: min(REGRESSORS, count // PICTURES_PER_REGRESSOR)])
+        used = list(known[: min(REGRESSORS, count // IMAGES_PER_REGRESSOR)])
         self.inflation = 1.0
         self._seen: Tensor | None = None
         if used:
@@ -360,7 +360,7 @@ class _Regression:
             means = everything[:, :count].mean(1, keepdim=True)
             self._seen = everything[:, :count] - means
             self._inverse = torch.linalg.pinv(self._seen)  # [K, p, n]
-            self._gap = everything.mean(1) - means[:, 0]  # [K, p]: all pictures less those seen
+            self._gap = everything.mean(1) - means[:, 0]  # [K, p]: all images less those seen
             left = max(count - len(used) - 2, 1)
             # fitted residuals are too small, and the coefficients are estimates
             self.inflation = math.sqrt(count / (left + 1) * (1 + len(used) / left))

@@ -97,7 +97,7 @@ class Trainer:
         self.rows: list[dict[str, Any]] = []
         self._names = {id(parameter): name for name, parameter in network.named_parameters()}
         self._reached: set[str] = set()  # parameters that have had a gradient; kept up under ``zero_unused`` only
-        # loss sum, right answers, pictures, clipped steps: float64 so that the sums are exact enough to resume
+        # loss sum, right answers, images, clipped steps: float64 so that the sums are exact enough to resume
         self._sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
         self._kept: list[Tensor] = []  # the buffers as they were before the step at work
         self._kept_companion: dict[str, Tensor] = {}
@@ -178,7 +178,7 @@ class Trainer:
         zero_unused: bool = False,
         after_epoch: Callable[[int], Mapping[str, Any] | None] | None = None,
         keep_every: int = 0,
-        pictures: Callable[[int], int] | None = None,
+        batch_images: Callable[[int], int] | None = None,
         ended: Callable[[], bool] | None = None,
     ) -> None:
         """Trains to the end.
@@ -195,7 +195,7 @@ class Trainer:
                 the step after their first gradient on; until then they stay (T6).
             after_epoch: called when an epoch is over, before it is saved; what it returns joins the epoch's metrics.
             keep_every: also keep the weights after every that many epochs; 0 keeps none.
-            pictures: step to the pictures of its whole batch; needed with several processes.
+            batch_images: step to the number of images of its whole batch; needed with several processes.
             ended: asked before every epoch; True ends the training early.
 
         Raises:
@@ -218,7 +218,7 @@ class Trainer:
                     group["lr"] = rate
                 self.raw.train()
                 for images, labels in batches(self.epoch, self.step):
-                    count = len(labels) if pictures is None else pictures(self.step)
+                    count = len(labels) if batch_images is None else batch_images(self.step)
                     self._one(images, labels, count, step, clip, zero_unused, stop)
                     stop.stepped()
                     bar.step(note=self._note(epochs))
@@ -308,7 +308,7 @@ class Trainer:
         zero_unused: bool,
         stop: StopRequest,
     ) -> None:
-        """One step with this process's rows of a batch of `count` pictures."""
+        """One step with this process's rows of a batch of `count` images."""
         self.optimizer.zero_grad(set_to_none=True)
         if self.share.processes == 1:
             self._keep_buffers()
@@ -354,7 +354,7 @@ class Trainer:
                 parameter.grad = torch.zeros_like(parameter)
 
     def _forward_backward(self, images: Tensor, labels: Tensor, count: int, step: StepFunction) -> Tensor:
-        """Adds up the gradients of the pieces; returns loss sum, right answers and pictures ([3])."""
+        """Adds up the gradients of the pieces; returns loss sum, right answers and images ([3])."""
         sums: Tensor | None = None
         done = 0
         for part in self.share.parts(count):
@@ -372,7 +372,7 @@ class Trainer:
         return sums
 
     def _row(self, rate: float, seconds: float) -> dict[str, Any]:
-        loss_sum, right, pictures = self._sums.tolist()
+        loss_sum, right, images = self._sums.tolist()
         if not math.isfinite(loss_sum):
             raise GenasError(
                 f"{self.title}: the loss is no longer finite in epoch {self.epoch + 1}; "
@@ -381,8 +381,8 @@ class Trainer:
         return {
             "epoch": self.epoch + 1,
             "learning_rate": rate,
-            "loss": loss_sum / pictures,
-            "accuracy": right / pictures,
+            "loss": loss_sum / images,
+            "accuracy": right / images,
             "seconds": round(seconds, 2),
         }
 

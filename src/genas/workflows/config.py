@@ -14,7 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from genas.core.errors import ConfigError
 from genas.core.run_folder import explain
-from genas.core.settings import Count, Settings, expand, keys_of, merge, refuse_unknown, validate
+from genas.core.settings import (
+    Count,
+    Settings,
+    combine,
+    current_names,
+    expand,
+    keys_of,
+    merge,
+    refuse_unknown,
+    validate,
+)
 from genas.data.named import DATASETS, options_taken
 from genas.data.named import describe_given as describe_data
 from genas.proxies import ProxySettings
@@ -42,7 +52,7 @@ class DataSettings(Settings):
     root: str | None = None
     """Folder of the named data sets' files; None for the usual place."""
     image_size: int | None = Field(None, ge=8, le=2048)
-    """Side that pictures are resized to; None as the data set has them."""
+    """Side that images are resized to; None as the data set has them."""
     resizing: Literal["fit", "crop", "crop-aliased"] | None = None
     """How images of ``folder:``, ``parquet:`` and ``imagenet`` get their size. ``fit``: the largest centred part,
     resized; ``crop``: the shorter side to 256 / 224 of the size, then the centre. ``crop-aliased``: as ``crop``, and no
@@ -52,7 +62,7 @@ class DataSettings(Settings):
     """Before a run begins, look at every image once for damage and for copies in two classes or splits. For ImageNet
     that takes some minutes."""
     limit: Count | None = Field(None, ge=4)
-    """Use only that many pictures of each half of the training set; None for all."""
+    """Use only that many images of each half of the training set; None for all."""
     split_file: str | None = None
     """File that says which training images form the two halves, such as ``cifar-split.txt`` of NAS-Bench-201 and
     ``cifar100-split.txt`` of GeNAS: JSON with lists ``train`` and ``valid`` of places in the training set as it is
@@ -105,7 +115,7 @@ class RetrainConfig(Settings):
     precision: str = "32"
     """``32``, ``tf32`` (GPU), ``bf16``, ``16`` (GPU) or ``64``."""
     max_macs: Count | None = Field(None, ge=1)
-    """Take the widest network within so many multiply-accumulates per picture, in place of a width."""
+    """Take the widest network within so many multiply-accumulates per image, in place of a width."""
     from_supernet: str | None = None
     """Run folder whose supernet gives the first weights."""
     from_checkpoint: str | None = None
@@ -208,14 +218,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of sections.")
-    return _expand(content, str(path))
-
-
-def _expand(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     try:
         return expand(content)
     except ValueError as error:
-        raise ConfigError(f"{where}: {error}; give it once.") from error
+        raise ConfigError(f"{path}: {error}; give it once.") from error
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
@@ -258,7 +264,10 @@ def build_config(
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; every fault is named.
     """
-    given = merge({}, *(_expand(override, "the settings") for override in overrides))
+    try:
+        given = combine(Config, overrides)
+    except ValueError as error:
+        raise ConfigError(f"the settings: {error}; give it once.") from error
     for section in ("data", "space"):
         if section in given and not isinstance(given[section], Mapping):
             raise ConfigError(f"{section} is {given[section]!r}; expected a mapping such as {{name: ...}}.")
@@ -314,6 +323,7 @@ def completed(frozen: Mapping[str, Any]) -> dict[str, Any]:
     One that is wrong otherwise is given back as it is: whoever compares it will name what differs.
     """
     model = RetrainConfig if frozen.get("kind") == "retrain" else Config
+    frozen = current_names(model, frozen)
     try:
         whole = validate(model, frozen, _WRONG).model_dump(mode="json")
     except ConfigError:

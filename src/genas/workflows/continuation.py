@@ -21,7 +21,7 @@ from typing import Any
 from genas.core.errors import RunError
 from genas.core.run_folder import change_of, changed_keys, flatten, read_config, write_config
 from genas.core.run_paths import RunPaths
-from genas.core.settings import merge
+from genas.core.settings import combine, current_names, merge
 from genas.data import open_dataset
 from genas.data.collection import FileDataset
 from genas.data.location import same_kind
@@ -100,10 +100,8 @@ def settings_on(
     """
     if not RunPaths(run).config.exists():
         return fresh_settings(layers, as_published, scale)
-    given: dict[str, Any] = {}
-    for layer in layers:
-        given = merge(given, layer)
-    before = read_config(run)
+    given = combine(Config, layers)
+    before = current_names(Config, read_config(run))
     if before.get("kind") == "retrain":
         raise RunError(f"{run} is a run of genas retrain, not of a search; continue it with: genas retrain --run {run}")
     data, space, proxy = (_mapping(given.get(section)) for section in ("data", "space", "proxy"))

@@ -10,7 +10,7 @@ from genas.core.device import describe_machine, open_fabric
 from genas.core.errors import ConfigError
 from genas.core.run_folder import check_writable, flatten, write_csv, write_json
 from genas.core.run_paths import EvaluationPaths, RunPaths
-from genas.core.settings import merge, validate
+from genas.core.settings import combine, validate
 from genas.data import Dataset
 from genas.data.inspection import summary_of, tell
 from genas.data.named import takes_size
@@ -92,7 +92,7 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> EvaluateSettings:
     Raises:
         ConfigError: an unknown key or an impossible value; every fault is named.
     """
-    return validate(EvaluateSettings, merge({}, *layers), "the settings of the evaluation are wrong")
+    return validate(EvaluateSettings, combine(EvaluateSettings, layers), "the settings of the evaluation are wrong")
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -144,7 +144,7 @@ def write(folder: Path, content: Mapping[str, Any], thumbnails: Sequence[str] = 
 
 
 def corruption_rows(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Accuracy by network, corruption and severity; severity 0 is the clean picture."""
+    """Accuracy by network, corruption and severity; severity 0 is the clean image."""
     rows = []
     for one in results:
         found = one.get("corruptions")

@@ -29,6 +29,7 @@ from genas.core.interrupt import StopRequest
 from genas.core.progress import Bar
 from genas.core.run_folder import RunFolder, digest_of, write_json
 from genas.core.run_paths import LandscapePaths, RunPaths
+from genas.core.settings import current_names
 from genas.data import Splits
 from genas.data.base import LabelledImages, Normalisation
 from genas.proxies import Scoring
@@ -100,7 +101,7 @@ def draw_landscape(
     asked = settings if isinstance(settings, LandscapeSettings) else read_settings(settings or {})
     run = Path(run)
     folder = RunPaths(run).landscapes / checked_name(name)
-    fewer = {} if asked.pictures is None else {"proxy": {"evaluation": {"pictures": asked.pictures}}}
+    fewer = {} if asked.images is None else {"proxy": {"evaluation": {"images": asked.images}}}
     config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
     grounds = _grounds(session, run, subjects, retrained, asked)
@@ -209,7 +210,7 @@ def _exists(text: str) -> bool:
 
 
 def _scorings(scoring: Scoring, splits: Splits, settings: LandscapeSettings) -> dict[str, Scoring]:
-    """The scoring of each data set; that of ``test`` takes the test pictures for validation pictures."""
+    """The scoring of each data set; that of ``test`` takes the test images for validation images."""
     found: dict[str, Scoring] = {}
     for data in settings.data:
         if data == "validation":
@@ -275,13 +276,13 @@ def _check_fit(session: Session, model: TrainedModel, weights: Path) -> None:
     if facts.class_names != splits.class_names or facts.image_shape != splits.image_shape:
         shapes = [" x ".join(str(side) for side in shape) for shape in (facts.image_shape, splits.image_shape)]
         raise ConfigError(
-            f"{weights.parent} was trained on {facts.classes} classes of pictures {shapes[0]}; the run has "
-            f"{splits.num_classes} classes of pictures {shapes[1]}, and both must be the same."
+            f"{weights.parent} was trained on {facts.classes} classes of images {shapes[0]}; the run has "
+            f"{splits.num_classes} classes of images {shapes[1]}, and both must be the same."
         )
 
 
 def _normalised(splits: Splits, model: TrainedModel) -> Splits:
-    """The pictures with the normalisation that a trained network wants."""
+    """The images with the normalisation that a trained network wants."""
     own = Normalisation(model.facts.mean, model.facts.std, "the network's description")
     if (own.mean, own.std) == (splits.normalisation.mean, splits.normalisation.std):
         return splits
@@ -307,7 +308,7 @@ def _check_identity(folder: Path, session: Session, grounds: Sequence[Ground], s
     """
     path, proxy = LandscapePaths(folder).identity, session.config.proxy
     now: dict[str, Any] = {
-        "pictures": settings.pictures,
+        "images": settings.images,
         "normalise": settings.normalise,
         "vectors": settings.vectors,
         "batchnorm": settings.batchnorm,
@@ -320,6 +321,7 @@ def _check_identity(folder: Path, session: Session, grounds: Sequence[Ground], s
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         known = before.pop("networks")
+        before = current_names(LandscapeSettings, before)
         read = {"batchnorm": before["recalibration"], "evaluation": before["evaluation"]}
         whole = completed({"proxy": read})["proxy"]  # settings that came later, at their defaults
         before |= {"recalibration": whole["batchnorm"], "evaluation": whole["evaluation"]}

@@ -89,7 +89,7 @@ def images_for(share: float, history: History, whole: int, passes: int, needed: 
         needed: passes of every image in the curves.
     """
     scored = [record for record in history if record.failed is None and "shared_with" not in record.parts]
-    spent = passes * sum(record.pictures or whole for record in scored)
+    spent = passes * sum(record.images or whole for record in scored)
     return max(min(LEAST, whole), min(whole, int(share * spent / needed)))
 
 
@@ -104,9 +104,9 @@ def _measure(scoring: Scoring, config: Config, history: History) -> tuple[Flatne
     settings = config.proxy.of(kind)
     top = settings.sigmas[-1]
     sigmas = tuple(sorted({0.0, *settings.sigmas, top * 1.5, top * 2}))
-    dealt = settings.draw_pictures == "dealt"  # the spread shown is that of the noise alone: each on the same images
+    dealt = settings.draw_images == "dealt"  # the spread shown is that of the noise alone: each on the same images
     draws = DRAWS if dealt else max(DRAWS, settings.draws)
-    changed = {"noise": "direct", "draws": draws, "common_noise": True, "draw_pictures": "all"}
+    changed = {"noise": "direct", "draws": draws, "common_noise": True, "draw_images": "all"}
     flat = kind.name in names_of(config.proxy.expression)
     passes = len(settings.sigmas) * (1 if dealt else settings.draws) if flat else 1
     needed = 3 * len(sigmas) * draws * (2 if settings.antithetic else 1)

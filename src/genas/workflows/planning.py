@@ -287,10 +287,10 @@ def _advice(plan: RunPlan, config: Config, session: Session) -> list[str]:
             saved = parts[longest] * (1 - fewer / config.supernet.epochs)
             advice.append(f"--set supernet.epochs={fewer} saves {duration(saved)}")
         elif longest == "search":
-            whole = config.proxy.evaluation.pictures or len(session.splits.validation)
+            whole = config.proxy.evaluation.images or len(session.splits.validation)
             fewer = max(128, whole // 4)
             if fewer < whole:
-                advice.append(f"--set proxy.evaluation.pictures={fewer} scores on {fewer:,} of {whole:,} images")
+                advice.append(f"--set proxy.evaluation.images={fewer} scores on {fewer:,} of {whole:,} images")
         else:
             advice.append("--no-retrain leaves the last phase for later (genas retrain RUN)")
         options, large = session.space.describe(), session.space.definition.large_image_options

@@ -15,7 +15,7 @@ DATA_PRESETS: dict[str, dict[str, Any]] = {
     "digits": {
         "supernet": {"epochs": 30, "batch_size": 32, "learning_rate": 0.05},
         "proxy": {
-            "batchnorm": {"pictures": 256},
+            "batchnorm": {"images": 256},
             "evaluation": {"batch_size": 128},
             "flatness": {"sigmas": [0.005, 0.015, 0.03]},
         },
@@ -28,13 +28,13 @@ SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
     "quick": {
         # on 1,000 photographs a rate of 0.05 or 12 epochs leave the supernet at chance (docs/scales.md)
         "supernet": {"epochs": 40, "batch_size": 16, "learning_rate": 0.01},
-        "proxy": {"batchnorm": {"pictures": 128}, "evaluation": {"pictures": 256}},
+        "proxy": {"batchnorm": {"images": 128}, "evaluation": {"images": 256}},
         "search": {"generations": 4, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
         "retrain": {"epochs": 15, "batch_size": 32, "learning_rate": 0.05},
     },
     "standard": {
         "supernet": {"epochs": 150, "batch_size": 32, "learning_rate": 0.01},
-        "proxy": {"batchnorm": {"pictures": 256}, "evaluation": {"pictures": 1024}},
+        "proxy": {"batchnorm": {"images": 256}, "evaluation": {"images": 1024}},
         "search": {"generations": 8, "population": 24, "parents": 8, "mutations": 12, "crossovers": 8},
         "retrain": {"epochs": 100, "batch_size": 64, "learning_rate": 0.05},
     },
@@ -42,8 +42,8 @@ SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
     "paper": {
         "supernet": {"epochs": 250, "batch_size": 64, "learning_rate": 0.025},
         "proxy": {
-            "batchnorm": {"pictures": 896},
-            "evaluation": {"pictures": None, "batch_size": 64},
+            "batchnorm": {"images": 896},
+            "evaluation": {"images": None, "batch_size": 64},
             "flatness": {"sigmas": [0.001, 0.003, 0.006]},
         },
         "search": {"generations": 20, "population": 50, "parents": 10, "mutations": 25, "crossovers": 25},

@@ -32,7 +32,7 @@ from genas.core.errors import ConfigError, RunError
 from genas.core.progress import doing
 from genas.core.run_folder import RunFolder, environment, explain, write_csv, write_json
 from genas.core.run_paths import RankPaths, RunPaths
-from genas.core.settings import merge, validate
+from genas.core.settings import combine, validate
 from genas.core.terminal import say
 from genas.proxies import Proxy, ProxySettings
 from genas.spaces.cost import Cost
@@ -140,7 +140,7 @@ class _Comparison:
     @property
     def images(self) -> int:
         """Per score."""
-        whole, fewer = len(self.session.splits.validation), self.session.config.proxy.evaluation.pictures
+        whole, fewer = len(self.session.splits.validation), self.session.config.proxy.evaluation.images
         return whole if fewer is None else min(whole, fewer)
 
     def open_scorer(self, variants: Sequence[Variant]) -> Scorer:
@@ -158,7 +158,7 @@ class _Comparison:
 
         def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
             whole = self.session.config.model_dump(mode="json")
-            fewer = build_config([whole, {"proxy": {"evaluation": {"pictures": count}}}])
+            fewer = build_config([whole, {"proxy": {"evaluation": {"images": count}}}])
             scorer = open_scorer(self.run, fewer, self.weights, self.session)
             return scorer, read_variants(proxies, named, fewer.proxy)
 
@@ -208,7 +208,7 @@ def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:
     Raises:
         ConfigError: an unknown key or an impossible value; every fault is named.
     """
-    return validate(StudySettings, merge({}, *layers), "the settings of the study are wrong")
+    return validate(StudySettings, combine(StudySettings, layers), "the settings of the study are wrong")
 
 
 def weights_file(run: Path, epoch: int | None, checkpoint: Path | None) -> Path:

@@ -106,10 +106,10 @@ def rehearse_supernet(
             return network, initial
         images = training_images(splits, settings)
         fabric.precision.convert_module(network)
-        pictures, labels = _batch(images, splits.augmentation, fabric, derive(seed, "supernet.batches", 0))
+        batch, labels = _batch(images, splits.augmentation, fabric, derive(seed, "supernet.batches", 0))
         path = space.sample_training_path(python_rng(seed, "supernet.paths", 0, 0), network.num_cells)
         with fabric.autocast():
-            logits = network(pictures.to(next(network.parameters()).dtype), path)
+            logits = network(batch.to(next(network.parameters()).dtype), path)
             _backward(logits, labels, splits)
         network.zero_grad(set_to_none=True)
         network.load_state_dict(initial)  # batch norm took statistics
@@ -228,9 +228,9 @@ def rehearse_retraining(
         network = space.network(splits.num_classes, architecture, splits.image_shape[0])
         fabric.precision.convert_module(network.to(fabric.device))
         seed = derive(0, "rehearsal.retrain")
-        pictures, labels = _batch(parts.train, parts.augmentation, fabric, seed)
+        images, labels = _batch(parts.train, parts.augmentation, fabric, seed)
         with fabric.autocast():
-            logits, auxiliary = network.forward_with_auxiliary(pictures.to(next(network.parameters()).dtype))
+            logits, auxiliary = network.forward_with_auxiliary(images.to(next(network.parameters()).dtype))
             _backward(logits if auxiliary is None else logits + auxiliary, labels, splits)
 
     _worded(step, f"the network of the space {space.describe()['name']!r} cannot be retrained with this recipe")

@@ -48,7 +48,7 @@ class Result:
         score: its score.
         parts: what the score is made of.
         params: parameters of the path in the supernet: at the supernet's size and with its batch norm.
-        macs: multiply-accumulates of that path for one picture.
+        macs: multiply-accumulates of that path for one image.
         network: ``params`` and ``macs`` of the network that was retrained; empty without.
         test: test loss and accuracies after retraining; empty without.
         report: the report page.

@@ -310,7 +310,7 @@ def begun(
     """Opens the components and the locked, frozen run folder, for as long as the context lasts.
 
     A fresh folder is made only after the data are loaded and all components have worked once (`Session.rehearse`), so
-    that a wrong name, an unreadable picture or a proxy that does not fit the space leaves nothing.
+    that a wrong name, an unreadable image or a proxy that does not fit the space leaves nothing.
 
     Args:
         config: all settings; those of an existing run may differ from its own in what nothing was made with.

@@ -69,27 +69,27 @@ def time_supernet(config: Config, session: Session, done: int) -> tuple[Phase, i
         for one in range(PATHS)
     ]
 
-    def step(pictures: Tensor, labels: Tensor, number: int) -> Tensor:
-        pictures = pictures.to(dtype).contiguous(memory_format=layout)
+    def step(batch: Tensor, labels: Tensor, number: int) -> Tensor:
+        batch = batch.to(dtype).contiguous(memory_format=layout)
         with fast_gradients(on=settings.gradients == "fast"):
-            logits = network(pictures, paths[number % PATHS])
+            logits = network(batch, paths[number % PATHS])
         return functional.cross_entropy(logits, labels)
 
-    batch = min(settings.batch_size, len(images))
+    size = min(settings.batch_size, len(images))
     few = _batch(images, 4, splits, fabric, config.seed)
     each = max(kept_bytes(network, partial(step, *few, one)) for one in range(PATHS))
-    seconds = _train_seconds(step, optimizer, images, splits, fabric, config.seed, batch)
-    steps = steps_per_epoch(len(images), batch)
+    seconds = _train_seconds(step, optimizer, images, splits, fabric, config.seed, size)
+    steps = steps_per_epoch(len(images), size)
     left = max(settings.epochs - done, 0)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     return (
         Phase(
             "supernet",
-            f"{_of(left, settings.epochs, 'epochs')} of {steps:,} batches of {batch}",
+            f"{_of(left, settings.epochs, 'epochs')} of {steps:,} batches of {size}",
             left * steps * seconds,
             seconds,
         ),
-        int(3 * weights + WORKSPACE * each * batch / 4),
+        int(3 * weights + WORKSPACE * each * size / 4),
         supernet_files(config, weights),
     )
 
@@ -122,12 +122,12 @@ def _score_seconds(config: Config, session: Session) -> tuple[float, bool] | Non
     network = network.to(session.fabric.device).eval()
     architecture = middle_architecture(session)
 
-    def timed(pictures: int, recalibrated: int) -> tuple[float, bool, int]:
+    def timed(evaluated: int, recalibrated: int) -> tuple[float, bool, int]:
         small = proxy.batchnorm.model_copy(
-            update={"pictures": recalibrated, "batch_size": min(proxy.batchnorm.batch_size, recalibrated)}
+            update={"images": recalibrated, "batch_size": min(proxy.batchnorm.batch_size, recalibrated)}
         )
         few = proxy.evaluation.model_copy(
-            update={"pictures": pictures, "subset": 0, "batch_size": min(proxy.evaluation.batch_size, pictures)}
+            update={"images": evaluated, "subset": 0, "batch_size": min(proxy.evaluation.batch_size, evaluated)}
         )
         scoring = Scoring(session.space, network, initial, splits, session.fabric, config.seed, small, few)
         opened = open_proxy(scoring, proxy)
@@ -136,8 +136,8 @@ def _score_seconds(config: Config, session: Session) -> tuple[float, bool] | Non
         wait(session.fabric.device)
         return time.perf_counter() - begun, opened.raceable, scoring.validation_count
 
-    whole = len(splits.validation) if proxy.evaluation.pictures is None else proxy.evaluation.pictures
-    whole, batchnorm = min(whole, len(splits.validation)), min(proxy.batchnorm.pictures, len(splits.weights))
+    whole = len(splits.validation) if proxy.evaluation.images is None else proxy.evaluation.images
+    whole, batchnorm = min(whole, len(splits.validation)), min(proxy.batchnorm.images, len(splits.weights))
     few, base = min(8, whole), min(8, batchnorm)
     try:
         timed(few, base)  # first use of kernels
@@ -180,9 +180,9 @@ def time_retraining(
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9, momentum=settings.momentum)
     dtype = next(network.parameters()).dtype
 
-    def step(pictures: Tensor, labels: Tensor, number: int) -> Tensor:
+    def step(images: Tensor, labels: Tensor, number: int) -> Tensor:
         with fast_gradients(on=settings.gradients == "fast"):
-            logits, auxiliary = network.forward_with_auxiliary(pictures.to(dtype).contiguous(memory_format=layout))
+            logits, auxiliary = network.forward_with_auxiliary(images.to(dtype).contiguous(memory_format=layout))
         loss = functional.cross_entropy(logits, labels)
         return (
             loss
@@ -215,13 +215,13 @@ def _train_seconds(
     """Seconds of a training step on a whole batch, from steps on smaller ones."""
 
     def timed(count: int) -> float:
-        pictures, labels = _batch(images, count, splits, fabric, seed)
+        inputs, labels = _batch(images, count, splits, fabric, seed)
         spent = []
         for number in range(PATHS):
             begun = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
             with fabric.autocast():
-                loss = step(pictures, labels, number)
+                loss = step(inputs, labels, number)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             wait(fabric.device)
@@ -259,7 +259,7 @@ def middle_architecture(session: Session) -> Architecture:
 def race_files(config: Config, session: Session) -> int:
     """Bytes of what every image gave, which a race keeps of a generation and of those that it leans on."""
     whole = len(session.splits.validation)
-    whole = whole if config.proxy.evaluation.pictures is None else min(whole, config.proxy.evaluation.pictures)
+    whole = whole if config.proxy.evaluation.images is None else min(whole, config.proxy.evaluation.images)
     return (config.search.population + 40) * whole * 8 * 8
 
 

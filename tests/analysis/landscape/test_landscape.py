@@ -265,7 +265,7 @@ def test_flattest_counts_directions_of_the_least_rise(tmp_path):
         ({"contour": 8}, "contour is 8: expected an odd number"),
         ({"contour": 1}, "contour is 1: at least 3 points"),
         ({"directions": 0}, "directions is 0: .*greater than or equal to 1"),
-        ({"pictures": 0}, "pictures is 0"),
+        ({"images": 0}, "images is 0"),
         ({"sigmas": [0.1, 0.01]}, "must be above 0 and increase"),
         ({"normalise": "layer"}, "normalise is 'layer': .*'filter' or 'none'"),
         ({"radius": 3}, "the radius 3 lies outside the range 1"),

@@ -17,8 +17,8 @@ from genas.spaces.cost import Cost, architecture_cost
 
 BASE = ProxySettings(
     flatness={"sigmas": (0.05, 0.1)},
-    batchnorm={"pictures": 16, "batch_size": 8},
-    evaluation={"pictures": 12, "batch_size": 8},
+    batchnorm={"images": 16, "batch_size": 8},
+    evaluation={"images": 12, "batch_size": 8},
 )
 NAMED = {
     "slopes": {"expression": "flatness", "flatness": {"alpha": 0}},
@@ -82,8 +82,8 @@ def test_scores_are_those_of_a_search(tmp_path, opened, nas_scoring):
 def test_what_variants_share_is_computed_once(opened, nas_scoring, monkeypatch):
     variants = [one for one in read_variants("flatness,accuracy,angle + flatness", NAMED, BASE) if one.kind == "proxy"]
     calls = []
-    whole = Scoring.picture_losses
-    monkeypatch.setattr(Scoring, "picture_losses", lambda self, *rest: calls.append(1) or whole(self, *rest))
+    whole = Scoring.image_losses
+    monkeypatch.setattr(Scoring, "image_losses", lambda self, *rest: calls.append(1) or whole(self, *rest))
     rows = opened.score("333333", [Job(variant, 0) for variant in variants])
     assert len(calls) == 1 + 2  # loss and accuracy; two sigmas for flatness with three alphas and in the sum
     seconds = {row.variant: row.seconds for row in rows}
@@ -137,7 +137,7 @@ def test_random_proxies_are_told_from_others_by_repeating_them(tmp_path, opened,
         "loss": 3,
         "angle": 1,
         "flatness": 3,
-        "accuracy": len(outcome.repeats["accuracy"]),  # so few pictures may repeat by chance
+        "accuracy": len(outcome.repeats["accuracy"]),  # so few images may repeat by chance
         "angle + 2*flatness": 3,
         "ranks(loss,macs)": 3,
         "slopes": 3,
@@ -286,7 +286,7 @@ def test_failed_architectures_are_left_out_for_all_and_failed_proxies_for_good()
         analyse(scores, columns, {}, settings, 0)
 
 
-def test_what_needs_no_pictures_is_computed_once_for_all_variants_and_counted_for_each(opened, monkeypatch):
+def test_what_needs_no_images_is_computed_once_for_all_variants_and_counted_for_each(opened, monkeypatch):
     computed, score = [], Naswot.score
 
     def slow(self, architecture):

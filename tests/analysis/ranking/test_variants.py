@@ -6,14 +6,14 @@ from genas.analysis.ranking.variants import read_variants, repetition, split_lis
 from genas.core.errors import ConfigError
 from genas.proxies import ProxySettings
 
-BASE = ProxySettings(evaluation={"pictures": 100})
+BASE = ProxySettings(evaluation={"images": 100})
 
 
 def test_the_covariates_come_first_and_nothing_twice():
     found = read_variants("angle, loss,angle  + 16*flatness,angle,params", {}, BASE)
     assert [one.name for one in found] == ["loss", "macs", "angle", "angle + 16*flatness", "params"]
     assert [one.kind for one in found] == ["proxy", "cost", "proxy", "proxy", "cost"]
-    assert all(one.settings.evaluation.pictures == 100 for one in found if one.settings)
+    assert all(one.settings.evaluation.images == 100 for one in found if one.settings)
 
 
 def test_variants_of_a_file_change_the_runs_settings():
@@ -25,7 +25,7 @@ def test_variants_of_a_file_change_the_runs_settings():
     found = {one.name: one for one in read_variants("", named, BASE)}
     assert list(found) == ["loss", "macs", "many draws", "both", "expression"]
     settings = found["many draws"].proxy_settings
-    assert (settings.flatness.draws, settings.flatness.alpha, settings.evaluation.pictures) == (16, 0, 100)
+    assert (settings.flatness.draws, settings.flatness.alpha, settings.evaluation.images) == (16, 0, 100)
     assert (found["both"].kind, found["both"].members) == ("ranks", ("many draws", "loss"))
     assert found["expression"].proxy_settings.expression == "angle + loss"
 

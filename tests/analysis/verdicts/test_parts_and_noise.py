@@ -125,7 +125,7 @@ def test_the_noise_of_scores_is_measured_by_repeating_or_resampling(nas_scoring,
         if kind is Loss:
             errors = [one.error for one in noise["contenders"]]
             losses = [
-                nas_scoring.picture_losses(nas_scoring.prepared(nas_scoring.space.parse(name)))[0]
+                nas_scoring.image_losses(nas_scoring.prepared(nas_scoring.space.parse(name)))[0]
                 for name in noise["genotypes"]
             ]
             exact = [float((losses[0] - one).std(correction=0)) / len(one) ** 0.5 for one in losses[1:]]

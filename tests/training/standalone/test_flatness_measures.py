@@ -60,7 +60,7 @@ def test_it_is_left_bit_identical_after_an_error_too(network, digits):
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-def test_loss_and_gradient_over_batches_are_those_of_all_pictures_at_once(network, digits):
+def test_loss_and_gradient_over_batches_are_those_of_all_images_at_once(network, digits):
     images, labels = next(digits.test.batches(120, torch.device("cpu"), limit=120))
     whole = functional.cross_entropy(network(images).double(), labels)
     whole.backward()
@@ -133,8 +133,8 @@ def test_no_step_from_a_stationary_point():
     network = nn.Linear(2, 2)
     nn.init.zeros_(network.weight)
     nn.init.zeros_(network.bias)
-    pictures = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    assert increases(network, lambda: iter([(pictures, torch.tensor([0, 1]))]), (0.1,), False) == [0.0]
+    images = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    assert increases(network, lambda: iter([(images, torch.tensor([0, 1]))]), (0.1,), False) == [0.0]
 
 
 @pytest.mark.parametrize("sigmas", [(0.0, 0.1), (0.2, 0.1), (0.1, 0.1)])

@@ -56,9 +56,9 @@ def test_global_random_state_is_left_alone(tmp_path, fabric, make_splits):
 def test_measuring_in_batches_equals_measuring_at_once(fabric, make_splits, classes):
     splits = make_splits(48, classes)
     network = SPACE.network(classes, SPACE.sample(random.Random(3)), 3)
-    found = measure(network, splits.test, fabric, batch_size=5)  # 16 pictures: a short last batch
-    pictures, labels = next(splits.test.batches(1000, torch.device("cpu")))
-    logits = network.eval()(pictures).double()
+    found = measure(network, splits.test, fabric, batch_size=5)  # 16 images: a short last batch
+    images, labels = next(splits.test.batches(1000, torch.device("cpu")))
+    logits = network.eval()(images).double()
     assert found["loss"] == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)
     assert found["top1"] == pytest.approx((logits.argmax(1) == labels).double().mean().item())
     assert ("top5" in found) == (classes > 5)
@@ -67,6 +67,6 @@ def test_measuring_in_batches_equals_measuring_at_once(fabric, make_splits, clas
         assert found["top5"] == pytest.approx((place < 5).double().mean().item())
 
 
-def test_too_few_pictures_for_a_batch(tmp_path, fabric, make_splits):
+def test_too_few_images_for_a_batch(tmp_path, fabric, make_splits):
     with pytest.raises(DataError, match="fewer than one batch of 96"):
         retrain(tmp_path, SPACE, CONVOLUTIONS, make_splits(48), RetrainSettings(), fabric, seed=1, quiet=True)

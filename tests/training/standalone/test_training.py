@@ -158,14 +158,14 @@ def test_one_step_is_that_of_the_formula(tmp_path, make_splits, fabric, monkeypa
     seen = []
     original = module._Training._step
 
-    def step(self, pictures, labels, *rest):
+    def step(self, images, labels, *rest):
         if not seen:
-            seen.extend([{k: v.clone() for k, v in self.network.state_dict().items()}, pictures.clone(), labels])
-        return original(self, pictures, labels, *rest)
+            seen.extend([{k: v.clone() for k, v in self.network.state_dict().items()}, images.clone(), labels])
+        return original(self, images, labels, *rest)
 
     monkeypatch.setattr(module._Training, "_step", step)
     train(tmp_path, make_splits(40), settings, fabric)
-    before, pictures, labels = seen
+    before, images, labels = seen
     network = sized(DARTS, settings).network(4, DARTS.parse(GENOTYPE), 3).train()
     network.load_state_dict(before)
 
@@ -174,7 +174,7 @@ def test_one_step_is_that_of_the_formula(tmp_path, make_splits, fabric, monkeypa
         target[range(len(labels)), labels] += 0.9
         return -(target * logits.log_softmax(1)).sum(1).mean()
 
-    logits, auxiliary = network.forward_with_auxiliary(pictures)
+    logits, auxiliary = network.forward_with_auxiliary(images)
     loss = smoothed(logits) + 0.4 * smoothed(auxiliary)
     loss.backward()
     norm = math.sqrt(sum(float(p.grad.square().sum()) for p in network.parameters()))
@@ -228,7 +228,7 @@ def test_the_moving_average_is_that_of_the_definition(tmp_path, make_splits, fab
     assert measure(network, splits.test, fabric) == result  # what is kept is what was measured
 
 
-def test_the_best_epoch_is_chosen_by_pictures_that_are_not_trained_on(tmp_path, make_splits, fabric):
+def test_the_best_epoch_is_chosen_by_images_that_are_not_trained_on(tmp_path, make_splits, fabric):
     splits = make_splits(60)
     settings = SMALL.model_copy(update={"epochs": 5, "best": "held-out", "held_out": 0.25})
     parts = parts_of(splits, settings)
@@ -257,7 +257,7 @@ def test_by_the_test_set_only_where_asked_for(tmp_path, make_splits, fabric):
         train(tmp_path / "none", replace(splits, test=None), settings, fabric, Plain(), One())
 
 
-def test_unnormalised_pictures_in_training_and_test(tmp_path, make_splits, fabric):
+def test_unnormalised_images_in_training_and_test(tmp_path, make_splits, fabric):
     splits = make_splits(40)
     settings = SMALL.model_copy(update={"normalise": False})
     result = train(tmp_path, splits, settings, fabric, Plain(), One())

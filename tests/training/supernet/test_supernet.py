@@ -181,8 +181,8 @@ def test_random_labels_are_really_used(tmp_path, space, tiny, fabric):
     assert not same(true, wrong)
 
 
-def test_fewer_pictures_than_a_batch(tmp_path, space, tiny, fabric):
-    with pytest.raises(DataError, match="20 pictures, fewer than one batch of 64"):
+def test_fewer_images_than_a_batch(tmp_path, space, tiny, fabric):
+    with pytest.raises(DataError, match="20 images, fewer than one batch of 64"):
         train(tmp_path, space, tiny, fabric, batch_size=64)
 
 

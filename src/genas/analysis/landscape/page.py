@@ -16,7 +16,7 @@ from genas.core.run_folder import write_atomically
 from genas.core.run_paths import LandscapePaths
 from genas.reporting.data import EvaluationTable
 from genas.reporting.figures import write_figures
-from genas.reporting.page import cell_pictures, embedded, environment, number, percent
+from genas.reporting.page import cell_images, embedded, environment, number, percent
 
 Result = Mapping[str, Any]
 
@@ -28,13 +28,13 @@ class Shown:
     Args:
         title: of the section.
         remark: how to read them.
-        pictures: (data URI, text for those who do not see it).
+        images: (data URI, text for those who do not see it).
         wide: one below the other, because each has a panel for every network.
     """
 
     title: str
     remark: str
-    pictures: tuple[tuple[str, str], ...]
+    images: tuple[tuple[str, str], ...]
     wide: bool = False
 
 
@@ -134,24 +134,24 @@ def _sections(drawn: Mapping[str, Mapping[str, bytes]], settings: LandscapeSetti
     }
     sections = []
     for kind, (title, remark) in texts.items():
-        pictures = tuple(
+        images = tuple(
             (embedded(drawn[f"{kind}-{data}"]["svg"].decode()), f"{title}: {data} loss")
             for data in settings.data
             if f"{kind}-{data}" in drawn
         )
-        if pictures:
-            sections.append(Shown(title, remark, pictures, kind in ("contours", "surfaces")))
+        if images:
+            sections.append(Shown(title, remark, images, kind in ("contours", "surfaces")))
     return sections
 
 
 def _facts(content: Result) -> list[tuple[str, str]]:
     settings = content["settings"]
-    pictures = "those that the run scores on" if settings["pictures"] is None else f"{settings['pictures']:,}, at most"
+    images = "those that the run scores on" if settings["images"] is None else f"{settings['images']:,}, at most"
     moved = "do not move" if settings["vectors"] == "fixed" else "move as filters of their own"
     lengths = "with the norm of each filter" if settings["normalise"] == "filter" else "plain Gaussian"
     rows = [
         ("Run", content["run"]),
-        ("Pictures", f"{' and '.join(settings['data'])}: {pictures}, the same for all"),
+        ("Images", f"{' and '.join(settings['data'])}: {images}, the same for all"),
         (
             "Directions",
             f"{settings['directions']} random ones, {lengths}; batch norm's scales and shifts and biases {moved}",
@@ -224,6 +224,6 @@ def spread(entry: Result) -> str:
 def _network(row: Result) -> dict[str, Any]:
     remark = "at the weights that the supernet gives it"
     if row["weights"] != "supernet":
-        remark = f"trained on its own: {row['weights']}; the validation pictures were among its training pictures"
-    cells = cell_pictures(row["genotype"], row["label"])
+        remark = f"trained on its own: {row['weights']}; the validation images were among its training images"
+    cells = cell_images(row["genotype"], row["label"])
     return {"label": row["label"], "remark": remark, "genotype": row["genotype"], "cells": cells}

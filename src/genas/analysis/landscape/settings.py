@@ -1,7 +1,7 @@
-"""What of a landscape is computed, and on which pictures."""
+"""What of a landscape is computed, and on which images."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,10 +14,12 @@ RELATIVE_SIGMAS = (0.05, 0.1, 0.2, 0.3, 0.4)  # those of `genas evaluate`
 class LandscapeSettings(Settings):
     """The loss around weights: lines, a plane, and growing noise."""
 
+    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images"}
+
     data: tuple[Literal["validation", "test"], ...] = ("validation",)
-    """Pictures that the loss is taken on."""
-    pictures: int | None = Field(1024, ge=1)
-    """A random part of so many pictures, the same for all; None for those that the run scores on. genas's own."""
+    """Images that the loss is taken on."""
+    images: int | None = Field(1024, ge=1)
+    """A random part of so many images, the same for all; None for those that the run scores on. genas's own."""
     directions: int = Field(10, ge=1)
     """Random directions that lines are drawn along. genas's own (Li et al. draw one)."""
     range: float | None = Field(None, gt=0)

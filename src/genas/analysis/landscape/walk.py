@@ -44,7 +44,7 @@ def measured(scoring: Scoring, network: Network) -> LossAndAccuracy:
     """Loss and accuracy of `network` as it stands, bit for bit what the proxies ``loss`` and ``accuracy`` compute."""
     if scoring.evaluation.weighting == "batches":
         return scoring.evaluate(network)
-    losses, right = scoring.picture_losses(network, slice(0, scoring.batch_count))
+    losses, right = scoring.image_losses(network, slice(0, scoring.batch_count))
     loss, accuracy = torch.stack([losses, right.double()], 1).mean(0).tolist()
     return LossAndAccuracy(loss, accuracy)
 
@@ -109,7 +109,7 @@ def _check_centre(site: Site, points: Points) -> None:
         if not math.isfinite(loss):
             raise RunError(
                 f"the {data} loss of {site.name!r} is {loss} at the weights themselves, so there is no landscape "
-                "around them: its training diverged, or the pictures are not those it was trained on."
+                "around them: its training diverged, or the images are not those it was trained on."
             )
 
 

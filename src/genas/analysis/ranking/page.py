@@ -52,10 +52,10 @@ def build_ranking_page(folder: Path) -> Path:
     with RankPaths(folder).table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     drawn = charts(content, rows)
-    pictures = {}
+    images = {}
     for name, chart in drawn.items():
         svg = chart if isinstance(chart, str) else chart.svg()
-        pictures[name] = embedded(svg)
+        images[name] = embedded(svg)
         write_atomically(folder / "figures" / f"{name}.svg", svg.encode())
         if isinstance(chart, Chart):
             write_atomically(folder / "figures" / f"{name}.png", chart.png())
@@ -69,7 +69,7 @@ def build_ranking_page(folder: Path) -> Path:
         verdicts=[(column, verdicts(content, column)) for column in content["columns"]["names"]],
         columns=[_part(content, column, drawn) for column in content["columns"]["names"]],
         proxies=proxy_table(content),
-        pictures=pictures,
+        images=images,
         record=json.dumps({key: content[key] for key in ("settings", "run_settings", "environment")}, indent=2),
         variants=json.dumps({name: _variant(one) for name, one in content["proxies"].items()}, indent=2),
         level=round(100 * content["settings"]["analysis"]["level"]),

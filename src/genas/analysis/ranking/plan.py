@@ -43,7 +43,7 @@ class RankPlan:
         if self.seconds() < LONG or self.images <= FEW_IMAGES:
             return ""
         shorter = duration(self.seconds(FEW_IMAGES))
-        return f"--set proxy.evaluation.pictures={FEW_IMAGES} scores on {FEW_IMAGES:,} images, in about {shorter}"
+        return f"--set proxy.evaluation.images={FEW_IMAGES} scores on {FEW_IMAGES:,} images, in about {shorter}"
 
     def sentence(self) -> str:
         """The plan in words."""

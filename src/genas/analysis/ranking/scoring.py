@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genas.analysis.ranking.scores import Scored
 from genas.analysis.ranking.variants import Variant, repetition
-from genas.proxies import Combined, Proxy, ProxySettings, Score, Scoring, WithoutPictures, checked_score, open_proxy
+from genas.proxies import Combined, Proxy, ProxySettings, Score, Scoring, WithoutImages, checked_score, open_proxy
 from genas.proxies.base import as_score
 from genas.proxies.expression import finite
 from genas.spaces.base import Architecture, Network, Space
@@ -147,7 +147,7 @@ class Scorer:
             if proxy.raceable:  # bit for bit what `Proxy.score` gives
                 means = known.means(proxy, architecture)
                 return finite(as_score(proxy.score_of_means(architecture, means)))
-            if isinstance(proxy, WithoutPictures):
+            if isinstance(proxy, WithoutImages):
                 return finite(proxy.known_score(architecture))
             return checked_score(proxy, architecture)
 
@@ -170,14 +170,14 @@ class Scorer:
 
 
 class _Known:
-    """The means over pictures that proxies of one architecture share, and the seconds that this spared."""
+    """The means over images that proxies of one architecture share, and the seconds that this spared."""
 
     def __init__(self) -> None:
         self.spared = 0.0
         self._found: dict[Hashable, tuple[Tensor, float, set[Architecture]]] = {}
 
     def means(self, proxy: Proxy, architecture: Architecture) -> Tensor:
-        """The means of a raceable proxy's statistics over all pictures ([K]); of a sum, those of its parts in a row."""
+        """The means of a raceable proxy's statistics over all images ([K]); of a sum, those of its parts in a row."""
         if isinstance(proxy, Combined):
             return torch.cat([self.means(part, architecture) for _, part in proxy.parts])
         scoring = proxy.scoring

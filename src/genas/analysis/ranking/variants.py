@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from genas.core.errors import ConfigError
 from genas.core.seeding import derive
-from genas.core.settings import merge, validate
+from genas.core.settings import current_names, merge, validate
 from genas.proxies import ProxySettings, parse_expression
 from genas.proxies.expression import code_of_proxies, complete, keep_for
 
@@ -62,8 +62,8 @@ class Variant:
 def repetition(variant: Variant, seed: int, repeat: int) -> tuple[Variant, int]:
     """What is scored, and with which seed, the `repeat`-th time (0: as in a search).
 
-    The scoring's seed decides everything that is random in a proxy: noise, the random part of the validation pictures,
-    the pictures that batch norm is recalibrated on, and their augmentation. Architectures and supernet stay.
+    The scoring's seed decides everything that is random in a proxy: noise, the random part of the validation images,
+    the images that batch norm is recalibrated on, and their augmentation. Architectures and supernet stay.
     """
     return variant, seed if repeat == 0 else derive(seed, "rank.repeat", repeat)
 
@@ -158,7 +158,11 @@ class _Reader:
         base = self.base.model_dump()
         if isinstance(changes.get("expression"), str):
             base = keep_for(base, changes["expression"])
-        settings = validate(ProxySettings, merge(base, changes), f"the settings of the variant {name!r} are wrong")
+        settings = validate(
+            ProxySettings,
+            merge(base, current_names(ProxySettings, changes)),
+            f"the settings of the variant {name!r} are wrong",
+        )
         if settings.evaluation.engine == "auto":
             raise ConfigError(
                 f"the variant {name!r} has evaluation.engine=auto, which is decided once for a run; expected plain, "

@@ -10,7 +10,7 @@ from genas.core.run_folder import write_atomically
 from genas.core.run_paths import SweepPaths
 from genas.reporting.data import EvaluationTable
 from genas.reporting.figures import BLUE, GREY, ORANGE, painted, write_figures
-from genas.reporting.page import cell_pictures, count, embedded, environment, letter, percent
+from genas.reporting.page import cell_images, count, embedded, environment, letter, percent
 
 Row = Mapping[str, Any]
 SHOWN = ("angle", "flatness", "loss", "params", "macs")  # of every winner, whatever the sum is made of
@@ -28,7 +28,7 @@ def build_sweep_page(folder: Path) -> Path:
             title=f"{content['expression']}: the share of {content['swept']}",
             created=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
             facts=_facts(content),
-            pictures=[(embedded(files["svg"].decode()), _ALT[name]) for name, files in drawn.items()],
+            images=[(embedded(files["svg"].decode()), _ALT[name]) for name, files in drawn.items()],
             table=_table(content),
             winners=_winners(content),
         )
@@ -143,7 +143,7 @@ def _table(content: Row) -> EvaluationTable:
         ),
         f"Wanted, kept, winner's: the share of {content['swept']} that was aimed at over random architectures, and "
         "what came out in the kept and in the winner. Parameters and MACs: path in the supernet. Scores of different "
-        "weights are not comparable. Angle in radians; loss on the validation pictures with the supernet's weights.",
+        "weights are not comparable. Angle in radians; loss on the validation images with the supernet's weights.",
     )
 
 
@@ -166,7 +166,7 @@ def _winners(content: Row) -> list[dict[str, Any]]:
                 "letter": name,
                 "weights": ", ".join(weights),
                 "genotype": genotype,
-                "cells": cell_pictures(genotype, name),
+                "cells": cell_images(genotype, name),
             }
         )
     return found

@@ -50,7 +50,7 @@ def check_supernet(scoring: Scoring, run: Path) -> Chance:
     if known is not None:
         return Chance(**known)
     # as many images as there are up to a bound, however few a score looks at: few images show nothing
-    whole = scoring.evaluation.model_copy(update={"pictures": None, "subset": 0})
+    whole = scoring.evaluation.model_copy(update={"images": None, "subset": 0})
     scoring = scoring.reseeded(scoring.seed, whole)
     size = whole.batch_size
     part = slice(0, max(1, ceil_div(min(IMAGES, scoring.validation_count), size)))
@@ -58,7 +58,7 @@ def check_supernet(scoring: Scoring, run: Path) -> Chance:
     losses, right = [], []
     for number in range(PATHS):
         path = scoring.space.sample(python_rng(scoring.seed, "supernet.check", number))
-        found = scoring.picture_losses(scoring.prepared(path), part)
+        found = scoring.image_losses(scoring.prepared(path), part)
         losses.append(found[0].double().numpy())
         right.append(found[1].double().numpy())
     chance = against_chance(np.stack(losses), np.stack(right), labels.numpy(), scoring.splits.num_classes)

@@ -23,7 +23,7 @@ Sides = tuple[int, int]  # height, width
 
 @dataclass(frozen=True)
 class Count:
-    """What a network has and does for one picture.
+    """What a network has and does for one image.
 
     Args:
         params: trainable parameters.

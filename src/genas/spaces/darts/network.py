@@ -123,7 +123,7 @@ class DartsNetwork(MixedNetwork):
         architecture: None for the supernet.
         cells: number L of cells; reductions at L//3 and 2L//3, each doubling the width.
         channels: width C of the first cell.
-        image_channels: channels of the pictures.
+        image_channels: channels of the images.
         stem: ``cifar`` (one 3x3 convolution to 3C) or ``imagenet`` (three of stride 2).
         bn_affine: batch norm of the cells has scale and shift; the stem's always has.
         pool_bn: batch norm after pools.
@@ -222,7 +222,7 @@ class DartsNetwork(MixedNetwork):
     def features(self, images: Tensor) -> list[Tensor]:
         """The outputs of the last cell before each reduction and of the last cell; see `Network.features`.
 
-        With the ``imagenet`` stem, its map at a quarter of the pictures' side comes first.
+        With the ``imagenet`` stem, its map at a quarter of the images' side comes first.
         """
         outputs = self._outputs(images, self.cell_paths(None, DartsArchitecture), self.feature_positions)
         return [outputs[position] for position in self.feature_positions]

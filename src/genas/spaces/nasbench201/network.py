@@ -114,7 +114,7 @@ class NasBench201Network(MixedNetwork):
         architecture: None for the supernet.
         cells_per_stage: searchable cells in each of the three stages.
         channels: width of the first stage.
-        image_channels: channels of the pictures.
+        image_channels: channels of the images.
         cell_bn_affine: batch norm of the cells has scale and shift; the rest always has.
         unreached: ``skip`` or ``run`` operations that no signal reaches; see `NasBench201Config`.
         channel_share: K, for a supernet: operations are built for 1/K of the channels.

@@ -14,14 +14,14 @@ from genas.spaces.operations import nasbench_macro_operation
 class NasBenchMacroNetwork(MixedNetwork):
     """A supernet (`architecture` None) or the stand-alone network of one architecture.
 
-    Drop-path drops the branches of layers that have a shortcut: without one, nothing would be left of a picture.
+    Drop-path drops the branches of layers that have a shortcut: without one, nothing would be left of an image.
 
     Args:
         num_classes: outputs.
         architecture: None for the supernet.
         channels: width of the stem; the stages have two, four and eight times as many.
         tail_channels: width of the last 1x1 convolution.
-        image_channels: channels of the pictures.
+        image_channels: channels of the images.
     """
 
     architecture: NasBenchMacroArchitecture | None

@@ -31,7 +31,7 @@ class TimmDarts(DartsNetwork):
     Args:
         name: in the zoo.
         num_classes: outputs; 0: no classifier.
-        in_chans: channels of the pictures.
+        in_chans: channels of the images.
         global_pool: timm's name of the pooling before the classifier; empty: none, without a classifier only.
         drop_rate: dropout before the classifier.
         drop_path_rate: see `Network.drop_path`.
@@ -178,7 +178,7 @@ class TimmDarts(DartsNetwork):
 
 
 def default_cfg(name: str) -> dict[str, Any]:
-    """What timm's data loaders want to know; pictures as in the DARTS line (methods.md 2.3)."""
+    """What timm's data loaders want to know; images as in the DARTS line (methods.md 2.3)."""
     shape = SHAPES["imagenet"]
     return {
         "url": "",

@@ -12,13 +12,13 @@ from genas.training.standalone.recipe import RetrainSettings
 
 @dataclass(frozen=True)
 class Parts:
-    """The pictures of a retraining.
+    """The images of a retraining.
 
     Args:
         train: trained on.
         judge: chooses the best epoch; None where the last one is taken.
         test: judged once, at the end; None where the data set has none.
-        augmentation: random transforms of the training pictures.
+        augmentation: random transforms of the training images.
         normalisation: of all three.
     """
 
@@ -40,14 +40,14 @@ def parts_of(splits: Splits, settings: RetrainSettings, processes: int = 1) -> P
         processes: processes that are to divide each batch.
 
     Raises:
-        DataError: fewer pictures than a batch, or too few of a class to hold some out.
-        ConfigError: more processes than pictures in a piece of a batch; or the best epoch is to be chosen by a test set
+        DataError: fewer images than a batch, or too few of a class to hold some out.
+        ConfigError: more processes than images in a piece of a batch; or the best epoch is to be chosen by a test set
             that the data do not have.
     """
     if processes > settings.batch_size // settings.accumulate:
         raise ConfigError(
-            f"{processes} process(es) cannot divide a batch of {settings.batch_size} pictures in {settings.accumulate} "
-            "piece(s): each needs at least one picture of every piece; set accumulate lower or batch_size higher."
+            f"{processes} process(es) cannot divide a batch of {settings.batch_size} images in {settings.accumulate} "
+            "piece(s): each needs at least one image of every piece; set accumulate lower or batch_size higher."
         )
     train, test, judge = splits.train, splits.test, None
     normalisation = splits.normalisation
@@ -71,8 +71,8 @@ def parts_of(splits: Splits, settings: RetrainSettings, processes: int = 1) -> P
         judge = test
     if len(train) < settings.batch_size:
         raise DataError(
-            f"The training set has {len(train)} pictures, fewer than one batch of {settings.batch_size}; "
-            "give more pictures or set retrain.batch_size lower."
+            f"The training set has {len(train)} images, fewer than one batch of {settings.batch_size}; "
+            "give more images or set retrain.batch_size lower."
         )
     return Parts(train, judge, test, _augmentation(splits, settings), normalisation)
 

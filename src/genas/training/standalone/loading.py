@@ -41,7 +41,7 @@ class ModelFacts(BaseModel):
     classes: int
     """Number of outputs."""
     image_shape: tuple[int, int, int]
-    """Channels, height, width of the pictures it was trained on."""
+    """Channels, height, width of the images it was trained on."""
     class_names: tuple[str, ...]
     """One name per class, in the order of the outputs."""
     mean: tuple[float, ...]

@@ -124,14 +124,14 @@ def widest(
     image_shape: tuple[int, int, int],
     max_macs: int,
 ) -> int:
-    """The largest even first width whose network keeps within `max_macs` multiply-accumulates per picture.
+    """The largest even first width whose network keeps within `max_macs` multiply-accumulates per image.
 
     Args:
         space: the space, at any size.
         architecture: one of it.
         settings: the recipe; its own width is not looked at.
         classes: outputs.
-        image_shape: channels, height, width of the pictures.
+        image_shape: channels, height, width of the images.
         max_macs: the limit.
 
     Raises:

@@ -1,7 +1,7 @@
 """What a training is going to need, said before it begins: parameters, MACs, steps and memory.
 
 Memory is counted, not guessed: two small batches run through the very network on the device, and the tensors that
-autograd keeps for the backward pass are added up. Their number of bytes is linear in the number of pictures. On top
+autograd keeps for the backward pass are added up. Their number of bytes is linear in the number of images. On top
 come weights, gradients, momentum and the moving average. What is not in the sum: the workspace of convolution
 kernels, the allocator's gaps, and the data set itself where it is kept in memory.
 """
@@ -31,11 +31,11 @@ class Plan:
     Args:
         params: parameters of the network that is kept.
         auxiliary_params: those of the auxiliary head, for training only.
-        macs: multiply-accumulates of one picture, without the auxiliary head.
+        macs: multiply-accumulates of one image, without the auxiliary head.
         channels: first width; None where the space has no such thing.
-        train: pictures trained on.
-        held_out: pictures that choose the best epoch, not trained on; 0 for none.
-        test: pictures judged at the end.
+        train: images trained on.
+        held_out: images that choose the best epoch, not trained on; 0 for none.
+        test: images judged at the end.
         epochs: epochs.
         steps: batches per epoch.
         processes: processes that divide each batch.
@@ -90,7 +90,7 @@ def plan_of(
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
     copies = 3 if settings.momentum else 2
     averaged = settings.ema_decay is not None
-    largest = ceil_div(settings.batch_size, settings.accumulate * fabric.world_size)  # pictures at once in a process
+    largest = ceil_div(settings.batch_size, settings.accumulate * fabric.world_size)  # images at once in a process
     fixed, each = activation_bytes(network, splits.image_shape, splits.num_classes, settings, fabric)
     return Plan(
         params=cost.params,
@@ -111,7 +111,7 @@ def plan_of(
 def activation_bytes(
     network: Network, image_shape: tuple[int, int, int], classes: int, settings: RetrainSettings, fabric: Fabric
 ) -> tuple[int, int]:
-    """Bytes that the backward pass needs: a fixed part, and one for each picture.
+    """Bytes that the backward pass needs: a fixed part, and one for each image.
 
     Args:
         network: on the device, in the precision and layout of the run; its batch-norm statistics are changed.
@@ -135,9 +135,9 @@ def _kept(
 ) -> int:
     """`kept_bytes` of a batch of `count` images."""
     number = next(network.parameters()).dtype
-    pictures = torch.zeros((count, *image_shape), device=fabric.device, dtype=number)
+    images = torch.zeros((count, *image_shape), device=fabric.device, dtype=number)
     if settings.layout == "channels-last":
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
     network.train()
     # drop-path needs numbers, but not those of anybody's stream
     network.set_drop_path(0.5 if settings.drop_path else 0.0, torch.Generator(device=fabric.device))
@@ -145,7 +145,7 @@ def _kept(
 
     def loss() -> Tensor:
         with fabric.autocast():
-            logits, auxiliary = network.forward_with_auxiliary(pictures)
+            logits, auxiliary = network.forward_with_auxiliary(images)
             assert logits.shape[1] == classes
             own = functional.cross_entropy(logits, labels)
             return own if auxiliary is None else own + functional.cross_entropy(auxiliary, labels)

@@ -26,7 +26,7 @@ class RetrainSettings(Settings):
     epochs: int = Field(20, ge=1)
     """Epochs over the whole training set. 20 is a short check of the result; publications use 600."""
     batch_size: int = Field(96, ge=2)
-    """Pictures per batch, over all processes (methods.md 2.3: 96)."""
+    """Images per batch, over all processes (methods.md 2.3: 96)."""
     accumulate: int = Field(1, ge=1)
     """Pieces in which a batch is computed one after the other, for less memory. The gradient is that of the whole
     batch, but batch norm sees one piece at a time."""
@@ -75,12 +75,12 @@ class RetrainSettings(Settings):
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Drop-path probability p; epoch e of E uses p e / E (methods.md 2.1; 2.3: 0.2 or 0.3 on CIFAR)."""
     crop: Literal["data-set", "padded", "resized", "square", "none"] = "data-set"
-    """Random crop of training pictures. ``data-set``: what the data set does; ``padded``: a window of the padded
-    picture (of pictures streamed from disk: ``resized``); ``resized``: a window of 8 to 100 % of the area and of aspect
+    """Random crop of training images. ``data-set``: what the data set does; ``padded``: a window of the padded
+    image (of images streamed from disk: ``resized``); ``resized``: a window of 8 to 100 % of the area and of aspect
     3/4 to 4/3, resized (methods.md 2.3, the DARTS line on ImageNet); ``square``: the same without a change of aspect
     (methods.md 2.3, RLNAS); ``none``."""
     flip: bool | None = None
-    """Mirror training pictures at random; None as the data set does."""
+    """Mirror training images at random; None as the data set does."""
     cutout: int = Field(0, ge=0)
     """Side of the square that cutout erases, in pixels; 0 for none (methods.md 2.3: 16, at 600 epochs)."""
     colour_jitter: tuple[float, float, float, float] | None = None

@@ -71,8 +71,8 @@ def retrain(
         Test loss, top-1 and top-5 accuracy (fractions) of the *last* epoch; empty without a test set.
 
     Raises:
-        DataError: fewer pictures than a batch.
-        ConfigError: more processes than pictures in a piece of a batch.
+        DataError: fewer images than a batch.
+        ConfigError: more processes than images in a piece of a batch.
         CheckpointError: `initial` or a checkpoint in the folder is of another network.
         Interrupted: Ctrl-C; the state is saved.
     """
@@ -165,11 +165,11 @@ class _Training:
                 self._step,
                 settings.clip,
                 after_epoch=self._judge,
-                pictures=lambda step: min(settings.batch_size, limit - step * settings.batch_size),
+                batch_images=lambda step: min(settings.batch_size, limit - step * settings.batch_size),
             )
         except torch.OutOfMemoryError as error:
             raise GenasError(
-                f"the device's memory does not hold {settings.batch_size} pictures in {settings.accumulate} piece(s); "
+                f"the device's memory does not hold {settings.batch_size} images in {settings.accumulate} piece(s); "
                 "set retrain.accumulate higher, or take a smaller batch or network."
             ) from error
 
@@ -185,13 +185,13 @@ class _Training:
             **_shared(self.trainer.share),
         )
 
-    def _step(self, pictures: Tensor, labels: Tensor, epoch: int, number: int, rows: Rows) -> tuple[Tensor, Tensor]:
+    def _step(self, images: Tensor, labels: Tensor, epoch: int, number: int, rows: Rows) -> tuple[Tensor, Tensor]:
         settings, network = self.settings, self.network
         if settings.drop_path:
             self._drop_path.manual_seed(derive(self.seed, "retrain.drop_path", epoch, number))
             network.set_drop_path(settings.drop_path * epoch / settings.epochs, self._drop_path, rows)
         with fast_gradients(on=settings.gradients == "fast"):
-            logits, auxiliary = network.forward_with_auxiliary(_prepared(pictures, network, settings.layout))
+            logits, auxiliary = network.forward_with_auxiliary(_prepared(images, network, settings.layout))
         loss = self._loss(logits, labels)
         if auxiliary is not None:
             loss = loss + settings.auxiliary_weight * self._loss(auxiliary, labels)
@@ -303,10 +303,10 @@ class _Training:
         return {} if test is None else measure(network, test, self.fabric, limit_batches=self.settings.limit_batches)
 
 
-def _prepared(pictures: Tensor, network: Network, layout: str) -> Tensor:
-    """The pictures in the type and layout of the network."""
-    pictures = pictures.to(next(network.parameters()).dtype)
-    return pictures.contiguous(memory_format=torch.channels_last) if layout == "channels-last" else pictures
+def _prepared(images: Tensor, network: Network, layout: str) -> Tensor:
+    """The images in the type and layout of the network."""
+    images = images.to(next(network.parameters()).dtype)
+    return images.contiguous(memory_format=torch.channels_last) if layout == "channels-last" else images
 
 
 def _shared(share: Share) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def measure(
         network: on the device; left in evaluation mode.
         images: what to measure on; several processes divide it between them.
         fabric: device, precision and processes.
-        batch_size: pictures per batch.
+        batch_size: images per batch.
         limit_batches: at most that many batches; None for all.
     """
     network.eval()
@@ -336,9 +336,9 @@ def measure(
     limit = None if limit_batches is None else limit_batches * batch_size
     loss = top1 = top5 = 0.0
     classes = 0
-    for pictures, labels in images.batches(batch_size, fabric.device, limit=limit, **_shared(share)):
+    for batch, labels in images.batches(batch_size, fabric.device, limit=limit, **_shared(share)):
         with fabric.autocast():
-            logits = network(_prepared(pictures, network, "contiguous"))
+            logits = network(_prepared(batch, network, "contiguous"))
         logits = logits if logits.dtype == torch.float64 else logits.float()
         loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
         ranked = logits.topk(min(5, logits.shape[1]), 1).indices == labels[:, None]

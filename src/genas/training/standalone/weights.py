@@ -148,7 +148,7 @@ def take_over(initial: InitialWeights, network: Network, space: Space, architect
         else:
             raise CheckpointError(
                 f"{initial.source} is of another size: {name} is {list(value.shape)} there and {list(target.shape)} "
-                "here; give the --cells and --channels that it was trained with, and pictures of as many colours."
+                "here; give the --cells and --channels that it was trained with, and images of as many colours."
             )
     for name in taken:
         state[name].copy_(initial.tensors[name])

@@ -1,6 +1,6 @@
 """Recalibration of batch-norm statistics for one path.
 
-A supernet's running statistics mix all paths, so each architecture gets its own, from training pictures. The cumulative
+A supernet's running statistics mix all paths, so each architecture gets its own, from training images. The cumulative
 average weighs all batches alike. The published code resets the statistics to mean 0 and variance 1 and runs the batches
 at momentum 0.1, which leaves 0.9^n of the reset values (22.9 % after 14 batches; methods.md T7, G3): ``momentum``.
 """
@@ -22,7 +22,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor], averaging: Averag
 
     Args:
         network: a stand-alone network; its batch-norm buffers are overwritten, nothing else.
-        batches: pictures [B, C, H, W], batches of equal size.
+        batches: images [B, C, H, W], batches of equal size.
         averaging: ``cumulative``, or ``momentum`` as published.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]

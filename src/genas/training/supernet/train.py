@@ -35,7 +35,7 @@ class SupernetSettings(Settings):
     epochs: int = Field(250, ge=1)
     """Epochs over the weights half (methods.md 4.2: 250)."""
     batch_size: int = Field(64, ge=2)
-    """Pictures per batch (methods.md 4.2: 64)."""
+    """Images per batch (methods.md 4.2: 64)."""
     learning_rate: float = Field(0.025, gt=0)
     """First learning rate of the cosine (methods.md 4.2: 0.025)."""
     final_learning_rate: float = Field(0.001, ge=0)
@@ -49,7 +49,7 @@ class SupernetSettings(Settings):
     clip: float | None = Field(5.0, gt=0)
     """Greatest gradient norm (methods.md 4.2: 5; NAS-Bench-201: none)."""
     labels: Literal["true", "random"] = "true"
-    """``random`` trains on one fixed uniform random label per picture, as RLNAS does (methods.md 7.1)."""
+    """``random`` trains on one fixed uniform random label per image, as RLNAS does (methods.md 7.1)."""
     shifted_schedule: bool = False
     """Use the learning rate of the next epoch, as the published scripts do under PyTorch >= 1.1 (T1)."""
     unused_gradients: Literal["skip", "zero"] = "skip"
@@ -72,7 +72,7 @@ class SupernetSettings(Settings):
 
 
 def random_labels(count: int, num_classes: int, seed: int) -> Tensor:
-    """One uniform random label per picture, fixed by the seed ([count] int64)."""
+    """One uniform random label per image, fixed by the seed ([count] int64)."""
     return torch.randint(num_classes, (count,), generator=torch_rng(seed, "supernet.labels"))
 
 
@@ -113,8 +113,8 @@ def training_images(splits: Splits, settings: SupernetSettings) -> LabelledImage
     images = splits.weights if settings.half == "weights" else splits.train
     if len(images) < settings.batch_size:
         raise DataError(
-            f"The supernet's training set has {len(images)} pictures, fewer than one batch of {settings.batch_size}; "
-            "give more pictures or set supernet.batch_size lower."
+            f"The supernet's training set has {len(images)} images, fewer than one batch of {settings.batch_size}; "
+            "give more images or set supernet.batch_size lower."
         )
     return images
 
@@ -143,7 +143,7 @@ def train_supernet(
         The trained supernet on the device.
 
     Raises:
-        DataError: fewer pictures than a batch.
+        DataError: fewer images than a batch.
         Interrupted: Ctrl-C; the state is saved.
     """
     images = training_images(splits, settings)
@@ -169,10 +169,10 @@ def train_supernet(
             limit=steps * settings.batch_size,
         )
 
-    def step(pictures: Tensor, labels: Tensor, epoch: int, number: int, _: Rows) -> tuple[Tensor, Tensor]:
+    def step(batch: Tensor, labels: Tensor, epoch: int, number: int, _: Rows) -> tuple[Tensor, Tensor]:
         path = space.sample_training_path(python_rng(seed, "supernet.paths", epoch, number), network.num_cells)
         with fast_gradients(on=settings.gradients == "fast"):
-            logits = network(pictures.to(dtype).contiguous(memory_format=layout), path)
+            logits = network(batch.to(dtype).contiguous(memory_format=layout), path)
         return functional.cross_entropy(logits, labels), logits
 
     trainer.run(
