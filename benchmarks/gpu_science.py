@@ -30,9 +30,9 @@ from genas.training.supernet import initial_weights
 from genas.training.supernet.stored import load_supernet
 from genas.workflows.config import Config
 from genas.workflows.continuation import settings_on
-from genas.workflows.rank import rank, weights_file
-from genas.workflows.search import train_supernet_of
+from genas.workflows.rank import Ranking, rank, weights_file
 from genas.workflows.session import Session
+from genas.workflows.supernet import train_supernet_of
 from genas.workflows.timing import time_supernet
 
 PROXIES = "flatness,relative-flatness,accuracy,loss,angle,consensus"
@@ -162,11 +162,11 @@ class Study:
         """Ranks with the weights after `epoch`, for at most so many seconds; says what was left out."""
         name = f"epoch-{epoch}-{images or 'all'}"
 
-        def ranked(count: int) -> dict[str, Any]:
+        def ranked(count: int) -> Ranking:
             return rank(
                 self.run,
                 self.table,
-                PROXIES,
+                proxies=PROXIES,
                 columns=[COLUMN],
                 settings={"architectures": count, "analysis": {"replicates": 200}},
                 proxy_settings=[self.evaluation(images)],
@@ -187,7 +187,7 @@ class Study:
             "epoch": epoch,
             "images": images or "all",
             "architectures_asked": architectures,
-            "architectures": content["scored"],
+            "architectures": content.scored,
             "seconds": time.monotonic() - begun,
             "study": name,
             "proxies": {
@@ -196,7 +196,7 @@ class Study:
                     "failed": found["failed"],
                     **{key: value for key, value in found["columns"].get(COLUMN, {}).items() if key != "scatter"},
                 }
-                for proxy, found in content["proxies"].items()
+                for proxy, found in content.proxies.items()
             },
         }
 

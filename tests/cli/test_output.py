@@ -10,7 +10,7 @@ from genas.cli.options import emit
 
 
 class Found:
-    def as_dict(self):
+    def to_dict(self):
         return {"score": 1.5}
 
 

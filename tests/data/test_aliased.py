@@ -113,8 +113,8 @@ def test_retraining_and_evaluation_see_the_same_pixels(shared_photos, tmp_path, 
     assert abs(wanted["crop"] - wanted["crop-aliased"]) > 1e-4
 
     def loss(**settings):
-        found = genas.evaluate(run, data, settings={**QUICK, **settings}, out=tmp_path / "out", quiet=True)
-        return found["models"][0]["clean"]["nll"]
+        found = genas.evaluate(run, data=data, settings={**QUICK, **settings}, out=tmp_path / "out", quiet=True)
+        return found.models[0]["clean"]["nll"]
 
     assert loss() == pytest.approx(wanted["crop-aliased"], abs=1e-5)
     assert loss(resizing="crop") == pytest.approx(wanted["crop"], abs=1e-5)
@@ -123,4 +123,4 @@ def test_retraining_and_evaluation_see_the_same_pixels(shared_photos, tmp_path, 
     image = Image.open(next((photos / "test").glob("*/*")))
     assert torch.equal(modeling.load(tmp_path / "exported")[0].preprocess(image), facts(image))
     with pytest.raises(ConfigError, match="resizing does not apply to 'digits'"):
-        genas.evaluate(run, "digits", settings={**QUICK, "resizing": "crop"}, out=tmp_path / "out", quiet=True)
+        genas.evaluate(run, data="digits", settings={**QUICK, "resizing": "crop"}, out=tmp_path / "out", quiet=True)

@@ -144,7 +144,7 @@ def test_an_exported_folder_loads_evaluates_and_exports_again(exported, trained_
     assert torch.equal(genas.load(exported.folder)(images), genas.load(trained_folder)(images))
     quick = {"with_latency": False, "with_flatness": False}
     both = [
-        genas.evaluate(folder, "digits", settings=quick, quiet=True, out=tmp_path / "e")["models"][0]["clean"]
+        genas.evaluate(folder, data="digits", settings=quick, quiet=True, out=tmp_path / "e").models[0]["clean"]
         for folder in (exported.folder, trained_folder)
     ]
     assert both[0] == both[1]
@@ -157,10 +157,10 @@ def test_the_card_shows_an_evaluation_of_these_weights_only(trained_folder, tmp_
     (run / "result.json").write_text('{"epochs": 3, "test": {"loss": 0.5, "top1": 0.125}}')
     settings = {"limit": 60, "shifts": ["jpeg"], "with_latency": False, "with_flatness": False}
     exporting.export(run, tmp_path / "before", data="digits")
-    content = genas.evaluate(run, "digits", settings=settings, quiet=True)
+    content = genas.evaluate(run, data="digits", settings=settings, quiet=True)
     exporting.export(run, tmp_path / "after", data="digits")
     before, after = ((tmp_path / name / "README.md").read_text() for name in ("before", "after"))
-    clean = content["models"][0]["clean"]
+    clean = content.models[0]["clean"]
     assert "12.50 %" in before
     assert "calibration error" not in before
     assert f"| top-1 accuracy | {100 * clean['top1']:.2f} % |" in after

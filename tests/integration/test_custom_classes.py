@@ -95,14 +95,16 @@ def test_from_python(way, tmp_path):
         "name": ("chain:Half", "chain:Chain", "chain:Small", "chain:Walk"),
     }[way]
     settings = {} if way == "instance" else OPTIONS
-    result = package.search(*things, run=tmp_path / "r", settings={**FAST, **settings}, quiet=True)
+    data, space, proxy, strategy = things
+    given = {"space": space, "proxy": proxy, "strategy": strategy}
+    result = package.search(data, **given, run=tmp_path / "r", settings={**FAST, **settings}, quiet=True)
     frozen = yaml.safe_load((tmp_path / "r/config.yaml").read_text())
     assert frozen["space"] == {"name": "chain:Chain", "width": 16}
     assert frozen["data"]["step"] == 3
     assert (frozen["proxy"]["expression"], frozen["proxy"]["options"]) == ("chain:Small", {"factor": 2})
     assert (frozen["search"]["algorithm"], frozen["search"]["options"]) == ("chain:Walk", {"count": 3})
     assert width(tmp_path / "r/retrain") == 16
-    again = package.retrain_architecture(
+    again = package.retrain(
         result.genotype,
         data=things[0],
         space=chain.Chain(width=4),
@@ -115,16 +117,17 @@ def test_from_python(way, tmp_path):
 
 def test_other_functions_take_objects_and_classes_too(tmp_path):
     run = tmp_path / "r"
-    package.search(chain.Half(3), chain.Chain(16), chain.Small, chain.Walk, run, settings=FAST, quiet=True)
+    classes = {"space": chain.Chain(16), "proxy": chain.Small, "strategy": chain.Walk}
+    package.search(chain.Half(3), **classes, run=run, settings=FAST, quiet=True)
     rows = [f"{a}-{b}-{c},{a * b + c}" for a in (1, 3, 5) for b in (1, 3, 5) for c in (1, 3, 5)]
     (tmp_path / "table.csv").write_text("\n".join(["genotype,accuracy", *rows]))
     proxies = [chain.Small, "params", Twice(None, factor=2)]
-    found = package.rank(run, tmp_path / "table.csv", proxies, settings={"architectures": 10}, quiet=True)
-    assert {"chain:Small", "params", f"{__name__}:Twice"} <= found["proxies"].keys()
-    assert found["proxies"][f"{__name__}:Twice"]["settings"]["options"] == {"factor": 2}
+    found = package.rank(run, tmp_path / "table.csv", proxies=proxies, settings={"architectures": 10}, quiet=True)
+    assert {"chain:Small", "params", f"{__name__}:Twice"} <= found.proxies.keys()
+    assert found.proxies[f"{__name__}:Twice"]["settings"]["options"] == {"factor": 2}
     little = {"with_latency": False, "with_flatness": False, "shifts": []}
     for data, count in ((Few(5), 5), (Few, 20)):
-        measured = package.evaluate(run, data, settings=little, out=tmp_path, quiet=True)["models"][0]["data"]
+        measured = package.evaluate(run, data=data, settings=little, out=tmp_path, quiet=True).models[0]["data"]
         assert (measured["name"], measured["pictures"]) == (f"{__name__}:Few", count)
 
 

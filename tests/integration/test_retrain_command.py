@@ -93,7 +93,7 @@ def test_other_settings_on_its_folder_are_refused(two_seeds, capsys):
 def test_one_seed_can_be_loaded_and_taken_further(tmp_path, capsys):
     run = tmp_path / "one"
     settings = {"retrain": {"epochs": 1, "cells": 1, "channels": 4, "limit_batches": 3}}
-    result = package.retrain_architecture("333333", data="digits", run=run, settings=settings, quiet=True)
+    result = package.retrain("333333", data="digits", run=run, settings=settings, quiet=True)
     assert result.runs[0].folder == run
     assert result.summary["last"]["top1"]["std"] is None
     network = package.load(run if (run / "retrain").exists() else _as_search(run, tmp_path))

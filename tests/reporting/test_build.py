@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from genas.reporting.build import BEST, FAILURES, POINTS, build_report, collect
-from genas.reporting.status import read_status
+from genas.reporting.status import status
 from genas.strategies import History, Record
 from genas.workflows.search import write_best
 
@@ -51,7 +51,7 @@ def test_genotypes_of_one_function_are_one_line_with_their_number(run):
         history.add(record(OTHER, 0.5))
         history.add(record("own:1", 0.4))
         history.add(record("own:2", 0.4, {"shared_with": "own:1"}))
-    state = read_status(run)
+    state = status(run).to_dict()
     wanted = [(CONV, 1), (OTHER, 0), ("own:1", 1)]
     assert [(row["genotype"], row["equal"]) for row in state["best"]] == wanted
     assert [(one.genotype, one.equal) for one in collect(run).best] == wanted
@@ -63,7 +63,7 @@ def test_objectives_are_shown_where_there_are_some(run):
         history.add(record(OTHER, 0.5))
         history.add(replace(record(CONV, 0.9), objectives={"macs": -20.0}))
         write_best(run, history.best(1)[0], len(history))
-    assert [row.get("objectives") for row in read_status(run)["best"]] == [{"macs": -20.0}, None]
+    assert [row.get("objectives") for row in status(run).to_dict()["best"]] == [{"macs": -20.0}, None]
     assert json.loads((run / "best.json").read_text())["objectives"] == {"macs": -20.0}
 
 
@@ -93,4 +93,4 @@ def test_the_page_of_a_long_search_is_bounded_and_says_so(run):
     text = " ".join(re.sub(r"<[^>]+>", " ", page.read_text()).split())
     assert f"{len(found.history):,} of {found.scored:,} architectures are drawn" in text
     assert f"The first {FAILURES} are listed" in text
-    json.dumps(read_status(run))
+    json.dumps(status(run).to_dict())

@@ -36,7 +36,7 @@ def seeds(tmp_path_factory, digits, make_trained):
 
 @pytest.fixture(scope="module")
 def content(seeds):
-    return genas.evaluate(seeds, settings=QUICK, quiet=True, device="cpu")
+    return genas.evaluate(seeds, settings=QUICK, quiet=True, device="cpu").to_dict()
 
 
 def test_every_seed_is_measured_and_the_summary_is_over_them(content):
@@ -62,8 +62,8 @@ def test_the_files_hold_what_was_returned(content, seeds):
     assert not list(seeds.rglob("*.part"))
     again = genas.evaluate(seeds, settings={**QUICK, "shifts": (), "with_latency": False}, quiet=True)
     assert not (seeds / "evaluation-corruptions.csv").exists()  # of this evaluation there is none
-    assert again["models"][0]["clean"] == content["models"][0]["clean"]
-    assert again["models"][0]["flatness"] == content["models"][0]["flatness"]
+    assert again.models[0]["clean"] == content["models"][0]["clean"]
+    assert again.models[0]["flatness"] == content["models"][0]["flatness"]
 
 
 def test_the_page_shows_everything_and_loads_nothing(content, seeds, tmp_path):
@@ -103,7 +103,7 @@ def test_the_page_shows_everything_and_loads_nothing(content, seeds, tmp_path):
 
 def test_a_plain_evaluation_has_a_page_without_the_rest(trained_folder, tmp_path):
     settings = {"limit": 30, "with_latency": False, "with_flatness": False}
-    content = genas.evaluate(trained_folder, "digits", settings=settings, quiet=True, out=tmp_path)
+    content = genas.evaluate(trained_folder, data="digits", settings=settings, quiet=True, out=tmp_path).to_dict()
     evaluation = describe(content)
     assert [table.title for table in evaluation.tables] == ["Most confused classes", "Accuracy by class"]
     assert evaluation_charts(evaluation).keys() == {"reliability"}
@@ -140,7 +140,7 @@ def test_a_summary_has_what_all_networks_have():
 
 def test_class_names_with_html_and_escape_codes_stay_names(trained_folder, tmp_path):
     settings = {"with_latency": False, "with_flatness": False}
-    genas.evaluate(trained_folder, "digits", settings=settings, quiet=True, out=tmp_path)
+    genas.evaluate(trained_folder, data="digits", settings=settings, quiet=True, out=tmp_path)
     text = (tmp_path / "evaluation.json").read_text()
     hostile = "<b onclick='x'>[/x]\\u001b[31m"
     (tmp_path / "evaluation.json").write_text(text.replace('"3"', f'"{hostile}"'))

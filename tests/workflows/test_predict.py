@@ -57,8 +57,8 @@ def test_the_accuracy_is_that_of_an_evaluation(photos, networks, resizing, tmp_p
     found = genas.predict(networks[resizing], photos / "test", batch_size=7)
     assert not found.unreadable
     right = [one.name == one.image.split("/")[-2] for one in found.images]
-    clean = genas.evaluate(networks[resizing], f"folder:{photos}", settings=QUICK, out=tmp_path, quiet=True)
-    figures = clean["models"][0]["clean"]
+    clean = genas.evaluate(networks[resizing], data=f"folder:{photos}", settings=QUICK, out=tmp_path, quiet=True)
+    figures = clean.models[0]["clean"]
     assert figures["pictures"] == len(right) == 36
     assert sum(right) / len(right) == figures["top1"]
     assert sum(one.probability for one in found.images) / 36 == pytest.approx(figures["confidence"], rel=1e-6)
@@ -69,8 +69,8 @@ def test_whether_a_set_is_streamed_changes_nothing(photos, networks, tmp_path, m
     confidences = []
     for streamed in (False, True):
         monkeypatch.setattr(ImageFolderData, "_always_stream", streamed)
-        content = genas.evaluate(networks["fit"], f"folder:{photos}", settings=QUICK, out=tmp_path, quiet=True)
-        confidences.append(content["models"][0]["clean"]["confidence"])
+        content = genas.evaluate(networks["fit"], data=f"folder:{photos}", settings=QUICK, out=tmp_path, quiet=True)
+        confidences.append(content.models[0]["clean"]["confidence"])
     assert confidences[0] == confidences[1]
 
 

@@ -110,14 +110,14 @@ def evaluate(
         "limit": limit,
     }
     settings = read_settings(options.overrides(None, assignments, named))
-    content = measure(
+    found = measure(
         path,
-        data,
+        data=data,
         data_root=data_root,
         settings=settings,
         out=out,
-        device=device or "auto",
+        device=device,
         precision=precision or "32",
         quiet=quiet or as_json,
     )
-    options.emit(content, as_json, lambda content: print_evaluation(content, path if out is None else out))
+    options.emit(found, as_json, lambda found: print_evaluation(found.to_dict(), path if out is None else out))

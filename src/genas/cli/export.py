@@ -64,12 +64,8 @@ def export(
     """
     with options.loading():
         from genas.cli.show_trained import print_export
-        from genas.core.errors import ConfigError
-        from genas.deploy.export import export as write
-        from genas.deploy.hub import push_to_hub
+        from genas.workflows.export import export as write
 
-    if private and push is None:
-        raise ConfigError("--private is for --push-to-hub; give both or neither.")
     done = write(
         path,
         out,
@@ -78,13 +74,7 @@ def export(
         data=data,
         data_root=data_root,
         licence=licence,
+        push=push,
+        private=private,
     )
-    address = push_to_hub(done.folder, push, private=private or None) if push is not None else None
-    content = {
-        "folder": str(done.folder),
-        "files": list(done.files),
-        "checked_on": done.checked_on,
-        "onnx_difference": done.onnx_difference,
-        "pushed": address,
-    }
-    options.emit(content, as_json, print_export)
+    options.emit(done, as_json, lambda done: print_export(done.to_dict()))

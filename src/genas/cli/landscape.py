@@ -128,11 +128,11 @@ def landscape(
     """
     with options.loading(quiet):
         from genas.cli.show_landscape import print_landscape
-        from genas.workflows.landscape import draw_landscape
+        from genas.workflows.landscape import landscape as draw
 
-    found = draw_landscape(
+    found = draw(
         run,
-        subjects or [],
+        subjects=subjects or [],
         settings={
             "data": options.either_or_both(split, "validation", "test", "--split"),
             "images": None if images == "all" else options.parse_whole(images, "--pictures"),
@@ -156,4 +156,4 @@ def landscape(
         device=device,
         quiet=quiet,
     )
-    options.emit(found, as_json, print_landscape)
+    options.emit(found, as_json, lambda found: print_landscape(found.to_dict()))

@@ -343,14 +343,14 @@ def emit(result: Any, as_json: bool, show: Callable[[Any], object]) -> None:
     """Prints what a command gave: the end of every command.
 
     Args:
-        result: what JSON holds, or an object whose ``as_dict`` gives that.
+        result: what JSON holds, or a result whose ``to_dict`` gives that.
         as_json: whether JSON was asked for.
         show: prints the result for people.
     """
     if not as_json:
         show(result)
     else:
-        print(json.dumps(result if isinstance(result, dict | list) else result.as_dict(), indent=2))
+        print(json.dumps(result if isinstance(result, dict | list) else result.to_dict(), indent=2))
 
 
 def plan_shown(quiet: bool) -> Callable[[Any], None] | None:

@@ -43,9 +43,7 @@ def predict(
     from genas.cli.show_predictions import print_predictions
     from genas.workflows.predict import predict as classify
 
-    found = classify(
-        path, list(images), top=top, batch_size=batch_size, device=device or "auto", quiet=quiet or as_json
-    )
+    found = classify(path, list(images), top=top, batch_size=batch_size, device=device, quiet=quiet or as_json)
     options.emit(found, as_json, print_predictions)
     if found.unreadable:
         raise typer.Exit(1)

@@ -1,7 +1,7 @@
 """``genas rank``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -141,7 +141,7 @@ def rank(
     with options.loading(quiet or as_json):
         from genas.cli.show_rank import print_rank_plan, print_ranking
         from genas.workflows.config import parse_assignment
-        from genas.workflows.rank import PROXIES, read_settings
+        from genas.workflows.rank import PROXIES, plan_ranking, read_settings
         from genas.workflows.rank import rank as compare
 
     changes = [parse_assignment(text) for text in assignments or []]
@@ -154,10 +154,10 @@ def rank(
         "repeat_architectures": repeat_architectures,
         "workers": workers,
     }
-    content = compare(
+    found: Any = (plan_ranking if plan else compare)(
         run,
         table,
-        (PROXIES if variants is None else "") if proxies is None else proxies,
+        proxies=(PROXIES if variants is None else "") if proxies is None else proxies,
         columns=_list(columns),
         genotype_column=genotype_column,
         variants=variants,
@@ -170,9 +170,9 @@ def rank(
         data_root=data_root,
         device=device,
         quiet=quiet or as_json,
-        plan=plan,
     )
-    options.emit(content, as_json, print_rank_plan if plan else print_ranking)
+    show = print_rank_plan if plan else print_ranking
+    options.emit(found, as_json, lambda found: show(found.to_dict()))
 
 
 def _count(text: str) -> int | None:

@@ -1,5 +1,6 @@
 """``genas report``."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -27,12 +28,8 @@ def report(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the report page of a run anew, from what the run folder holds; prints its path."""
-    if noise_curves:
-        with options.loading(quiet):
-            from genas.workflows.noise_curves import make_noise_curves
+    from genas.workflows.report import report as write
 
-        make_noise_curves(run, quiet)
-    from genas.reporting.build import build_report
-
-    path = build_report(run, out)
-    options.emit({"report": str(path)}, as_json, lambda content: print(content["report"]))
+    with options.loading(quiet) if noise_curves else nullcontext():
+        found = write(run, out=out, noise_curves=noise_curves, quiet=quiet)
+    options.emit(found, as_json, lambda found: print(found.report))

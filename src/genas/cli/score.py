@@ -23,11 +23,8 @@ def score(
     """Score architectures with a run's supernet, by the run's proxy or another one. Nothing is written to the run."""
     with options.loading():
         from genas.cli.show import print_scores
-        from genas.workflows.search import score_genotypes
-        from genas.workflows.session import changed_settings
+        from genas.workflows.score import score as measure
 
     layers = options.overrides(None, assignments, {"proxy.expression": proxy})
-    allowed = ["proxy", "precision", "device"]
-    settings = changed_settings(run, layers, allowed, data=data, data_root=data_root, device=device)
-    rows = score_genotypes(settings, run, genotypes)
-    options.emit(rows, as_json, print_scores)
+    found = measure(run, genotypes, settings=layers, data=data, data_root=data_root, device=device)
+    options.emit(found.to_dict()["architectures"], as_json, print_scores)

@@ -8,15 +8,15 @@ from rich.table import Table
 from genas.core.terminal import literal
 
 if TYPE_CHECKING:
-    from genas.workflows.search import Result
+    from genas.workflows.search import SearchResult
 
 
-def print_result(result: "Result") -> None:
+def print_result(result: "SearchResult") -> None:
     """The best architectures of a finished search, the test result and the report's path."""
-    from genas.reporting.status import read_status
+    from genas.reporting.status import status
 
     console = Console(highlight=False)
-    state = read_status(result.run, 5)
+    state = status(result.run, count=5).to_dict()
     console.print(_best_table(state["best"], "Best architectures"))
     console.print(f"[bold]Best[/bold]    {literal(result.genotype)}", soft_wrap=True)
     console.print(f"[bold]Score[/bold]   {result.score:.6g}")

@@ -15,7 +15,9 @@ def status(
     """Show how far a run is and the best architectures so far; the run may be going on."""
     from genas.cli.show import print_status
     from genas.cli.show_retrain import print_retrain_status
-    from genas.reporting.status import read_status
+    from genas.reporting.status import RetrainStatus
+    from genas.reporting.status import status as read_status
 
     state = read_status(run)
-    options.emit(state, as_json, print_retrain_status if "genotype" in state else print_status)
+    show = print_retrain_status if isinstance(state, RetrainStatus) else print_status
+    options.emit(state, as_json, lambda state: show(state.to_dict()))

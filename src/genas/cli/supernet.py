@@ -1,7 +1,5 @@
 """``genas supernet``."""
 
-import dataclasses
-
 from genas.cli import options
 
 
@@ -27,10 +25,8 @@ def supernet(
     On an existing run folder the settings may be left out: the run's own hold.
     """
     with options.loading(quiet):
-        from genas.analysis.verdicts.read import read_verdicts
         from genas.cli.show_plan import print_run_plan
-        from genas.core.run_folder import read_config
-        from genas.workflows.search import train_supernet_of
+        from genas.workflows.supernet import train_supernet_of
 
     named = {
         "data.name": data,
@@ -50,7 +46,5 @@ def supernet(
         expected = plan_run(settings, folder, quiet=quiet, with_retrain=False, with_search=False)
         options.emit(expected, as_json, print_run_plan)
         return
-    checkpoint = train_supernet_of(settings, folder, quiet)
-    warnings = [dataclasses.asdict(one) for one in read_verdicts(folder, read_config(folder))]
-    content = {"run": str(folder), "checkpoint": str(checkpoint), "warnings": warnings}
-    options.emit(content, as_json, lambda content: print(content["checkpoint"]))
+    found = train_supernet_of(settings, folder, quiet)
+    options.emit(found, as_json, lambda found: print(found.checkpoint))

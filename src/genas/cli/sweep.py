@@ -62,19 +62,19 @@ def sweep(
     """
     with options.loading(quiet):
         from genas.cli.show_landscape import print_sweep
-        from genas.workflows.sweep import sweep_weights
+        from genas.workflows.sweep import sweep as search
 
-    found = sweep_weights(
+    found = search(
         run,
-        proxy,
+        proxy=proxy,
         weights=None if weights is None else options.parse_numbers(weights, "--weights"),
         shares=None if shares is None else options.parse_numbers(shares, "--shares"),
         settings=options.overrides(config, assignments, {}),
         name=name,
-        with_retrain=retrain,
+        retrain=retrain,
         data=data,
         data_root=data_root,
         device=device,
         quiet=quiet,
     )
-    options.emit(found, as_json, print_sweep)
+    options.emit(found, as_json, lambda found: print_sweep(found.to_dict()))

@@ -6,18 +6,27 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from genas.core.deprecation import warn_replaced
 from genas.core.errors import ConfigError
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy_names(
+    package: str, homes: Mapping[str, str], old: Mapping[str, tuple[str, str]] | None = None
+) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package whose names are imported at first use.
 
     Args:
         package: its name.
         homes: the module within the package that each name is from.
+        old: names that go with the next version: what they stand for, as ``module:name``, and the name to use instead.
     """
 
     def find(name: str) -> Any:
+        if old is not None and name in old:
+            place, new = old[name]
+            warn_replaced(f"{package}.{name}", f"{package}.{new}")
+            module, _, attribute = place.partition(":")
+            return getattr(importlib.import_module(f"{package}.{module}"), attribute)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)

@@ -28,9 +28,11 @@ from torch import Tensor
 
 from genas.core.errors import ConfigError, GenasError
 from genas.core.lazy import check_extra
+from genas.core.result import Result
 from genas.core.run_folder import explain, read_config
 from genas.core.run_paths import EvaluationPaths, TrainingPaths
 from genas.core.seeding import torch_rng
+from genas.data import Dataset
 from genas.deploy.card import model_card, public_name
 from genas.deploy.onnx import EXTRA, NEEDED, OnnxInput, export_onnx
 from genas.deploy.standalone import can_stand_alone, constructor_options, load_modeling, modeling_source
@@ -53,7 +55,7 @@ FILES = (WEIGHTS, "config.json", "modeling.py", "README.md", "model.onnx")
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Result):
     """An exported folder.
 
     Args:
@@ -61,12 +63,14 @@ class Exported:
         files: names of its files.
         checked_on: what the copy's logits were compared on.
         onnx_difference: greatest difference of a logit between the ONNX file and the network; None without that file.
+        pushed: address of the commit on a hub; None where nothing was pushed.
     """
 
     folder: Path
     files: tuple[str, ...]
     checked_on: str
     onnx_difference: float | None
+    pushed: str | None = None
 
 
 def export(
@@ -75,7 +79,7 @@ def export(
     *,
     onnx: bool = False,
     onnx_input: OnnxInput = "normalised",
-    data: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     data_root: str | Path | None = None,
     licence: str = "other",
 ) -> Exported:
@@ -86,7 +90,8 @@ def export(
         out: the folder to make; it must not exist, or be empty.
         onnx: also write ``model.onnx`` (needs ``genas[export]``).
         onnx_input: ``normalised`` images, or ``pixels`` with the normalisation inside the graph.
-        data: data set whose test images the export is checked on; None for the run's own.
+        data: data set (a name, a `Dataset` subclass or an object of one) whose test images the export is checked on;
+            None for the run's own.
         data_root: folder that holds the files of a named data set.
         licence: for the card's header, an identifier such as ``apache-2.0``.
 
@@ -224,7 +229,9 @@ def _check_free(out: Path) -> None:
         raise ConfigError(f"{out} is a file; give a folder with --out.")
 
 
-def _source(path: Path, weights: Path, data: str | None, root: Path | None, required: bool) -> DataSource | None:
+def _source(
+    path: Path, weights: Path, data: str | type[Dataset] | Dataset | None, root: Path | None, required: bool
+) -> DataSource | None:
     try:
         return data_source(path, weights, data, root)
     except ConfigError as error:

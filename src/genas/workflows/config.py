@@ -312,6 +312,29 @@ def describe_given(
     return given
 
 
+Layers = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+"""Settings nested by section, as in the YAML file; of several mappings, later ones win."""
+
+
+def given_layers(
+    settings: Layers, *, device: str | None = None, seed: int | None = None, **named: object
+) -> list[Mapping[str, Any]]:
+    """The settings that a Python program passed, later ones winning.
+
+    Args:
+        settings: nested mappings.
+        device: None for what `settings` or the run has.
+        seed: the same.
+        named: names, classes or objects, as of `describe_given`.
+
+    Raises:
+        ConfigError: see `describe_given`.
+    """
+    layers = [settings] if isinstance(settings, Mapping) else list(settings or ())
+    single = {key: value for key, value in (("device", device), ("seed", seed)) if value is not None}
+    return [*layers, describe_given(**named), single]
+
+
 def known_settings() -> list[str]:
     """All settings of a run, as dotted keys."""
     return keys_of(Config)

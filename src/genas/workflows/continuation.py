@@ -13,7 +13,7 @@ How often something is saved binds nothing. The place of the data binds nothing 
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def done_of(run: Path) -> Done:
 
 
 def settings_on(
-    run: Path, layers: list[dict[str, Any]], as_published: bool = False, scale: Scale | None = None
+    run: Path, layers: Sequence[Mapping[str, Any]], as_published: bool = False, scale: Scale | None = None
 ) -> Config:
     """The configuration of a command on a run folder: the run's own where there is one, changed by what was given.
 
@@ -120,7 +120,9 @@ def settings_on(
     return build_config([before, scaled, published, given])
 
 
-def fresh_settings(layers: list[dict[str, Any]], as_published: bool = False, scale: Scale | None = None) -> Config:
+def fresh_settings(
+    layers: Sequence[Mapping[str, Any]], as_published: bool = False, scale: Scale | None = None
+) -> Config:
     """The configuration of a run that does not exist yet.
 
     Args:
@@ -146,7 +148,7 @@ def fresh_settings(layers: list[dict[str, Any]], as_published: bool = False, sca
 
 
 def settings_from_supernet(
-    source: Path, run: Path | None, layers: list[dict[str, Any]], as_published: bool = False
+    source: Path, run: Path | None, layers: Sequence[Mapping[str, Any]], as_published: bool = False
 ) -> Config:
     """The configuration of a search with the trained supernet of another run: that run's, changed by what was given.
 

@@ -2,12 +2,14 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from genas.core.deprecation import formerly
 from genas.core.device import describe_machine, open_fabric
 from genas.core.errors import ConfigError
+from genas.core.result import Result
 from genas.core.run_folder import check_writable, flatten, write_csv, write_json
 from genas.core.run_paths import EvaluationPaths, RunPaths
 from genas.core.settings import combine, validate
@@ -23,17 +25,37 @@ from genas.training.standalone.loading import TrainedModel, find_models, load_mo
 FORMAT = "genas-evaluation-1"
 
 
+@dataclass(frozen=True)
+class Evaluation(Result):
+    """What was measured on a trained network, or on one per seed; what ``evaluation.json`` holds.
+
+    Args:
+        format: of the file.
+        models: one mapping per network, see `genas.evaluation.measure.evaluate_model`.
+        summary: by the dotted name of a figure: ``mean`` and, of several networks, ``std`` (of the sample).
+        settings: what was asked for.
+        machine: what it was measured on, and in which precision.
+    """
+
+    format: str
+    models: list[dict[str, Any]]
+    summary: dict[str, dict[str, float]]
+    settings: dict[str, Any]
+    machine: dict[str, Any]
+
+
+@formerly("path", "data")
 def evaluate(
     path: str | Path,
-    data: str | type[Dataset] | Dataset | None = None,
     *,
+    data: str | type[Dataset] | Dataset | None = None,
     data_root: str | Path | None = None,
-    settings: EvaluateSettings | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
-    device: str = "auto",
     precision: str = "32",
+    settings: EvaluateSettings | Mapping[str, Any] | None = None,
+    device: str | None = None,
     quiet: bool = False,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Measures a trained network: accuracy, calibration, robustness, latency, flatness.
 
     Args:
@@ -41,15 +63,14 @@ def evaluate(
             folder, or a file of weights beside its ``model.json``.
         data: a data set's name, a `Dataset` subclass or an object of one; None for the one of the run.
         data_root: folder that holds the files of a named data set.
-        settings: what to measure, `EvaluateSettings` or a mapping of its fields.
         out: where ``evaluation.json``, ``evaluation.html`` and the tables go; None for `path` itself.
-        device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``32``, ``bf16`` or ``16``; flatness is measured in 32 in any case.
+        settings: what to measure, `EvaluateSettings` or a mapping of its fields.
+        device: ``auto``, ``cpu`` or ``cuda``; None for ``auto``.
         quiet: no progress.
 
     Returns:
-        What ``evaluation.json`` holds: ``models``, one object per seed (see `evaluate_model`), and ``summary``, means
-        and standard deviations of the figures over them.
+        The figures of each network, and their means.
 
     Raises:
         GenasError: no such network, unfit data, unknown shifts, one sentence each.
@@ -61,7 +82,7 @@ def evaluate(
     check_writable(place, "--out")
     if precision.startswith("64"):
         raise ConfigError("precision is 64; a trained network is measured in 32, bf16 or 16.")
-    fabric = open_fabric(device, precision)
+    fabric = open_fabric(device or "auto", precision)
     first = _opened(weights[0], asked)
     check_shifts(asked, first.facts.image_shape[0])
     source = data_source(path, weights[0], data, Path(data_root) if data_root else None)
@@ -75,15 +96,10 @@ def evaluate(
         model: TrainedModel = first if number == 0 else _opened(file, asked)
         results.append({"name": _name(file), **evaluate_model(model, source.name, splits, asked, fabric, quiet)})
     thumbnails = [result.pop("thumbnails") for result in results]
-    content = {
-        "format": FORMAT,
-        "models": results,
-        "summary": summarise(results),
-        "settings": asked.model_dump(mode="json"),
-        "machine": {**describe_machine(fabric.device), "precision": precision},
-    }
-    write(place, content, thumbnails[0])
-    return content
+    machine = {**describe_machine(fabric.device), "precision": precision}
+    found = Evaluation(FORMAT, results, summarise(results), asked.model_dump(mode="json"), machine)
+    write(place, found.to_dict(), thumbnails[0])
+    return found
 
 
 def read_settings(layers: Sequence[Mapping[str, Any]]) -> EvaluateSettings:

@@ -24,9 +24,11 @@ from genas.analysis.landscape import (
     walk,
 )
 from genas.analysis.landscape.page import build_landscape_page
+from genas.core.deprecation import formerly
 from genas.core.errors import ConfigError, GenotypeError, RunError
 from genas.core.interrupt import StopRequest
 from genas.core.progress import Bar
+from genas.core.result import Result
 from genas.core.run_folder import RunFolder, digest_of, write_json
 from genas.core.run_paths import LandscapePaths, RunPaths
 from genas.core.settings import current_names
@@ -38,7 +40,7 @@ from genas.spaces import Architecture, Network, Space
 from genas.training.standalone.loading import TrainedModel, find_models, load_model
 from genas.workflows.config import completed
 from genas.workflows.session import Session, changed_settings
-from genas.workflows.subject import parse_architecture
+from genas.workflows.subject import parse_architecture, text_of
 
 FORMAT = "genas-landscape-1"
 
@@ -64,35 +66,53 @@ class Ground:
     open: Callable[[], Site]
 
 
-def draw_landscape(
+@dataclass(frozen=True)
+class Landscape(Result):
+    """The loss around networks; what ``landscape.json`` holds.
+
+    Args:
+        format: of the file.
+        run: the run folder.
+        folder: where the results lie.
+        settings: with every default that depends on others written out.
+        networks: what was walked around: ``name``, ``label``, ``genotype``, ``weights``.
+        results: for each network and data: see `genas.analysis.landscape.summarise`.
+    """
+
+    format: str
+    run: Path
+    folder: Path
+    settings: dict[str, Any]
+    networks: list[dict[str, Any]]
+    results: list[dict[str, Any]]
+
+
+@formerly("run", "subjects")
+def landscape(
     run: str | Path,
-    subjects: Sequence[str] = (),
     *,
-    settings: LandscapeSettings | Mapping[str, Any] | None = None,
+    subjects: Sequence[str | Architecture] = (),
     retrained: bool = False,
     name: str = "default",
     data: str | None = None,
-    data_root: str | None = None,
+    data_root: str | Path | None = None,
+    settings: LandscapeSettings | Mapping[str, Any] | None = None,
     device: str | None = None,
     quiet: bool = False,
-) -> dict[str, Any]:
+) -> Landscape:
     """Computes the loss around architectures of a run, or continues, and draws it.
 
     Args:
         run: a run folder with a finished supernet.
-        subjects: genotypes, walked around at the weights that the supernet gives them (batch norm recalibrated as for
-            scoring), and folders of trained networks. None: the best architecture of the search.
-        settings: `LandscapeSettings` or a mapping of its fields.
+        subjects: architectures or their text forms, walked around at the weights that the supernet gives them (batch
+            norm recalibrated as for scoring), and folders of trained networks. None: the best one of the search.
         retrained: also the network that the run trained at its end.
         name: the results lie in ``landscape/NAME`` of the run folder.
         data: where the run's data are now, as ``folder:PATH``; None for where they were.
         data_root: the same, of a named data set.
+        settings: `LandscapeSettings` or a mapping of its fields.
         device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
         quiet: no progress.
-
-    Returns:
-        What ``landscape.json`` holds: ``settings``, ``networks`` and ``results`` (see
-        `genas.landscape.summary.summarise`).
 
     Raises:
         GenasError: no finished supernet, a malformed genotype, unfit networks, points of other settings.
@@ -102,9 +122,10 @@ def draw_landscape(
     run = Path(run)
     folder = RunPaths(run).landscapes / checked_name(name)
     fewer = {} if asked.images is None else {"proxy": {"evaluation": {"images": asked.images}}}
-    config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=data_root, device=device)
+    root = None if data_root is None else str(data_root)
+    config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=root, device=device)
     session = Session(config, run, quiet=quiet)
-    grounds = _grounds(session, run, subjects, retrained, asked)
+    grounds = _grounds(session, run, [text_of(one) for one in subjects], retrained, asked)
     with RunFolder(run):
         _check_identity(folder, session, grounds, asked)
         wanted = places(asked)
@@ -121,17 +142,10 @@ def draw_landscape(
                     facts.append(_facts(ground, site, session.config.seed, asked))
                     walk(site, wanted, asked, session.config.seed, points, tick)
             names = [ground.name for ground in grounds]
-            content = {
-                "format": FORMAT,
-                "run": str(run),
-                "folder": str(folder),
-                "settings": _described(asked),
-                "networks": facts,
-                "results": summarise(points, names, asked),
-            }
-            write_json(LandscapePaths(folder).content, content)
+            result = Landscape(FORMAT, run, folder, _described(asked), facts, summarise(points, names, asked))
+            write_json(LandscapePaths(folder).content, result.to_dict())
             build_landscape_page(folder, points, asked)
-    return content
+    return result
 
 
 def checked_name(name: str) -> str:

@@ -5,7 +5,7 @@ Nothing is written, and no random stream of a run is touched.
 
 import math
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from genas.core.arithmetic import ceil_div
 from genas.core.device import Fabric, memory_held, memory_of
 from genas.core.errors import RunError
 from genas.core.progress import doing, duration, size
+from genas.core.result import Result
 from genas.core.run_folder import read_config
 from genas.core.run_paths import RunPaths
 from genas.data import Splits
 from genas.proxies import needs_training
-from genas.reporting.status import read_status
+from genas.reporting.status import SearchStatus, status
 from genas.spaces import Architecture, Space
 from genas.training.standalone.baseline import BaselineSettings, decide
 from genas.training.standalone.network import sized
@@ -42,7 +43,7 @@ LONG = 3600.0  # seconds from which on a shorter way is proposed
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class RunPlan(Result):
     """What a run needs.
 
     Args:
@@ -75,9 +76,9 @@ class RunPlan:
         """Whether more memory is needed than is known to be free."""
         return self.memory_free is not None and self.memory_bytes > self.memory_free
 
-    def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {**asdict(self), "seconds": self.seconds}
+    def to_dict(self) -> dict[str, Any]:
+        """The sum of the phases stands beside the fields."""
+        return {**super().to_dict(), "seconds": self.seconds}
 
 
 def plan_run(
@@ -263,8 +264,9 @@ def _done(run: Path) -> tuple[int, int, int]:
     """Epochs of the supernet, architectures and epochs of the retraining that an existing run has done."""
     if not RunPaths(run).config.exists() or read_config(run).get("kind") == "retrain":
         return 0, 0, 0
-    state = read_status(run)
-    return state["supernet_epochs"][0], state["architectures"][0], state["retrain_epochs"][0]
+    state = status(run)
+    assert isinstance(state, SearchStatus)
+    return state.supernet_epochs[0], state.architectures[0], state.retrain_epochs[0]
 
 
 def _disk(run: Path) -> int:

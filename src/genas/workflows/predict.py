@@ -20,6 +20,7 @@ from genas.core.errors import CheckpointError, ConfigError, DataError
 from genas.core.executors import Threads
 from genas.core.lazy import check_extra
 from genas.core.progress import Bar
+from genas.core.result import Result
 from genas.data.decoding import decode, worker_count
 from genas.data.files import Walk
 from genas.data.preprocessing import Preprocessing
@@ -66,7 +67,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(Result):
     """What a network says of images.
 
     Args:
@@ -83,7 +84,7 @@ class Predictions:
     unreadable: tuple[Unreadable, ...]
     note: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The same as JSON-able values."""
         return {
             "network": self.network,
@@ -119,7 +120,7 @@ def predict(
     *,
     top: int = 5,
     batch_size: int = 64,
-    device: str = "auto",
+    device: str | None = None,
     quiet: bool = True,
 ) -> Predictions:
     """Classifies images with a trained network.
@@ -130,7 +131,7 @@ def predict(
         images: image files, folders (all images below them), or PIL images.
         top: classes to name for each image, at most.
         batch_size: images per forward pass.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu`` or ``cuda``; None for ``auto``.
         quiet: no progress.
 
     Returns:
@@ -144,7 +145,7 @@ def predict(
             raise ConfigError(f"{name} is {value}: expected a whole number above 0.")
     sources = find_images([images] if isinstance(images, Source) else images)
     classifier = _open(Path(path))
-    fabric = open_fabric(device)
+    fabric = open_fabric(device or "auto")
     if all(isinstance(place, Path) and not place.exists() for _, place in sources):
         raise DataError(f"There is no file {visible(sources[0][0])}: expected image files, or folders of them.")
     network = classifier.network.to(fabric.device)

@@ -5,7 +5,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from genas.analysis.ranking import (
 )
 from genas.analysis.ranking.page import build_ranking_page, verdicts
 from genas.analysis.ranking.plan import FEW_IMAGES, RankPlan, expect
+from genas.analysis.ranking.ranking import Ranking
 from genas.core.checkpoint import load_checkpoint
+from genas.core.deprecation import formerly
 from genas.core.device import describe_machine
 from genas.core.errors import ConfigError, RunError
 from genas.core.progress import doing
@@ -55,26 +57,27 @@ def _given(
     return ",".join(plain), {**named, **{one["expression"]: one for one in given if len(one) > 1}}
 
 
+@formerly("run", "table", "proxies")
 def rank(
     run: str | Path,
     table: str | Path,
-    proxies: str | Sequence[str | type[Proxy] | Proxy] = PROXIES,
     *,
+    proxies: str | Sequence[str | type[Proxy] | Proxy] = PROXIES,
     columns: Sequence[str] | None = None,
     genotype_column: str | None = None,
     variants: Mapping[str, Any] | str | Path | None = None,
-    settings: StudySettings | Mapping[str, Any] | None = None,
     proxy_settings: Sequence[Mapping[str, Any]] = (),
     epoch: int | None = None,
     checkpoint: str | Path | None = None,
     name: str | None = None,
     data: str | None = None,
-    data_root: str | None = None,
-    device: str | None = None,
-    quiet: bool = False,
+    data_root: str | Path | None = None,
     command: str | None = None,
-    plan: bool = False,
-) -> dict[str, Any]:
+    settings: StudySettings | Mapping[str, Any] | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    quiet: bool = False,
+) -> Ranking:
     """Scores architectures of a benchmark with a run's supernet and compares the ranking with the table's.
 
     Args:
@@ -85,43 +88,95 @@ def rank(
         columns: accuracy columns of the table; None for all.
         genotype_column: of the table; None to find it.
         variants: further variants by name (see `genas.analysis.ranking.variants`), or a YAML file of them.
-        settings: how many architectures and so on: `StudySettings` or a mapping of its fields.
         proxy_settings: changes of the run's settings for all variants, as ``{"proxy": {...}}``, later ones winning.
         epoch: score with the weights kept after that epoch (``supernet.keep_every``), 0 for the initial ones.
         checkpoint: score with the weights of this file.
         name: of the study, a folder in ``RUN/rank/``; None for ``final``, ``epoch-N`` or the checkpoint's name.
         data: where the run's data are now, as ``folder:PATH``; None for where they were.
         data_root: the same, of a named data set.
-        device: ``cpu`` or ``cuda``; None for the run's.
-        quiet: no progress.
         command: what the page shows as the command; None for this process's.
-        plan: only say how long it will take; nothing is written.
-
-    Returns:
-        What ``rank.json`` holds; a plan as `RankPlan.as_dict` gives it.
+        settings: how many architectures and so on: `StudySettings` or a mapping of its fields.
+        device: ``cpu`` or ``cuda``; None for the run's.
+        seed: of the draw of architectures and of the bootstrap; None for that of `settings`.
+        quiet: no progress.
 
     Raises:
         GenasError: a run, table or setting that does not fit, one sentence each.
     """
+    comparison = _open_comparison(
+        run,
+        table,
+        proxies=proxies,
+        columns=columns,
+        genotype_column=genotype_column,
+        variants=variants,
+        proxy_settings=proxy_settings,
+        epoch=epoch,
+        checkpoint=checkpoint,
+        name=name,
+        data=data,
+        data_root=data_root,
+        settings=settings,
+        device=device,
+        seed=seed,
+        quiet=quiet,
+    )
+    if not (quiet or comparison.images <= FEW_IMAGES or RankPaths(comparison.folder).scores.exists()):
+        say(comparison.plan().sentence())
+    return comparison.score(command or shlex.join(["genas", *sys.argv[1:]]))
+
+
+def plan_ranking(run: str | Path, table: str | Path, **options: Any) -> RankPlan:
+    """How long `rank` will take with the same arguments; nothing is written."""
+    return _open_comparison(run, table, **options).plan()
+
+
+def _open_comparison(
+    run: str | Path,
+    table: str | Path,
+    *,
+    proxies: str | Sequence[str | type[Proxy] | Proxy] = PROXIES,
+    columns: Sequence[str] | None = None,
+    genotype_column: str | None = None,
+    variants: Mapping[str, Any] | str | Path | None = None,
+    proxy_settings: Sequence[Mapping[str, Any]] = (),
+    epoch: int | None = None,
+    checkpoint: str | Path | None = None,
+    name: str | None = None,
+    data: str | None = None,
+    data_root: str | Path | None = None,
+    settings: StudySettings | Mapping[str, Any] | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    quiet: bool = False,
+) -> "_Comparison":
+    """Everything that a study needs, opened and tried; the arguments are those of `rank`."""
     run = Path(run)
     asked = settings if isinstance(settings, StudySettings) else read_settings([settings or {}])
-    config = changed_settings(run, proxy_settings, ["proxy"], data=data, data_root=data_root, device=device)
+    asked = asked if seed is None else asked.model_copy(update={"seed": seed})
+    root = None if data_root is None else str(data_root)
+    config = changed_settings(run, proxy_settings, ["proxy"], data=data, data_root=root, device=device)
     session = Session(config, run, quiet=quiet)
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
-    text, named = _given(proxies, named)
-    chosen = read_variants(text, named, session.config.proxy)
+    given = _given(proxies, named)
+    chosen = read_variants(*given, session.config.proxy)
     weights = weights_file(run, epoch, Path(checkpoint) if checkpoint is not None else None)
     opened = open_table(Path(table), session.space, columns, genotype_column)
     genotypes = draw(opened.genotypes, asked.architectures, asked.seed)
     folder = RunPaths(run).ranks / _study_name(name, weights)
-    comparison = _Comparison(run, folder, session, weights, opened, genotypes, asked, quiet)
-    scorer = comparison.open_scorer(chosen)
-    if plan or not (quiet or comparison.images <= FEW_IMAGES or RankPaths(folder).scores.exists()):
-        expected = comparison.plan(text, named)
-        if plan:
-            return expected.as_dict()
-        say(expected.sentence())
-    return comparison.score(scorer, chosen, command or shlex.join(["genas", *sys.argv[1:]]))
+    scorer = _open_tried_scorer(run, session, weights, chosen)
+    return _Comparison(run, folder, session, weights, opened, genotypes, given, chosen, scorer, asked, quiet)
+
+
+def _open_tried_scorer(run: Path, session: Session, weights: Path, variants: Sequence[Variant]) -> Scorer:
+    """The scorer, once every proxy has scored on two images."""
+    config = session.config
+    scorer = open_scorer(run, config, weights, session)
+    for variant in variants:
+        if variant.kind == "proxy":
+            scorer.check(variant)
+            rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
+    return scorer
 
 
 @dataclass(frozen=True)
@@ -134,6 +189,9 @@ class _Comparison:
     weights: Path
     table: Table
     genotypes: Sequence[str]
+    given: tuple[str, Mapping[str, Any]]
+    variants: Sequence[Variant]
+    scorer: Scorer
     settings: StudySettings
     quiet: bool
 
@@ -143,29 +201,19 @@ class _Comparison:
         whole, fewer = len(self.session.splits.validation), self.session.config.proxy.evaluation.images
         return whole if fewer is None else min(whole, fewer)
 
-    def open_scorer(self, variants: Sequence[Variant]) -> Scorer:
-        """The scorer, once every proxy has scored on two images."""
-        config = self.session.config
-        scorer = open_scorer(self.run, config, self.weights, self.session)
-        for variant in variants:
-            if variant.kind == "proxy":
-                scorer.check(variant)
-                rehearse_proxy(scorer.open_scoring(variant.proxy_settings, config.seed), variant.proxy_settings)
-        return scorer
-
-    def plan(self, proxies: str, named: Mapping[str, Any]) -> RankPlan:
+    def plan(self) -> RankPlan:
         """How long the study will take, from a few scores on few images."""
 
         def limited(count: int) -> tuple[Scorer, Sequence[Variant]]:
             whole = self.session.config.model_dump(mode="json")
             fewer = build_config([whole, {"proxy": {"evaluation": {"images": count}}}])
             scorer = open_scorer(self.run, fewer, self.weights, self.session)
-            return scorer, read_variants(proxies, named, fewer.proxy)
+            return scorer, read_variants(*self.given, fewer.proxy)
 
         with doing("Timing the first architecture", self.quiet):
             return expect(limited, self.genotypes, self.settings, self.images)
 
-    def score(self, scorer: Scorer, variants: Sequence[Variant], command: str) -> dict[str, Any]:
+    def score(self, command: str) -> Ranking:
         """Scores what is not scored yet, compares, and writes results and page."""
         session, settings, config = self.session, self.settings, self.session.config
         with RunFolder(self.folder), Scores(RankPaths(self.folder).scores) as scores:
@@ -175,31 +223,34 @@ class _Comparison:
                 "data_limit": config.data.limit,
                 "device": session.fabric.device.type,
             }
-            scores.agree(facts, variants)
+            scores.agree(facts, self.variants)
 
             def cost(genotype: str) -> Cost:
                 return session.cost(session.space.parse(genotype))
 
-            outcome = Study(scores, scorer, variants, self.genotypes, settings, cost, self.quiet).run()
+            outcome = Study(scores, self.scorer, self.variants, self.genotypes, settings, cost, self.quiet).run()
             values = self.table.values(outcome.genotypes)
             _write_scores(self.folder, outcome, values)
             figures = analyse(outcome.scores, values, outcome.repeats, settings.analysis, settings.seed)
-            content = {
-                "format": FORMAT,
-                "run": str(self.run),
-                "study": self.folder.name,
-                "command": command,
-                "weights": {"file": str(self.weights), "epoch": _epoch(self.weights), "sha256": facts["weights"]},
-                "table": self.table.describe(),
-                "settings": settings.model_dump(mode="json"),
-                **_described(figures, outcome, variants),
-                "run_settings": _run_settings(config),
-                "environment": environment(describe_machine(session.fabric.device)),
-            }
-            content["verdicts"] = {column: verdicts(content, column) for column in content["columns"]["names"]}
-            write_json(RankPaths(self.folder).content, content)
+            result = Ranking(
+                format=FORMAT,
+                run=self.run,
+                study=self.folder.name,
+                command=command,
+                weights={"file": str(self.weights), "epoch": _epoch(self.weights), "sha256": facts["weights"]},
+                table=self.table.describe(),
+                settings=settings.model_dump(mode="json"),
+                **_described(figures, outcome, self.variants),
+                run_settings=_run_settings(config),
+                environment=environment(describe_machine(session.fabric.device)),
+                verdicts={},
+            )
+            content = result.to_dict()
+            found = {column: verdicts(content, column) for column in result.columns["names"]}
+            result = replace(result, verdicts=found)
+            write_json(RankPaths(self.folder).content, result.to_dict())
             build_ranking_page(self.folder)
-        return content
+        return result
 
 
 def read_settings(layers: Sequence[Mapping[str, Any]]) -> StudySettings:

@@ -1,7 +1,7 @@
 """From a genotype, a published architecture or a run to trained networks: what ``genas retrain`` does."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from genas.core.deprecation import formerly
 from genas.core.device import Fabric, describe_machine, open_fabric
 from genas.core.distributed import agree, on_first
 from genas.core.run_folder import (
@@ -29,7 +30,8 @@ from genas.data.inspection import summarise as summarise_data
 from genas.data.record import check_data, check_place, locate_data, record_data
 from genas.spaces import Architecture, Space, open_space
 from genas.spaces.named import check_recorded
-from genas.training.standalone import RetrainSettings, retrain
+from genas.training.standalone import RetrainSettings
+from genas.training.standalone import retrain as train_network
 from genas.training.standalone.data import Parts, parts_of
 from genas.training.standalone.network import check_pieces, sized, widest
 from genas.training.standalone.plan import Plan, plan_of
@@ -37,7 +39,7 @@ from genas.training.standalone.results import Retrained, read_trained, summarise
 from genas.training.standalone.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
 from genas.workflows.baselines import check_baselines, compare_with_random
 from genas.workflows.code import check_code, code_of_run, record_code
-from genas.workflows.config import RetrainConfig, completed, describe_given
+from genas.workflows.config import Layers, RetrainConfig, completed, describe_given, given_layers
 from genas.workflows.planning import RunPlan, plan_trainings, refuse_impossible
 from genas.workflows.rehearsal import rehearse_retraining
 from genas.workflows.retraining_settings import (
@@ -49,6 +51,7 @@ from genas.workflows.retraining_settings import (
     reconcile_retraining,
     weights_file,
 )
+from genas.workflows.subject import text_of
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def retrain_run(
         trained = []
         for seed in config.seeds:
             own = RunPaths(run).seed(config.seeds, seed)
-            retrain(
+            train_network(
                 own,
                 opened.space,
                 opened.architecture,
@@ -259,7 +262,7 @@ def retrain_run(
             run, config.genotype, config.recipe, opened.settings, plan, tuple(trained), summarise(trained), baseline
         )
         if len(config.seeds) > 1 and fabric.global_rank == 0:
-            write_json(TrainingPaths(run).result, result.as_dict())
+            write_json(TrainingPaths(run).result, result.to_dict())
     finally:
         folder.__exit__(None, None, None)
     return result
@@ -313,31 +316,35 @@ def _give_folder(run: Path, own: Path) -> None:
         raise explain(error, own) from error
 
 
-def retrain_architecture(
-    subject: str,
+@formerly("architecture", "data", "recipe", "run", subject="architecture", seeds="seed")
+def retrain(
+    architecture: str | Path | Architecture,
+    *,
     data: str | type[Dataset] | Dataset | None = None,
+    space: str | type[Space] | Space | None = None,
     recipe: str | None = None,
     run: str | Path = "runs/retrain",
-    *,
-    seeds: Sequence[int] | None = None,
-    space: str | type[Space] | Space | None = None,
     from_supernet: str | Path | None = None,
     from_checkpoint: str | Path | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Layers = None,
+    device: str | None = None,
+    seed: int | Sequence[int] | None = None,
     quiet: bool = False,
 ) -> Retrained:
-    """Trains an architecture from Python: what ``genas retrain`` does.
+    """Trains an architecture from scratch: what ``genas retrain`` does.
 
     Args:
-        subject: a run folder, a published architecture's name or a genotype.
+        architecture: a run folder, a published architecture's name, a genotype or an `Architecture`.
         data: a data set's name, a `Dataset` subclass or an object of one; None for that of the run.
+        space: the space of a genotype, as `genas.search` takes it; None to find it out.
         recipe: a recipe's name or file; None for the usual one.
         run: the run folder; the same call continues an interrupted training.
-        seeds: one training each; None for the run's own, 0 in a new run.
-        space: the space of a genotype, as `genas.search` takes it; None to find it out.
         from_supernet: run folder whose supernet gives the first weights.
         from_checkpoint: file that gives the first weights.
-        settings: everything else, nested as in the run folder's ``config.yaml``: ``{"retrain": {"epochs": 10}}``.
+        settings: everything else, nested as in the run folder's ``config.yaml``: ``{"retrain": {"epochs": 10}}``; of
+            several mappings, later ones win.
+        device: ``auto``, ``cpu`` or ``cuda``; None for the run's own, ``auto`` in a new run.
+        seed: one training for each of several; None for the run's own, 0 in a new run.
         quiet: no progress.
 
     Returns:
@@ -346,7 +353,7 @@ def retrain_architecture(
     Raises:
         GenasError: one sentence that says what is wrong.
     """
-    named: dict[str, Any] = {} if seeds is None else {"seeds": list(seeds)}
+    named: dict[str, Any] = {} if seed is None else {"seeds": [seed] if isinstance(seed, int) else list(seed)}
     given = describe_given(data=data, space=space)
     own = given.pop("space", {})
     named |= given
@@ -357,11 +364,11 @@ def retrain_architecture(
     supernet = None if from_supernet is None else str(from_supernet)
     folder = Path(run)
     config = configure(
-        subject,
+        text_of(architecture),
         space=own.get("name"),
         recipe=recipe,
         from_supernet=supernet,
-        overrides=[settings or {}, named],
+        overrides=[*given_layers(settings, device=device), named],
         run=folder,
     )
     return retrain_run(config, folder, quiet=quiet)

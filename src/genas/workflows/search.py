@@ -4,42 +4,38 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genas.analysis.verdicts import Verdict
-from genas.analysis.verdicts.measure import check_supernet, measure_noise
+from genas.analysis.verdicts.measure import measure_noise
 from genas.analysis.verdicts.read import read_verdicts
-from genas.analysis.verdicts.training import supernet_not_trained
-from genas.core.errors import ConfigError, GenasError
+from genas.core.deprecation import formerly
 from genas.core.profiling import Profile
-from genas.core.registry import blame
+from genas.core.result import Result
 from genas.core.run_folder import read_config, write_atomically, write_json
 from genas.core.run_paths import RunPaths
 from genas.core.seeding import derive
-from genas.core.terminal import say, warn
 from genas.data import Dataset
-from genas.proxies import Proxy, Score, Scoring, checked_score, needs_training, open_proxy
+from genas.proxies import Proxy, needs_training, open_proxy
 from genas.reporting.build import build_report
-from genas.spaces import Architecture, Network, Space
+from genas.spaces import Space
 from genas.strategies import History, Record, Search, run_search
-from genas.strategies.measure import NOT_THE_ARCHITECTURES_FAULT
-from genas.training.supernet import train_supernet, untrained_supernet
 from genas.workflows.baselines import check_baselines
 from genas.workflows.best import TrainedBest, train_best
 from genas.workflows.code import check_scores, code_of_scores
-from genas.workflows.config import Config, describe_given
+from genas.workflows.config import Config, Layers, given_layers
 from genas.workflows.continuation import settings_from_supernet, settings_on
 from genas.workflows.noise_curves import write_noise_curves
 from genas.workflows.planning import RunPlan, check_disk, plan_search, refuse_impossible
 from genas.workflows.presets import Scale
 from genas.workflows.session import Session, begun
-from genas.workflows.subject import parse_architecture
+from genas.workflows.supernet import check_trained, supernet_of
 
 
 @dataclass(frozen=True)
-class Result:
+class SearchResult(Result):
     """What a search found.
 
     Args:
@@ -68,18 +64,6 @@ class Result:
     warnings: tuple[Verdict, ...] = ()
     baseline: dict[str, Any] | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {**asdict(self), "run": str(self.run), "report": str(self.report)}
-
-
-def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> Path:
-    """Trains or continues the supernet of a run; returns the checkpoint's path."""
-    with begun(config, run, with_retrain=False, quiet=quiet) as session:
-        network = supernet_of(session, run, trained=True, quiet=quiet)
-        check_trained(session.scoring_of(network, run), run, config, quiet)
-    return RunPaths(run).supernet.checkpoint
-
 
 def run_pipeline(
     config: Config,
@@ -91,7 +75,7 @@ def run_pipeline(
     profile: bool = False,
     supernet: Path | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
-) -> Result:
+) -> SearchResult:
     """Runs or continues a search to its report.
 
     Args:
@@ -148,7 +132,7 @@ def run_pipeline(
         trained_best = train_best(session, run, best, watch, quiet) if with_retrain else TrainedBest()
         report = build_report(run)
         warnings = read_verdicts(run, read_config(run))
-    return Result(
+    return SearchResult(
         run=run,
         genotype=best.genotype,
         score=best.score if best.score is not None else float("nan"),
@@ -161,30 +145,6 @@ def run_pipeline(
         warnings=tuple(warnings),
         baseline=trained_best.baseline,
     )
-
-
-def supernet_of(session: Session, run: Path, trained: bool, quiet: bool = False) -> Network:
-    """The supernet of a run: trained, continued or merely loaded; untrained where no proxy asks for more."""
-    config, folder = session.config, RunPaths(run).supernet.path
-    if trained:
-        return train_supernet(
-            folder, session.space, session.splits, config.supernet, session.fabric, config.seed, quiet
-        )
-    if not quiet:
-        say(f"No supernet is trained: {config.proxy.expression} needs none.")
-    return untrained_supernet(folder, session.space, session.splits, session.fabric, config.seed)
-
-
-def check_trained(scoring: Scoring, run: Path, config: Config, quiet: bool = False) -> None:
-    """Compares some paths of the trained supernet with chance, and says at once where it is no better.
-
-    Random labels teach nothing of the true ones, so that supernets of them are not compared.
-    """
-    if config.supernet.labels != "true":
-        return
-    verdict = supernet_not_trained(check_supernet(scoring, run), config.supernet.epochs)
-    if verdict is not None:
-        warn(verdict.sentence, quiet)
 
 
 def write_best(run: Path, best: Record, evaluated: int) -> None:
@@ -204,88 +164,46 @@ def write_best(run: Path, best: Record, evaluated: int) -> None:
     )
 
 
-def score_genotypes(config: Config, run: Path, genotypes: list[str], quiet: bool = False) -> list[dict[str, Any]]:
-    """Scores architectures by hand with a run's finished supernet; nothing is written to the run.
-
-    Args:
-        config: the run's configuration, perhaps with another proxy.
-        run: the run folder.
-        genotypes: text forms.
-        quiet: no progress.
-
-    Returns:
-        One object per genotype: ``genotype``, ``score``, the proxy's terms, its ``objectives`` where it gives some,
-        ``params``, ``macs``.
-
-    Raises:
-        GenotypeError: a malformed text.
-        RunError: the supernet is not finished.
-    """
-    session = Session(config, run, quiet=quiet)
-    config = session.config
-    architectures = [parse_architecture(session.space, text) for text in genotypes]
-    proxy = open_proxy(session.scoring(run, untrained=not needs_training(config.proxy)), config.proxy)
-    rows = []
-    for architecture in architectures:
-        score = _score(proxy, architecture, config)
-        cost = session.cost(architecture)
-        rows.append(
-            {
-                "genotype": architecture.genotype,
-                "score": score.value,
-                **score.terms,
-                **({"objectives": dict(score.objectives)} if score.objectives else {}),
-                "params": cost.params,
-                "macs": cost.macs,
-            }
-        )
-    return rows
-
-
-def _score(proxy: Proxy, architecture: Architecture, config: Config) -> Score:
-    try:
-        return checked_score(proxy, architecture)
-    except NOT_THE_ARCHITECTURES_FAULT:
-        raise
-    except Exception as error:  # a custom proxy may raise anything
-        said = str(error).rstrip(".") if isinstance(error, GenasError) else blame(error)
-        raise ConfigError(f"{config.proxy.expression!r} cannot score {architecture.genotype}: {said}.") from error
-
-
+@formerly("data", "space", "proxy", "strategy", "run", algorithm="strategy", with_retrain="retrain")
 def search(
     data: str | type[Dataset] | Dataset | None = None,
-    space: str | type[Space] | Space | None = None,
-    proxy: str | type[Proxy] | None = None,
-    algorithm: str | type[Search] | None = None,
-    run: str | Path = "runs/search",
     *,
+    space: str | type[Space] | Space | None = None,
+    proxy: str | type[Proxy] | Proxy | None = None,
+    strategy: str | type[Search] | Search | None = None,
+    run: str | Path = "runs/search",
     supernet: str | Path | None = None,
-    settings: dict[str, Any] | None = None,
-    with_retrain: bool = True,
+    retrain: bool = True,
     as_published: bool = False,
     scale: Scale | None = None,
-    quiet: bool = False,
     profile: bool = False,
-) -> Result:
-    """Searches from Python: what ``genas search`` does.
+    settings: Layers = None,
+    device: str | None = None,
+    seed: int | None = None,
+    quiet: bool = False,
+) -> SearchResult:
+    """Searches an architecture: what ``genas search`` does.
 
     Args:
         data: a data set's name, a `Dataset` subclass or an object of one, such as ``Flowers("photos")``; None for the
             run's own, ``digits`` in a new run.
         space: a space's name, a `Space` subclass or an object of one, such as ``Chain(width=16)``; None for the run's
             own, ``darts`` in a new run.
-        proxy: an expression such as ``angle + 16*flatness``, or a `Proxy` subclass (its options: ``proxy.options``);
-            None for the run's own, ``flatness`` in a new run.
-        algorithm: ``evolution``, ``random``, or a `Search` subclass (its options: ``search.options``); None for the
-            run's own, ``evolution`` in a new run.
+        proxy: an expression such as ``angle + 16*flatness``, a `Proxy` subclass (its options: ``proxy.options``) or an
+            object of one; None for the run's own, ``flatness`` in a new run.
+        strategy: ``evolution``, ``random``, a `Search` subclass (its options: ``search.options``) or an object of one;
+            None for the run's own, ``evolution`` in a new run.
         run: the run folder; the same call continues an interrupted run.
         supernet: run folder whose trained supernet is used, with its settings to begin with; None to train one.
-        settings: everything else, nested as in the YAML file: ``{"supernet": {"epochs": 10}}``.
-        with_retrain: retrain the winner.
+        retrain: train the best architecture from scratch at the end.
         as_published: the official code's behaviour, point by point.
         scale: ``quick``, ``standard`` or ``paper``; None for what the data set's kind suggests (docs/scales.md).
-        quiet: no progress.
         profile: write traces and a summary by phase into ``profile/`` of the run folder.
+        settings: everything else, nested as in the YAML file: ``{"supernet": {"epochs": 10}}``; of several mappings,
+            later ones win.
+        device: ``auto``, ``cpu`` or ``cuda``; None for the run's own, ``auto`` in a new run.
+        seed: of every random stream; None for the run's own, 0 in a new run.
+        quiet: no progress.
 
     Returns:
         The best architecture, its scores and costs, and the path of the report.
@@ -293,9 +211,8 @@ def search(
     Raises:
         GenasError: bad settings, bad data, a run folder of another configuration, and so on, one sentence each.
     """
-    named = describe_given(data=data, space=space, proxy=proxy, search=algorithm)
-    layers, folder = [settings or {}, named], Path(run)
-    source = None if supernet is None else Path(supernet)
+    layers = given_layers(settings, data=data, space=space, proxy=proxy, search=strategy, device=device, seed=seed)
+    folder, source = Path(run), None if supernet is None else Path(supernet)
     if source is not None:
         config = settings_from_supernet(source, folder, layers, as_published)
     else:
@@ -303,7 +220,7 @@ def search(
     return run_pipeline(
         config,
         folder,
-        with_retrain=with_retrain,
+        with_retrain=retrain,
         quiet=quiet,
         command="genas.search(...)",
         profile=profile,

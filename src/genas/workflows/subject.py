@@ -66,6 +66,11 @@ def find_subject(text: str, space: str | None = None, options: Mapping[str, Any]
     return _of_genotype(text, space, options or {})
 
 
+def text_of(architecture: str | Path | Architecture) -> str:
+    """The text for what a Python program passed: a genotype, a name, a path, or an architecture."""
+    return architecture.genotype if isinstance(architecture, Architecture) else str(architecture)
+
+
 def parse_architecture(space: Space, text: str) -> Architecture:
     """The architecture of `space` that a genotype, or a published architecture's name, stands for.
 

@@ -11,8 +11,10 @@ from typing import Any
 from genas.analysis.sweep import Remembered, Scores, Template, mean_share, parse_template, weight_for
 from genas.analysis.sweep.page import build_sweep_page
 from genas.analysis.sweep.weights import check_shares, check_weights
+from genas.core.deprecation import formerly
 from genas.core.errors import ConfigError, GenasError, RunError
 from genas.core.fingerprint import refuse_other_code
+from genas.core.result import Result
 from genas.core.run_folder import RunFolder, changes, digest_of, flatten, write_csv, write_json
 from genas.core.run_paths import RunPaths, SweepPaths, TrainingPaths
 from genas.core.seeding import python_rng
@@ -22,10 +24,10 @@ from genas.proxies import Combined, Scoring, open_proxy
 from genas.proxies.named import PROXIES
 from genas.spaces import Architecture
 from genas.strategies import History, Record, run_search
-from genas.training.standalone import retrain
+from genas.training.standalone import retrain as train_network
 from genas.training.standalone.network import sized
 from genas.workflows.code import code_of_scores
-from genas.workflows.config import completed
+from genas.workflows.config import Layers, completed, given_layers
 from genas.workflows.landscape import checked_name
 from genas.workflows.rehearsal import rehearse_proxy
 from genas.workflows.search import write_best
@@ -39,85 +41,114 @@ COSTS = ("params", "macs")
 CHANGEABLE = ("proxy", "search", "retrain")
 
 
-def sweep_weights(
+@dataclass(frozen=True)
+class Sweep(Result):
+    """Searches with several weights of one part of a sum of proxies; what ``sweep.json`` holds.
+
+    Args:
+        format: of the file.
+        run: the run folder.
+        folder: where the results lie.
+        expression: the sum.
+        swept: the part whose weight is open.
+        parts: names of all parts.
+        kept: architectures that a generation keeps: ``share.kept`` is of so many best.
+        scores_computed: how many architectures each part has scored, for all weights together.
+        architectures: that the searches evaluated.
+        weights: for each weight: ``weight``, ``share`` of the swept part, and the best architecture with its figures.
+    """
+
+    format: str
+    run: Path
+    folder: Path
+    expression: str
+    swept: str
+    parts: list[str]
+    kept: int
+    scores_computed: dict[str, int]
+    architectures: int
+    weights: list[dict[str, Any]]
+
+
+@formerly("run", "proxy", expression="proxy", with_retrain="retrain")
+def sweep(
     run: str | Path,
-    expression: str = "angle + w*flatness",
     *,
+    proxy: str = "angle + w*flatness",
     weights: Sequence[float] | None = None,
     shares: Sequence[float] | None = None,
-    settings: Sequence[Mapping[str, Any]] = (),
     name: str | None = None,
-    with_retrain: bool = False,
+    retrain: bool = False,
     data: str | None = None,
-    data_root: str | None = None,
+    data_root: str | Path | None = None,
+    settings: Layers = None,
     device: str | None = None,
     quiet: bool = False,
-) -> dict[str, Any]:
+) -> Sweep:
     """Searches once for each weight, or continues, and tells what the swept part's share does.
 
     Args:
         run: a run folder with a finished supernet; nothing of it is trained again.
-        expression: a sum of proxies, one of which has the weight ``w``.
+        proxy: a sum of proxies, one of which has the weight ``w``.
         weights: the weights.
         shares: in place of weights: wanted mean shares of the swept part, in per cent, over the random architectures
             that every search begins with. Neither: those of the GeNAS poster.
-        settings: nested mappings that change the run's settings of proxy, search and retraining.
         name: the results lie in ``sweep/NAME`` of the run folder; None for a name made of the expression.
-        with_retrain: train every winner from scratch.
+        retrain: train every winner from scratch.
         data: where the run's data are now, as ``folder:PATH``; None for where they were.
         data_root: the same, of a named data set.
+        settings: changes of the run's settings of proxy, search and retraining, nested as in the YAML file.
         device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
         quiet: no progress.
-
-    Returns:
-        What ``sweep.json`` holds; ``weights`` has an object for each weight.
 
     Raises:
         GenasError: a malformed expression, impossible weights or shares, no finished supernet.
         Interrupted: Ctrl-C; what is scored is kept.
     """
-    template = parse_template(expression)
+    template = parse_template(proxy)
     if weights is not None and shares is not None:
         raise ConfigError("both weights and shares came; give one of them.")
     wanted = check_shares(POSTER_SHARES if shares is None else shares) if weights is None else None
     given = check_weights(weights) if weights is not None else ()
     run = Path(run)
-    folder = RunPaths(run).sweeps / checked_name(name or _name_of(expression))
+    folder = RunPaths(run).sweeps / checked_name(name or _name_of(proxy))
     one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
-    if "expression" in (merge({}, *map(expand, settings)).get("proxy") or {}):
+    changes = given_layers(settings)
+    if "expression" in (merge({}, *map(expand, changes)).get("proxy") or {}):
         raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
-    layers = [*settings, {"proxy": {"expression": one}}]
-    config = changed_settings(run, layers, CHANGEABLE, data=data, data_root=data_root, device=device)
+    layers = [*changes, {"proxy": {"expression": one}}]
+    root = None if data_root is None else str(data_root)
+    config = changed_settings(run, layers, CHANGEABLE, data=data, data_root=root, device=device)
     session = Session(config, run, quiet=quiet)
     config = session.config
     with RunFolder(run):
         scoring = session.scoring(run)
         rehearse_proxy(scoring, config.proxy)
-        if with_retrain:
+        if retrain:
             session.rehearse(scores=False)
         _check_identity(folder, run, template, session)
         folder.mkdir(parents=True, exist_ok=True)
         with Scores(SweepPaths(folder).scores) as scores:
-            sweep = _Sweep(folder, template, session, scoring, scores, quiet)
+            searches = _Sweep(folder, template, session, scoring, scores, quiet)
             if wanted is not None:
-                given = sweep.weights_of(wanted)
-            rows = sweep.rows(given, wanted, with_retrain)
-            content = {
-                "format": FORMAT,
-                "run": str(run),
-                "folder": str(folder),
-                "expression": expression,
-                "swept": template.swept.name,
-                "parts": sweep.names,
-                "kept": config.search.parents,
-                "scores_computed": scores.counts(),
-                "architectures": sum(row["evaluated"] for row in rows),
-                "weights": rows,
-            }
-    write_json(SweepPaths(folder).content, content)
+                given = searches.weights_of(wanted)
+            rows = searches.rows(given, wanted, retrain)
+            result = Sweep(
+                format=FORMAT,
+                run=run,
+                folder=folder,
+                expression=proxy,
+                swept=template.swept.name,
+                parts=searches.names,
+                kept=config.search.parents,
+                scores_computed=scores.counts(),
+                architectures=sum(row["evaluated"] for row in rows),
+                weights=rows,
+            )
+    write_json(SweepPaths(folder).content, result.to_dict())
     write_csv(SweepPaths(folder).table, _flat(rows))
     build_sweep_page(folder)
-    return content
+    return result
 
 
 @dataclass(frozen=True)
@@ -216,7 +247,7 @@ class _Sweep:
     def retrain(self, genotype: str) -> dict[str, float]:
         """Trains a winner from scratch; weights with the same winner share the training."""
         config, session = self.session.config, self.session
-        return retrain(
+        return train_network(
             self._trained_folder(genotype),
             sized(session.space, config.retrain),
             session.space.parse(genotype),

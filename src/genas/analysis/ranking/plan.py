@@ -2,20 +2,21 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from genas.analysis.ranking.scoring import Job, Scorer
 from genas.analysis.ranking.study import StudySettings
 from genas.analysis.ranking.variants import Variant
 from genas.core.progress import duration
+from genas.core.result import Result
 
 FEW_IMAGES = 1000  # proposed where all images take long
 LONG = 600.0  # seconds from which on fewer images are proposed
 
 
 @dataclass(frozen=True)
-class RankPlan:
+class RankPlan(Result):
     """How long a study will take.
 
     Args:
@@ -51,9 +52,9 @@ class RankPlan:
         text = f"Scoring {self.architectures:,} architectures on {self.images:,} images takes about {spent}"
         return f"{text}; for less: {self.advice}." if self.advice else f"{text}."
 
-    def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {**asdict(self), "seconds": self.seconds(), "advice": self.advice}
+    def to_dict(self) -> dict[str, Any]:
+        """The whole time and the advice stand beside the fields."""
+        return {**super().to_dict(), "seconds": self.seconds(), "advice": self.advice}
 
 
 def expect(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genas.core.result import Result
 from genas.core.run_paths import TrainingPaths
 from genas.training.standalone.plan import Plan
 from genas.training.standalone.recipe import RetrainSettings
@@ -30,7 +31,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Retrained:
+class Retrained(Result):
     """What a retraining came to.
 
     Args:
@@ -54,7 +55,7 @@ class Retrained:
     summary: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
     baseline: dict[str, Any] | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For ``result.json`` and ``--json``."""
         return {
             "run": str(self.run),
