@@ -30,6 +30,9 @@ NONE = "none"
 SKIPS = frozenset({"skip_connect", "identity"})
 """Operations that pass their input on; a search that collapses chooses little else."""
 
+WITHOUT_WEIGHTS = SKIPS | {NONE, "max_pool_3x3", "avg_pool_3x3"}
+"""Operations without weights (where a skip connection has some, to halve the side, it counts as one of these)."""
+
 
 @dataclass(frozen=True)
 class Edge:

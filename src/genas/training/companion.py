@@ -19,6 +19,9 @@ class Companion(Protocol):
             step: number of the step within it, from 0.
         """
 
+    def after_step(self) -> None:
+        """Moves, or not, after the network's weights were moved; gradients of the step are there."""
+
     def tensors(self) -> dict[str, Tensor]:
         """The whole state by name."""
 

@@ -331,6 +331,8 @@ class Trainer:
             precision.unscale_gradients(self.optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, clip)
         precision.optimizer_step(self.optimizer)
+        if self.companion is not None:
+            self.companion.after_step()
         if self.average is not None:
             self.average.update_parameters(self.raw)
         if self.share.processes > 1:

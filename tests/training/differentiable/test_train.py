@@ -20,6 +20,8 @@ from genas.training.differentiable import (
     Darts,
     DartsSettings,
     Derived,
+    DropNas,
+    DropNasSettings,
     GradientMethod,
     PcDarts,
     PcDartsSettings,
@@ -40,6 +42,8 @@ def method_of(name: str, space: Space | None = None, **changes: Any) -> Gradient
     space = space or cells()
     if name == "pc-darts":
         return PcDarts(space, PcDartsSettings(**{"channel_share": 2, **SHORT, **changes}))
+    if name == "drop-nas":
+        return DropNas(space, DropNasSettings(**{"group_drop_rate": 0.02, **SHORT, **changes}))
     return Darts(space, DartsSettings(**{"order": name, **SHORT, **changes}))
 
 
@@ -62,7 +66,7 @@ def check_same(first: Path, second: Path) -> None:
     assert (first / "architecture.json").read_bytes() == (second / "architecture.json").read_bytes()
 
 
-@pytest.mark.parametrize(("name", "stop_at"), [("first", 4), ("second", 5), ("pc-darts", 2), ("pc-darts", 6)])
+@pytest.mark.parametrize(("name", "stop_at"), [("first", 4), ("second", 5), ("pc-darts", 6), ("drop-nas", 7)])
 def test_an_interrupted_search_continues_bit_identically(
     tmp_path: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch, name: str, stop_at: int
 ) -> None:
@@ -91,9 +95,9 @@ def test_an_interrupted_search_continues_bit_identically(
     assert again.epochs == whole.epochs
 
 
-@pytest.mark.parametrize("name", ["first", "second"])
+@pytest.mark.parametrize(("name", "at"), [("first", 5), ("second", 5), ("drop-nas", 8)])
 def test_a_step_that_is_broken_off_is_undone_architecture_parameters_too(
-    tmp_path: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch, name: str, at: int
 ) -> None:
     method = method_of(name)
     train(tmp_path / "whole", method, tiny)
@@ -104,7 +108,7 @@ def test_a_step_that_is_broken_off_is_undone_architecture_parameters_too(
         nonlocal steps
         steps += 1
         found = original(self, *arguments)
-        if steps == 5:  # the second epoch's second: alpha has moved, the weights have not
+        if steps == at:  # a step of the second epoch: alpha of DARTS has moved, the weights have not
             raise KeyboardInterrupt
         return found
 
@@ -120,7 +124,7 @@ def test_a_step_that_is_broken_off_is_undone_architecture_parameters_too(
 def test_other_spaces_can_be_searched(tmp_path: Path, tiny: Splits, space: str, sizes: dict[str, int]) -> None:
     own = open_space(space, **(sizes or {"channels": 4, "tail_channels": 8}))
     settings: dict[str, Any] = {"epochs": 1, "architecture_from": 0, "batch_size": 20}
-    names = ("first", "pc-darts") if space == "darts" else ("first",)
+    names = ("first", "pc-darts", "drop-nas") if space == "darts" else ("first", "drop-nas")
     for name in names:
         found = train(tmp_path / name, method_of(name, own, **settings), tiny)
         assert own.parse(found.epochs[-1].genotype) == found.architecture

@@ -4,6 +4,7 @@ A bilevel search alternates: architecture parameters move on a batch of the vali
 train split (DARTS, methods.md 9). The network is that of the space (`genas.spaces.edges`).
 """
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ class GradientMethod(ABC):
     """
 
     name: ClassVar[str]
+    one_level: ClassVar[bool] = False
+    """Weights and architecture parameters learn from the same batch of the whole training set, in one backward pass."""
     channel_share: int = 1
     """K: the operations are built for 1/K of the channels."""
 
@@ -134,13 +137,41 @@ class GradientMethod(ABC):
             row[: len(edge.operations)] = values[: len(edge.operations)]
         return {"alpha": alpha}
 
-    @abstractmethod
-    def mix(self, parameters: Mapping[str, Tensor]) -> Mix:
-        """Computes the edges of one forward pass."""
+    def draw(self, rng: random.Random) -> dict[str, Tensor]:
+        """What is drawn for one step of a one-level method; nothing by default."""
+        return {}
 
     @abstractmethod
+    def mix(self, parameters: Mapping[str, Tensor]) -> Mix:
+        """Computes the edges of one forward pass.
+
+        Args:
+            parameters: the architecture parameters, and what `draw` gave.
+        """
+
     def gradient(self, step: Step) -> tuple[Tensor, Sequence[Tensor]]:
-        """The loss of the validation batch, and a gradient for each of the architecture parameters."""
+        """The loss that a bilevel method lowers, and a gradient for each of the architecture parameters.
+
+        The default is the first order: the validation loss at the present weights.
+        """
+        loss = step.loss(step.validation)
+        return loss.detach(), torch.autograd.grad(loss, step.parameters)
+
+    def movable(self, drawn: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Masks of what Adam may move after a step of a one-level method, by parameter; all of it without a mask."""
+        return {}
+
+    def settle(
+        self, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor], drawn: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """New values of some parameters after a step of a one-level method; none by default.
+
+        Args:
+            before: the parameters before the step.
+            parameters: after it.
+            drawn: what `draw` gave for it.
+        """
+        return {}
 
     def ranked(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """What the derivation ranks, [E, O]: by default the operations' shares."""

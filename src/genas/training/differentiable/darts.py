@@ -55,13 +55,9 @@ class Darts(GradientMethod):
 
     def gradient(self, step: Step) -> tuple[Tensor, Sequence[Tensor]]:
         """See `GradientMethod.gradient`."""
-        return second_order(step, self.settings.difference) if self.settings.order == "second" else first_order(step)
-
-
-def first_order(step: Step) -> tuple[Tensor, Sequence[Tensor]]:
-    """The validation loss at the present weights, and its gradient."""
-    loss = step.loss(step.validation)
-    return loss.detach(), torch.autograd.grad(loss, step.parameters)
+        if self.settings.order == "first":
+            return super().gradient(step)
+        return second_order(step, self.settings.difference)
 
 
 def second_order(step: Step, difference: float) -> tuple[Tensor, Sequence[Tensor]]:

@@ -20,9 +20,13 @@ def share_of_operations(alpha: Tensor, edges: Sequence[Edge]) -> Tensor:
     Returns:
         [E, O], rows summing to 1.
     """
-    counts = torch.tensor([len(edge.operations) for edge in edges], device=alpha.device)
-    unused = torch.arange(alpha.shape[1], device=alpha.device) >= counts[:, None]
-    return torch.softmax(alpha.masked_fill(unused, -torch.inf), 1)
+    return torch.softmax(alpha.masked_fill(~columns_in_use(edges).to(alpha.device), -torch.inf), 1)
+
+
+def columns_in_use(edges: Sequence[Edge]) -> Tensor:
+    """Which columns of the architecture parameters belong to operations of the edge: [E, O] bool."""
+    counts = torch.tensor([len(edge.operations) for edge in edges])
+    return torch.arange(int(counts.max())) < counts[:, None]
 
 
 def share_of_inputs(beta: Tensor, edges: Sequence[Edge]) -> Tensor:

@@ -8,7 +8,7 @@ edge has a second parameter beta, and a node sums its edges weighted by the soft
 The derivation ranks softmax(alpha) * softmax(beta). Deviations from the published code: as of DARTS.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from genas.core.seeding import torch_rng
 from genas.spaces.base import Space
 from genas.spaces.edges import Mix
-from genas.training.differentiable.base import INITIAL_SCALE, GradientMethod, GradientSettings, Step
-from genas.training.differentiable.darts import first_order
+from genas.training.differentiable.base import INITIAL_SCALE, GradientMethod, GradientSettings
 from genas.training.differentiable.mixture import add_weighted_share, share_of_inputs, share_of_operations
 
 
@@ -73,10 +72,6 @@ class PcDarts(GradientMethod):
             return out * of_edges[edge].to(out.dtype) if normalised else out
 
         return mixed
-
-    def gradient(self, step: Step) -> tuple[Tensor, Sequence[Tensor]]:
-        """See `GradientMethod.gradient`."""
-        return first_order(step)
 
     def ranked(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The operations' shares, multiplied by the edge's."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from genas.core.device import Fabric
 from genas.core.errors import ConfigError, DataError
 from genas.core.run_paths import TrainingPaths
-from genas.core.seeding import derive, seed_torch_globals
+from genas.core.seeding import derive, python_rng, seed_torch_globals
 from genas.core.terminal import warn
 from genas.data.base import LabelledImages, Splits
 from genas.spaces.edges import Mix, MixedNetwork, as_mixed
@@ -49,7 +49,10 @@ class MixedLoss(nn.Module):
 
 
 class ArchitectureUpdate:
-    """The architecture parameters: moved by Adam before each step of the weights (a `Companion` of the training).
+    """The architecture parameters, moved by Adam: a `Companion` of the training.
+
+    They move before each step of the weights, on a batch of the validation split, or with it where the method is
+    one-level.
 
     Args:
         method: gives and mixes them.
@@ -84,7 +87,9 @@ class ArchitectureUpdate:
             weight_decay=settings.architecture_weight_decay,
         )
         self._batches = EndlessBatches(method, splits, fabric, seed)
-        self._steps = steps
+        self._steps, self._seed = steps, seed
+        self._moves = False  # in this epoch
+        self._drawn: dict[str, Tensor] = {}
         self._sums = torch.zeros(2, dtype=torch.float64, device=fabric.device)  # validation losses and their number
 
     def before_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
@@ -92,7 +97,12 @@ class ArchitectureUpdate:
         if step == 0:
             self._sums.zero_()
         settings = self.method.settings
-        if epoch < settings.architecture_from:
+        self._moves = epoch >= settings.architecture_from
+        if self.method.one_level:
+            self._adam.zero_grad()
+            self._drawn = self.method.draw(python_rng(self._seed, "architecture.draw", epoch, step))
+            return
+        if not self._moves:
             return
         self._model.train()
         validation = self._batches.at((epoch - settings.architecture_from) * self._steps + step)
@@ -102,10 +112,31 @@ class ArchitectureUpdate:
         )
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient.detach()
-        if settings.architecture_clip is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, settings.architecture_clip)
-        self._adam.step()
+        self._clipped_step()
         self._sums += torch.stack([loss.double(), torch.ones_like(loss, dtype=torch.float64)])
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """See `Companion.after_step`."""
+        if not self.method.one_level or not self._moves:
+            return
+        before = {name: value.clone() for name, value in self.tensors().items()}
+        self._clipped_step()
+        for name, movable in self.method.movable(self._drawn).items():
+            value, state = self.parameters[name], self._adam.state[self.parameters[name]]
+            movable = movable.to(value.device)
+            value.copy_(torch.where(movable, value, before[name]))
+            for key in ("exp_avg", "exp_avg_sq"):
+                earlier = before.get(f"{name}.{key}", torch.zeros_like(value))
+                state[key].copy_(torch.where(movable, state[key], earlier))
+        for name, settled in self.method.settle(before, self.parameters, self._drawn).items():
+            self.parameters[name].copy_(settled)
+
+    def _clipped_step(self) -> None:
+        limit = self.method.settings.architecture_clip
+        if limit is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters.values(), limit)
+        self._adam.step()
 
     def loss(self, batch: Batch, weights: Mapping[str, Tensor] | None = None, /) -> Tensor:
         """See `Losses`."""
@@ -115,9 +146,12 @@ class ArchitectureUpdate:
             logits = functional_call(self._model, named, (images, self.method.mix(self.parameters)))
             return functional.cross_entropy(logits, labels)
 
-    def fixed_mix(self) -> Mix:
-        """The mixture for a step of the weights: no gradient reaches the architecture parameters."""
-        return self.method.mix({name: value.detach() for name, value in self.parameters.items()})
+    def mix_of_weights(self) -> Mix:
+        """The mixture for a step of the weights; a gradient reaches the parameters of one-level methods only."""
+        live = self.method.one_level and self._moves
+        return self.method.mix(
+            {name: value if live else value.detach() for name, value in self.parameters.items()} | self._drawn
+        )
 
     def record(self, epoch: int) -> EpochRecord:
         """What the parameters are after `epoch`, counted from 1."""
@@ -189,6 +223,11 @@ def untrained_network(method: GradientMethod, splits: Splits, seed: int) -> Mixe
     return as_mixed(made)
 
 
+def training_images(method: GradientMethod, splits: Splits) -> LabelledImages:
+    """What the weights learn from: the train split, or all training images where the method is one-level."""
+    return splits.train if method.one_level else splits.weights
+
+
 def check_training(method: GradientMethod, splits: Splits, fabric: Fabric) -> None:
     """Makes sure, before anything is trained, that data and precision fit.
 
@@ -198,7 +237,10 @@ def check_training(method: GradientMethod, splits: Splits, fabric: Fabric) -> No
         DataError: a split has fewer images than a batch.
     """
     settings = method.settings
-    for label, images in (("train", splits.weights), ("validation", splits.validation)):
+    needed = {"train": training_images(method, splits)}
+    if not method.one_level:
+        needed["validation"] = splits.validation
+    for label, images in needed.items():
         if len(images) < settings.batch_size:
             raise DataError(
                 f"the {label} split has {len(images)} images: expected at least one batch of {settings.batch_size}; "
@@ -240,7 +282,8 @@ def train_architecture(
     settings = method.settings
     network = place_network(untrained_network(method, splits, seed).train(), fabric, settings.layout)
     model, optimizer = MixedLoss(network, settings), open_sgd(network, settings)
-    steps = steps_per_epoch(len(splits.weights), settings.batch_size)
+    images = training_images(method, splits)
+    steps = steps_per_epoch(len(images), settings.batch_size)
     update = ArchitectureUpdate(method, model, optimizer, splits, fabric, seed, steps)
     trainer = Trainer(
         folder,
@@ -258,10 +301,10 @@ def train_architecture(
         records.resume(trainer.epoch)
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
-        return _walk(splits.weights, method, splits, fabric, derive(seed, "differentiable.batches", epoch), start)
+        return _walk(images, method, splits, fabric, derive(seed, "differentiable.batches", epoch), start)
 
-    def step(images: Tensor, labels: Tensor, epoch: int, number: int, _: Rows) -> tuple[Tensor, Tensor]:
-        logits = model(images, update.fixed_mix())
+    def step(batch: Tensor, labels: Tensor, epoch: int, number: int, _: Rows) -> tuple[Tensor, Tensor]:
+        logits = model(batch, update.mix_of_weights())
         return functional.cross_entropy(logits, labels), logits
 
     def after_epoch(epoch: int) -> dict[str, float]:
