@@ -20,7 +20,9 @@ import numpy as np
 from gpu_phase import Notes, computing, precisions, timed
 from scipy.stats import kendalltau
 
-from genas.analysis.ranking import Scores, draw, open_table
+from genas.analysis.ranking.scores import Scores
+from genas.analysis.ranking.study import draw
+from genas.analysis.ranking.table import open_table
 from genas.core.errors import Interrupted
 from genas.core.run_folder import read_rows
 from genas.data import Dataset, Splits, open_dataset

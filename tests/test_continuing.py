@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from genas.analysis.landscape import LandscapeSettings
+from genas.analysis.landscape.settings import LandscapeSettings
 from genas.core.errors import RunError
 from genas.workflows import landscape as landscapes
 from genas.workflows import sweep as sweeps

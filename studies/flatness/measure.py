@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from genas.analysis.ranking import draw, open_table
+from genas.analysis.ranking.study import draw
+from genas.analysis.ranking.table import open_table
 from genas.core.seeding import derive
 from genas.proxies import ProxySettings, Scoring, open_proxy
 from genas.proxies.flatness import Flatness, FlatnessSettings

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genas.analysis.ranking import draw, open_table
 from genas.analysis.ranking.measures import kendall, once
+from genas.analysis.ranking.study import draw
+from genas.analysis.ranking.table import open_table
 from genas.core.seeding import derive
 from genas.proxies import ProxySettings
 from genas.workflows.rank import open_scorer, weights_file

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from genas.analysis.ranking import draw, open_table
+from genas.analysis.ranking.study import draw
+from genas.analysis.ranking.table import open_table
 from genas.proxies import ProxySettings, open_proxy
 from genas.proxies.flatness import Flatness, FlatnessSettings
 from genas.proxies.perturbation import filter_scale

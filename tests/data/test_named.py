@@ -37,6 +37,6 @@ def test_options_are_for_custom_classes():
 
 
 def test_the_settings_of_every_data_set_are_those_of_the_configuration():
-    from genas.workflows.config import DataSettings
+    from genas.workflows.sections import DataSettings
 
     assert set(FIELDS) == set(DataSettings.model_fields)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from genas.core.errors import ConfigError, DataError
 from genas.evaluation.corruptions import CORRUPTIONS
 from genas.evaluation.latency import LatencySettings, measure_latency
-from genas.evaluation.measure import EvaluateSettings, evaluate_model
+from genas.evaluation.measure import evaluate_model
+from genas.evaluation.settings import EvaluateSettings
 from genas.evaluation.unseen import own_test_set
 from genas.training.standalone.loading import load_model
 

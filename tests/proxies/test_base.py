@@ -2,7 +2,7 @@
 
 import pytest
 
-from genas.analysis.ranking import read_variants
+from genas.analysis.ranking.variants import read_variants
 from genas.proxies import (
     Accuracy,
     Angle,

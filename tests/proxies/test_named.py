@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import genas
-from genas.analysis.ranking import Scores, read_variants
+from genas.analysis.ranking.scores import Scores
+from genas.analysis.ranking.variants import read_variants
 from genas.core.errors import ConfigError, RunError
 from genas.proxies import ProxySettings
 from genas.proxies.base import Proxy

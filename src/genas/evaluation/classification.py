@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.core.device import Fabric
+from genas.evaluation.settings import BINS
 
-BINS = 15  # Guo et al.
 LEAST = 50  # images of a bin of the calibration curve: the standard error of an accuracy of 90 % is then 4 points
 
 

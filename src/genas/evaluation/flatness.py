@@ -18,50 +18,20 @@ Everything is measured in evaluation mode with the stored batch-norm statistics;
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from genas.core.errors import GenasError
-from genas.core.settings import Settings
+from genas.evaluation.settings import FlatnessMeasureSettings
 from genas.proxies.curvature import loss_and_gradient
 from genas.proxies.flatness import flatness_terms
 from genas.proxies.perturbation import ascent, filter_scale, kept, unit_noise
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 Scale = Literal["absolute", "relative"]
-
-
-class FlatnessMeasureSettings(Settings):
-    """What is measured around a trained network's weights."""
-
-    former_names: ClassVar[Mapping[str, str]] = {"pictures": "images"}
-
-    sigmas: tuple[float, ...] = (0.0025, 0.005, 0.01, 0.02, 0.03)
-    """Standard deviations of the absolute noise. genas's own: a trained network bears more than the 0.006 that the
-    search ends at (methods.md 4.3)."""
-    relative_sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4)
-    """Ratios of the norms of noise and filter. genas's own."""
-    draws: int = Field(5, ge=2)
-    """Independent draws of the noise; mean and standard deviation are over them."""
-    rho: tuple[float, ...] = (0.05,)
-    """Lengths of the ascent step (Foret et al.: 0.05 on CIFAR-10 and ImageNet)."""
-    adaptive_rho: tuple[float, ...] = (0.5,)
-    """Lengths of the adaptive step (Kwon et al.: 0.5 on CIFAR-10)."""
-    images: int | None = Field(1024, ge=2)
-    """At most that many images, evenly spaced over the set; None for all."""
-    on: Literal["test", "train"] = "test"
-    """Held images, or the training images (without augmentation), whose loss the weights are a minimum of."""
-
-    @field_validator("sigmas", "relative_sigmas", "rho", "adaptive_rho")
-    @classmethod
-    def _increasing(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not one > 0 for one in value) or list(value) != sorted(set(value)):
-            raise ValueError("the values must be above 0 and increase")
-        return value
 
 
 def measure_flatness(

@@ -5,25 +5,13 @@ import time
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from genas.core.device import Fabric, wait
 from genas.core.seeding import torch_rng
-from genas.core.settings import Settings
+from genas.evaluation.settings import LatencySettings
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
-
-
-class LatencySettings(Settings):
-    """How often the forward pass is timed."""
-
-    batch_sizes: tuple[int, ...] = (1, 64)
-    """Images per pass: one for the latency, a batch for the throughput."""
-    warmup: int = Field(5, ge=0)
-    """Passes before the timed ones: memory is allocated and kernels are chosen there."""
-    repeats: int = Field(30, ge=2)
-    """Timed passes per batch size."""
 
 
 @torch.no_grad()

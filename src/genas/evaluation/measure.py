@@ -6,63 +6,28 @@ needed, writes it down and shows it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from genas.core.arithmetic import ceil_div
 from genas.core.device import Fabric
 from genas.core.errors import DataError, unknown_name
 from genas.core.progress import Bar
-from genas.core.settings import Settings
 from genas.data import Splits
 from genas.data.named import DATASETS
-from genas.evaluation.classification import BINS, calibration_curve, detection, figures, per_class, predict, reliability
+from genas.evaluation.classification import calibration_curve, detection, figures, per_class, predict, reliability
 from genas.evaluation.corruptions import CORRUPTIONS, EVERYTHING, GROUPS, SEVERITIES, is_corruption, open_corruptions
-from genas.evaluation.flatness import FlatnessMeasureSettings, measure_flatness
-from genas.evaluation.latency import LatencySettings, measure_latency
+from genas.evaluation.flatness import measure_flatness
+from genas.evaluation.latency import measure_latency
 from genas.evaluation.mistakes import confusion, mistakes
+from genas.evaluation.settings import EvaluateSettings
 from genas.evaluation.unseen import Unseen, match_classes, own_test_set, shifted_set
 from genas.spaces.cost import architecture_cost
 from genas.training.standalone.loading import TrainedModel
-
-
-class EvaluateSettings(Settings):
-    """What is measured on a trained network."""
-
-    former_names: ClassVar[Mapping[str, str]] = {"corruption_pictures": "corruption_images"}
-
-    batch_size: int = Field(256, ge=1)
-    """Images per batch."""
-    limit: int | None = Field(None, ge=2)
-    """At most that many test images, evenly spaced over the set; None for all."""
-    image_size: int | None = Field(None, ge=8, le=2048)
-    """Side of the images; None for the side that the network was trained on."""
-    resizing: Literal["fit", "crop", "crop-aliased"] | None = None
-    """How images of ``folder:``, ``parquet:`` and ``imagenet`` get that size (see ``data.resizing``); None: as those
-    that the network was trained on. The released weights of RLNAS and GeNAS saw ``crop-aliased``."""
-    classes: Literal["name", "order"] = "name"
-    """Match the data set's classes by name, or trust their order where only the names differ."""
-    bins: int = Field(BINS, ge=2)
-    """Bins of the calibration error (Guo et al.: 15)."""
-    shifts: tuple[str, ...] = ()
-    """Names of corruptions or of groups of them, ``corruptions`` for all, ``folder:PATH``, or another data set."""
-    ood: tuple[str, ...] = ()
-    """Images of none of the classes: ``folder:PATH`` or another data set."""
-    corruption_images: int | None = Field(None, ge=2)
-    """At most that many test images for the corruptions, evenly spaced; None for all."""
-    seed: int = Field(0, ge=0)
-    """Of the corruptions' and the weights' noise: the same for all networks, whatever seed trained them."""
-    with_latency: bool = True
-    """Time forward passes."""
-    latency: LatencySettings = Field(default_factory=LatencySettings)
-    with_flatness: bool = True
-    """Measure the flatness of the loss around the weights."""
-    flatness: FlatnessMeasureSettings = Field(default_factory=FlatnessMeasureSettings)
 
 
 def check_shifts(settings: EvaluateSettings, channels: int) -> None:

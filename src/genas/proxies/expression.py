@@ -19,24 +19,23 @@ from pydantic import ConfigDict, Field, create_model, model_validator
 from genas.core.errors import ConfigError, GenasError, suggest
 from genas.core.fingerprint import fingerprint
 from genas.core.registry import parameters_of
-from genas.core.settings import Settings, refuse_unknown, validate
+from genas.core.settings import refuse_unknown, validate
 from genas.proxies.base import Proxy, as_score, called
 from genas.proxies.combined import Combined
 from genas.proxies.flatness import Flatness
 from genas.proxies.named import PROXIES
 from genas.proxies.scoring import BatchNormSettings, EvaluationSettings, Score, Scoring
+from genas.proxies.settings import ExpressionSettings
 from genas.spaces.base import Architecture
 
 KNOWN = PROXIES.names
 
 
-class _Settings(Settings):
+class _Settings(ExpressionSettings):
     """Which proxy scores, and how; one section for each class, or family of classes, that has settings."""
 
     model_config = ConfigDict(extra="allow")
 
-    expression: str = "flatness"
-    """A proxy's name, or a weighted sum such as ``angle + 16*flatness``."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of a custom class's constructor, by name; for expressions with one such class."""
     batchnorm: BatchNormSettings = Field(default_factory=BatchNormSettings)

@@ -10,18 +10,18 @@ from genas.core.lazy import lazy_names
 if TYPE_CHECKING:
     from genas.strategies.base import Proposal as Proposal
     from genas.strategies.base import Search as Search
-    from genas.strategies.base import SearchSettings as SearchSettings
     from genas.strategies.evolution import Evolution as Evolution
     from genas.strategies.history import History as History
     from genas.strategies.history import Record as Record
     from genas.strategies.loop import run_search as run_search
     from genas.strategies.named import open_search as open_search
     from genas.strategies.random_search import RandomSearch as RandomSearch
+    from genas.strategies.settings import SearchSettings as SearchSettings
 
 _HOMES = {
     "Proposal": "base",
     "Search": "base",
-    "SearchSettings": "base",
+    "SearchSettings": "settings",
     "Evolution": "evolution",
     "History": "history",
     "Record": "history",

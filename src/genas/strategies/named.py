@@ -9,7 +9,8 @@ from genas.core.settings import validate
 
 if TYPE_CHECKING:
     from genas.spaces.base import Architecture, Space
-    from genas.strategies.base import Search, SearchSettings
+    from genas.strategies.base import Search
+    from genas.strategies.settings import SearchSettings
 
 STRATEGIES: "Registry[Search]" = Registry(
     "search",

@@ -27,7 +27,6 @@ from genas.spaces import Architecture, Space, architecture_cost
 from genas.training.standalone import RetrainSettings, retrain
 from genas.training.standalone.baseline import (
     USUAL,
-    BaselineSettings,
     Drawn,
     decide,
     draw,
@@ -37,6 +36,7 @@ from genas.training.standalone.baseline import (
     seconds_of,
 )
 from genas.training.standalone.data import parts_of
+from genas.training.standalone.settings import BaselineSettings
 from genas.training.standalone.weights import InitialWeights
 
 

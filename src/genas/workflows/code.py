@@ -16,7 +16,8 @@ from genas.proxies.expression import code_of_proxies
 from genas.spaces.definition import SPACES
 from genas.strategies import History, SearchSettings
 from genas.strategies.named import STRATEGIES
-from genas.workflows.config import Config, RetrainConfig
+from genas.workflows.config import Config
+from genas.workflows.sections import RetrainConfig
 
 
 def code_of_run(config: Config | RetrainConfig) -> dict[str, str]:

@@ -16,8 +16,9 @@ from genas.core.settings import combine, validate
 from genas.data import Dataset
 from genas.data.inspection import summary_of, tell
 from genas.data.named import takes_size
-from genas.evaluation.measure import EvaluateSettings, check_shifts, evaluate_model
+from genas.evaluation.measure import check_shifts, evaluate_model
 from genas.evaluation.page import build_evaluation_page
+from genas.evaluation.settings import EvaluateSettings
 from genas.evaluation.source import data_source
 from genas.reporting.build import build_report
 from genas.training.standalone.loading import TrainedModel, find_models, load_model

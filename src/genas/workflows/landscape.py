@@ -11,19 +11,12 @@ from typing import Any
 
 import torch
 
-from genas.analysis.landscape import (
-    LandscapeSettings,
-    Points,
-    Site,
-    cosine,
-    measured,
-    places,
-    random_direction,
-    read_settings,
-    summarise,
-    walk,
-)
+from genas.analysis.landscape.directions import cosine, random_direction
 from genas.analysis.landscape.page import build_landscape_page
+from genas.analysis.landscape.points import Points
+from genas.analysis.landscape.settings import LandscapeSettings, read_settings
+from genas.analysis.landscape.summary import summarise
+from genas.analysis.landscape.walk import Site, measured, places, walk
 from genas.core.deprecation import formerly
 from genas.core.errors import ConfigError, GenotypeError, RunError
 from genas.core.interrupt import StopRequest

@@ -22,9 +22,10 @@ from genas.data import Splits
 from genas.proxies import needs_training
 from genas.reporting.status import SearchStatus, status
 from genas.spaces import Architecture, Space
-from genas.training.standalone.baseline import BaselineSettings, decide
+from genas.training.standalone.baseline import decide
 from genas.training.standalone.network import sized
 from genas.training.standalone.recipe import RetrainSettings
+from genas.training.standalone.settings import BaselineSettings
 from genas.workflows.config import Config
 from genas.workflows.presets import LARGE_SIDE, is_own
 from genas.workflows.session import Session

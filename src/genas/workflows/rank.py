@@ -10,23 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genas.analysis.ranking import (
-    Outcome,
-    Scorer,
-    Scores,
-    Study,
-    StudySettings,
-    Table,
-    TimedScoring,
-    Variant,
-    analyse,
-    draw,
-    open_table,
-    read_variants,
-)
+from genas.analysis.ranking.analysis import analyse
 from genas.analysis.ranking.page import build_ranking_page, verdicts
 from genas.analysis.ranking.plan import FEW_IMAGES, RankPlan, expect
 from genas.analysis.ranking.ranking import Ranking
+from genas.analysis.ranking.scores import Scores
+from genas.analysis.ranking.scoring import Scorer, TimedScoring
+from genas.analysis.ranking.settings import PROXIES, StudySettings
+from genas.analysis.ranking.study import Outcome, Study, draw
+from genas.analysis.ranking.table import Table, open_table
+from genas.analysis.ranking.variants import Variant, read_variants
 from genas.core.checkpoint import load_checkpoint
 from genas.core.deprecation import formerly
 from genas.core.device import describe_machine
@@ -43,7 +36,6 @@ from genas.workflows.rehearsal import rehearse_proxy
 from genas.workflows.session import Session, changed_settings
 
 FORMAT = "genas-rank-1"
-PROXIES = "loss,accuracy,angle,flatness,ranks(loss,macs)"
 
 
 def _given(

@@ -39,7 +39,7 @@ from genas.training.standalone.results import Retrained, read_trained, summarise
 from genas.training.standalone.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
 from genas.workflows.baselines import check_baselines, compare_with_random
 from genas.workflows.code import check_code, code_of_run, record_code
-from genas.workflows.config import Layers, RetrainConfig, completed, describe_given, given_layers
+from genas.workflows.config import Layers, completed, describe_given, given_layers
 from genas.workflows.planning import RunPlan, plan_trainings, refuse_impossible
 from genas.workflows.rehearsal import rehearse_retraining
 from genas.workflows.retraining_settings import (
@@ -51,6 +51,7 @@ from genas.workflows.retraining_settings import (
     reconcile_retraining,
     weights_file,
 )
+from genas.workflows.sections import RetrainConfig
 from genas.workflows.subject import text_of
 
 

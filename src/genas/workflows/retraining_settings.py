@@ -19,8 +19,9 @@ from genas.spaces.definition import definition_of
 from genas.training.standalone import RetrainSettings
 from genas.training.standalone.network import sized
 from genas.training.standalone.recipe import is_published, read_recipe
-from genas.workflows.config import DataSettings, RetrainConfig, build_retrain_config, completed
+from genas.workflows.config import build_retrain_config, completed
 from genas.workflows.continuation import PLACE, changes_of, differing, more_epochs
+from genas.workflows.sections import DataSettings, RetrainConfig
 from genas.workflows.subject import Subject, find_subject
 
 #: What every retraining begins with; the recipe and the user change it.

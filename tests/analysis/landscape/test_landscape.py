@@ -9,23 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from genas.analysis.landscape import (
-    CENTRE,
-    Place,
-    Points,
-    Site,
-    cosine,
-    grid,
-    line_losses,
-    measured,
-    normalised,
-    places,
-    random_direction,
-    read_settings,
-    summarise,
-    walk,
-)
-from genas.analysis.landscape.summary import loss_at, quantiles, width
+from genas.analysis.landscape.directions import cosine, normalised, random_direction
+from genas.analysis.landscape.points import CENTRE, Place, Points
+from genas.analysis.landscape.settings import read_settings
+from genas.analysis.landscape.summary import line_losses, loss_at, quantiles, summarise, width
+from genas.analysis.landscape.walk import Site, grid, measured, places, walk
 from genas.core.errors import ConfigError, RunError
 from genas.core.seeding import torch_rng
 from genas.evaluation.flatness import noise_losses

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genas.analysis.ranking import Scorer, Scores, Study, StudySettings, TimedScoring, analyse, draw, read_variants
-from genas.analysis.ranking.scoring import Job
+from genas.analysis.ranking.analysis import analyse
+from genas.analysis.ranking.scores import Scores
+from genas.analysis.ranking.scoring import Job, Scorer, TimedScoring
+from genas.analysis.ranking.settings import StudySettings
+from genas.analysis.ranking.study import Study, draw
+from genas.analysis.ranking.variants import read_variants
 from genas.core.errors import DataError, GenasError, RunError
 from genas.proxies import ProxySettings, Scoring, checked_score, open_proxy
 from genas.proxies.accuracy import Loss

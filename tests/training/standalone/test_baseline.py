@@ -7,7 +7,8 @@ from genas.cli.options import parse_share
 from genas.core.errors import ConfigError
 from genas.spaces import open_space
 from genas.training.standalone import RetrainSettings
-from genas.training.standalone.baseline import BaselineSettings, decide, draw, folder_of
+from genas.training.standalone.baseline import decide, draw, folder_of
+from genas.training.standalone.settings import BaselineSettings
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
 BEST = SPACE.parse("333103")

@@ -17,34 +17,35 @@ class LandscapeSettings(Settings):
     former_names: ClassVar[Mapping[str, str]] = {"pictures": "images"}
 
     data: tuple[Literal["validation", "test"], ...] = ("validation",)
-    """Images that the loss is taken on."""
+    """Images of which the loss is taken: ``validation``, ``test`` or both."""
     images: int | None = Field(1024, ge=1)
-    """A random part of so many images, the same for all; None for those that the run scores on. genas's own."""
+    """Random images, the same for all networks; None for those that the run scores on. genas's own."""
     directions: int = Field(10, ge=1)
-    """Random directions that lines are drawn along. genas's own (Li et al. draw one)."""
+    """Random directions of the lines. genas's own (Li et al. draw one)."""
     range: float | None = Field(None, gt=0)
-    """How far a line goes to either side; None for 1 with normalised filters (Li et al.: -1 to 1), where a step of 1
-    is as long as the weights themselves, and for 0.05 without."""
+    """How far lines and plane go to either side; None for 1, the norm of each filter (0.05 with --normalise none).
+
+    Li et al.: -1 to 1."""
     points: int = Field(21, ge=3)
-    """Points of a line, an odd number so that the weights themselves are one (Li et al.: 51)."""
+    """Points of a line; odd, so that the weights themselves are one. Li et al.: 51."""
     contour: int = Field(15, ge=0)
-    """Points of a side of the plane, an odd number; 0 for no plane (Li et al.: 51)."""
+    """Points of a side of the plane; odd, 0 for no plane. Li et al.: 51."""
     normalise: Literal["filter", "none"] = "filter"
     """``filter``: every filter of a direction has the norm of the weights' filter (Li et al.); ``none``: plain Gaussian
-    directions, a step of 1 being a standard deviation of 1 in every weight."""
+    directions. With ``none``, a step of 1 is a standard deviation of 1 in every weight."""
     vectors: Literal["fixed", "moved"] = "fixed"
-    """Batch norm's scales and shifts and biases: ``fixed`` as in Li et al.; ``moved``: each a filter of its own."""
+    """Batch norm's scales and shifts and biases: ``fixed``, as in Li et al., or ``moved``, each as a filter."""
     batchnorm: Literal["kept", "recomputed"] = "kept"
-    """Statistics of batch norm: those of the weights themselves, or estimated anew at each point."""
+    """Statistics of batch norm: ``kept`` as the weights have them, or ``recomputed`` at each point."""
     noise: Literal["absolute", "relative", "none"] = "absolute"
-    """Growing Gaussian noise: the same in every weight, as flatness has it; relative to the norm of each filter; or
-    none."""
+    """Growing Gaussian noise: ``absolute``, the same in every weight as flatness has it; ``relative`` to the norm of
+    each filter; ``none``."""
     sigmas: tuple[float, ...] | None = None
-    """Strengths of the noise, increasing; None for those of genas."""
+    """Strengths of the noise, increasing, such as 0.001,0.003,0.01; None for those of genas."""
     draws: int = Field(5, ge=1)
     """Draws of the noise. genas's own."""
     radius: float | None = Field(None, gt=0)
-    """Distance at which the summary tells the rise of the loss; None for half the range. genas's own."""
+    """Distance at which the rise of the loss is told; None for half the range. genas's own."""
     threshold: float = Field(0.5, gt=0)
     """Rise of the loss, in nats, that the width of a minimum is measured at. genas's own."""
 

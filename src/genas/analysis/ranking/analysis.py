@@ -6,10 +6,9 @@ proxy that failed on more than half of them is left out instead.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
 
 from genas.analysis.ranking.measures import (
     Floats,
@@ -24,26 +23,11 @@ from genas.analysis.ranking.measures import (
     picked,
     spearman,
 )
+from genas.analysis.ranking.settings import AnalysisSettings
 from genas.analysis.ranking.variants import COVARIATES
 from genas.core.errors import DataError
-from genas.core.settings import Settings
 
 LEAST = 10  # architectures that must be left
-
-
-class AnalysisSettings(Settings):
-    """What is computed from the scores."""
-
-    replicates: int = Field(1000, ge=100)
-    """Bootstrap samples of the architectures."""
-    level: float = Field(0.95, gt=0.5, lt=1)
-    """Of the percentile intervals."""
-    best_count: int = Field(50, ge=5)
-    """Tau is also computed among so many best architectures by truth."""
-    best_share: float = Field(0.1, gt=0, lt=1)
-    """And among the best share of them."""
-    tries: tuple[Annotated[int, Field(ge=1)], ...] = (10, 50, 100)
-    """Sizes of the random subsets from which the pick's regret is computed; that of all comes in any case."""
 
 
 def analyse(

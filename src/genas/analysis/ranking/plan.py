@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genas.analysis.ranking.scoring import Job, Scorer
-from genas.analysis.ranking.study import StudySettings
+from genas.analysis.ranking.settings import StudySettings
 from genas.analysis.ranking.variants import Variant
 from genas.core.progress import duration
 from genas.core.result import Result

@@ -8,40 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import Field
 
-from genas.analysis.ranking.analysis import AnalysisSettings
 from genas.analysis.ranking.measures import Floats, mean_of_ranks, sum_of_log_ranks
 from genas.analysis.ranking.scores import Scored, Scores
 from genas.analysis.ranking.scoring import Job, Scorer, Task
+from genas.analysis.ranking.settings import StudySettings
 from genas.analysis.ranking.variants import Variant
 from genas.core.errors import DataError
 from genas.core.executors import Executor, open_executor
 from genas.core.interrupt import StopRequest
 from genas.core.progress import Bar
 from genas.core.seeding import python_rng
-from genas.core.settings import Settings
 from genas.spaces.base import Space
 from genas.spaces.cost import Cost
 
 PROBE = 8  # architectures that tell whether a proxy is random at all
-
-
-class StudySettings(Settings):
-    """What is scored, and how often."""
-
-    architectures: int | None = Field(100, ge=10)
-    """Architectures drawn uniformly from the table; None for all of it."""
-    seed: int = Field(0, ge=0)
-    """Seed of the draw and of the bootstrap; the same for every run unless changed, so that runs can be compared."""
-    repeats: int = Field(1, ge=1)
-    """How often a random proxy scores: more than once measures its test-retest tau."""
-    repeat_architectures: int | None = Field(None, ge=10)
-    """Architectures, the first ones of the draw, that repetitions score; None for all."""
-    workers: int = Field(1, ge=1)
-    """Processes that score, with one thread each; 1 scores in the command's own process."""
-    analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
-    """What is computed from the scores."""
 
 
 def draw(genotypes: Sequence[str], count: int | None, seed: int) -> list[str]:

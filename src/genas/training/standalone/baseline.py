@@ -8,52 +8,28 @@ take over the network of another one.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor
 
 from genas.core.checkpoint import load_checkpoint
 from genas.core.device import Fabric
 from genas.core.run_paths import RunPaths, TrainingPaths
 from genas.core.seeding import python_rng
-from genas.core.settings import Settings
 from genas.data.base import LabelledImages, Splits
 from genas.spaces.base import Architecture, Space
 from genas.spaces.cost import Cost, architecture_cost
 from genas.training.standalone.network import without_auxiliary
 from genas.training.standalone.recipe import RetrainSettings
+from genas.training.standalone.settings import BaselineSettings
 
 USUAL = 3  # random architectures where nobody names a number
 CHEAP_SECONDS = 90.0  # of all baselines together, that are trained without being asked for
 CHEAP_SHARE = 0.1  # of the time that the run took so far, likewise
 DRAWS = 300  # at equal MACs, where the nearest are taken if too few fit; else in a row that give nothing new
-
-
-class BaselineSettings(Settings):
-    """Random architectures that are trained as the best one is, to compare with."""
-
-    choice: str = "auto"
-    """``random:N`` trains N of them; ``none``; ``auto`` trains 3 where that takes at most 90 seconds or a tenth of the
-    time that the run took so far."""
-    equal_macs: float | None = Field(None, gt=0, le=1)
-    """Greatest difference of their MACs from those of the best architecture, as a share; None for any MACs."""
-
-    @field_validator("choice")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if not re.fullmatch(r"auto|none|random:([1-9]|[1-4][0-9]|50)", value):
-            raise ValueError("expected auto, none or random:N with N from 1 to 50, such as random:3")
-        return value
-
-    @property
-    def count(self) -> int | None:
-        """How many; None where time decides."""
-        return {"auto": None, "none": 0}.get(self.choice, int(self.choice.partition(":")[2] or 0))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class RetrainSettings(Settings):
     held_out: float = Field(0.05, gt=0, lt=1)
     """Share of every class that ``held-out`` keeps from training."""
     limit_batches: int | None = Field(None, ge=1)
-    """At most that many batches per epoch and per evaluation: a dry run, not a result."""
+    """A dry run: at most that many batches per epoch and evaluation (as an option: of one epoch); no result."""
     limit_epochs: int | None = Field(None, ge=1)
     """End after that many epochs of the schedule: a dry run, not a result."""
     checkpoint_seconds: float = Field(300.0, gt=0)
