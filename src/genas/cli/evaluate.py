@@ -1,15 +1,29 @@
 """``genas evaluate``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from genas.cli import options
+from genas.cli.setting import Given, Setting, add_settings
+from genas.evaluation.settings import EvaluateSettings
 
 WHAT = "What is measured"
 
 
+_field = partial(Setting, EvaluateSettings)
+
+
+@add_settings(
+    *(_field(name, options.DATA) for name in ("image_size", "classes")),
+    _field("shifts", WHAT, "--shift"),
+    _field("ood", WHAT),
+    _field("with_latency", WHAT, "--latency"),
+    _field("with_flatness", WHAT, "--flatness"),
+    _field("limit", WHAT),
+)
 def evaluate(
     path: Annotated[
         Path,
@@ -18,65 +32,19 @@ def evaluate(
             help="A run folder of genas search or retrain (all its seeds), an exported folder, or a weights file.",
         ),
     ],
+    given: Given,
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data", help="Data set; its test set is used. \\[default: the run's own]", rich_help_panel=options.DATA
-        ),
+        options.option(options.DATA, "--data", "Data set; its test set is used. \\[default: the run's own]"),
     ] = None,
     data_root: options.DataRoot = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            "--image-size", help="Side of the images. \\[default: the network's]", rich_help_panel=options.DATA
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            "--classes",
-            help="name: match classes by name; order: trust their order, where only names differ. \\[default: name]",
-            rich_help_panel=options.DATA,
-        ),
-    ] = None,
-    shift: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--shift",
-            help="Robustness: corruptions (all), a group (noise, blur, digital, tone), one corruption, or other "
-            "images of the same classes or of some: folder:PATH, or a data set. May be repeated.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    ood: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ood",
-            help="Images of none of the classes, to be told from the test set: folder:PATH, or a data set. May be "
-            "repeated.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    latency: Annotated[
-        bool, typer.Option("--latency/--no-latency", help="Time forward passes.", rich_help_panel=WHAT)
-    ] = True,
-    flatness: Annotated[
-        bool,
-        typer.Option("--flatness/--no-flatness", help="Measure the loss around the weights.", rich_help_panel=WHAT),
-    ] = True,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", help="At most that many test images. \\[default: all]", rich_help_panel=WHAT),
-    ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="Any other setting, such as flatness.draws=10; may be repeated.", rich_help_panel=WHAT
-        ),
+        options.option(WHAT, "--set", "Any other setting, such as flatness.draws=10; may be repeated."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the results go. \\[default: into RUN]", rich_help_panel=options.OUTPUT),
+        options.option(options.OUTPUT, "--out", "Where the results go. \\[default: into RUN]"),
     ] = None,
     device: options.Device = None,
     precision: options.Precision = None,
@@ -100,16 +68,7 @@ def evaluate(
         from genas.workflows.evaluate import evaluate as measure
         from genas.workflows.evaluate import read_settings
 
-    named = {
-        "image_size": image_size,
-        "classes": classes,
-        "shifts": shift or None,
-        "ood": ood or None,
-        "with_latency": None if latency else False,
-        "with_flatness": None if flatness else False,
-        "limit": limit,
-    }
-    settings = read_settings(options.overrides(None, assignments, named))
+    settings = read_settings(options.overrides(None, assignments, given))
     found = measure(
         path,
         data=data,

@@ -13,45 +13,41 @@ def export(
         Path,
         typer.Argument(metavar="RUN", help="A run folder, a seed's folder of genas retrain, or a weights file."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to make.", rich_help_panel=options.OUTPUT)],
+    out: Annotated[Path, options.option(options.OUTPUT, "--out", "The folder to make.")],
     onnx: Annotated[
         bool,
-        typer.Option(
+        options.option(
+            options.OUTPUT,
             "--onnx",
-            help="Also write model.onnx, checked against the network on real images (needs genas\\[export]).",
-            rich_help_panel=options.OUTPUT,
+            "Also write model.onnx, checked against the network on real images (needs genas\\[export]).",
         ),
     ] = False,
     onnx_input: Annotated[
         str,
-        typer.Option(
+        options.option(
+            options.OUTPUT,
             "--onnx-input",
-            help="What the ONNX file takes: normalised images, or pixels in 0..1 (normalised inside).",
-            rich_help_panel=options.OUTPUT,
+            "What the ONNX file takes: normalised images, or pixels in 0..1 (normalised inside).",
         ),
     ] = "normalised",
     licence: Annotated[
         str,
-        typer.Option(
+        options.option(
+            options.OUTPUT,
             "--license",
-            help="Licence in the header of the model card, such as apache-2.0; look at the data set's terms first.",
-            rich_help_panel=options.OUTPUT,
+            "Licence in the header of the model card, such as apache-2.0; look at the data set's terms first.",
         ),
     ] = "other",
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data",
-            help="Data set that the export is checked on. \\[default: the run's own]",
-            rich_help_panel=options.DATA,
-        ),
+        options.option(options.DATA, "--data", "Data set that the export is checked on. \\[default: the run's own]"),
     ] = None,
     data_root: options.DataRoot = None,
     push: Annotated[
         str | None,
-        typer.Option("--push-to-hub", metavar="OWNER/NAME", help="Push the folder to the Hugging Face hub."),
+        options.option(None, "--push-to-hub", "Push the folder to the Hugging Face hub.", metavar="OWNER/NAME"),
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository of the hub private.")] = False,
+    private: Annotated[bool, options.option(None, "--private", "Make a new repository of the hub private.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Export a trained network: weights, code that needs torch only, a model card and, if asked for, ONNX.

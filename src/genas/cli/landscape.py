@@ -1,17 +1,30 @@
 """``genas landscape``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from genas.analysis.landscape.settings import LandscapeSettings
 from genas.cli import options
+from genas.cli.parse import read_either_or_both
+from genas.cli.setting import Given, Setting, add_settings
 
-WHERE = "Where the loss is taken"
+_where = partial(Setting, LandscapeSettings, panel="Where the loss is taken")
+_told = partial(Setting, LandscapeSettings, panel=options.OUTPUT)
 
 
+@add_settings(
+    _where("data", flag="--split", read=read_either_or_both("validation", "test")),
+    _where("images", flag="--pictures"),
+    *map(_where, ("directions", "range", "points", "contour", "normalise", "vectors", "batchnorm")),
+    *map(_where, ("noise", "sigmas", "draws")),
+    *map(_told, ("radius", "threshold")),
+)
 def landscape(
     run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    given: Given,
     subjects: Annotated[
         list[str] | None,
         typer.Argument(
@@ -21,94 +34,15 @@ def landscape(
         ),
     ] = None,
     retrained: Annotated[
-        bool, typer.Option("--retrained", help="Also the network that the run trained at its end.")
+        bool, options.option(None, "--retrained", "Also the network that the run trained at its end.")
     ] = False,
-    split: Annotated[
-        str,
-        typer.Option(
-            "--split", help="Images of which the loss is taken: validation, test or both.", rich_help_panel=WHERE
-        ),
-    ] = "validation",
-    images: Annotated[
-        str,
-        typer.Option(
-            "--pictures",
-            help="Random images, the same for all networks; all: those that the run scores on.",
-            rich_help_panel=WHERE,
-        ),
-    ] = "1024",
-    directions: Annotated[
-        int, typer.Option("--directions", help="Random directions of the lines.", rich_help_panel=WHERE)
-    ] = 10,
-    reach: Annotated[
-        float | None,
-        typer.Option(
-            "--range",
-            help="How far lines and plane go to either side. \\[default: 1, the norm of each filter; 0.05 with "
-            "--normalise none]",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
-    points: Annotated[int, typer.Option("--points", help="Points of a line; odd.", rich_help_panel=WHERE)] = 21,
-    contour: Annotated[
-        int, typer.Option("--contour", help="Points of a side of the plane; odd, 0 for none.", rich_help_panel=WHERE)
-    ] = 15,
-    normalise: Annotated[
-        str,
-        typer.Option(
-            "--normalise",
-            help="filter: directions have the norm of each filter of the weights; none: plain Gaussian ones.",
-            rich_help_panel=WHERE,
-        ),
-    ] = "filter",
-    vectors: Annotated[
-        str,
-        typer.Option(
-            "--vectors",
-            help="Batch norm's scales and shifts and biases: fixed, or moved as filters of their own.",
-            rich_help_panel=WHERE,
-        ),
-    ] = "fixed",
-    batchnorm: Annotated[
-        str,
-        typer.Option(
-            "--batchnorm", help="Statistics of batch norm: kept, or recomputed at each point.", rich_help_panel=WHERE
-        ),
-    ] = "kept",
-    noise: Annotated[
-        str,
-        typer.Option(
-            "--noise",
-            help="Growing Gaussian noise: absolute, as flatness has it; relative to each filter's norm; none.",
-            rich_help_panel=WHERE,
-        ),
-    ] = "absolute",
-    sigmas: Annotated[
-        str | None,
-        typer.Option("--sigmas", help="Strengths of the noise, such as 0.001,0.003,0.01.", rich_help_panel=WHERE),
-    ] = None,
-    draws: Annotated[int, typer.Option("--draws", help="Draws of the noise.", rich_help_panel=WHERE)] = 5,
-    radius: Annotated[
-        float | None,
-        typer.Option(
-            "--radius",
-            help="Distance at which the rise of the loss is told. \\[default: half the range]",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option(
-            "--threshold", help="Rise, in nats, that the width is measured at.", rich_help_panel=options.OUTPUT
-        ),
-    ] = 0.5,
     name: Annotated[
         str,
-        typer.Option("--name", help="Results lie in RUN/landscape/NAME.", rich_help_panel=options.OUTPUT),
+        options.option(options.OUTPUT, "--name", "Results lie in RUN/landscape/NAME."),
     ] = "default",
     data: options.RunData = None,
     data_root: options.RunDataRoot = None,
-    device: options.Device = None,
+    device: options.RunDevice = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -133,22 +67,7 @@ def landscape(
     found = draw(
         run,
         subjects=subjects or [],
-        settings={
-            "data": options.either_or_both(split, "validation", "test", "--split"),
-            "images": None if images == "all" else options.parse_whole(images, "--pictures"),
-            "directions": directions,
-            "range": reach,
-            "points": points,
-            "contour": contour,
-            "normalise": normalise,
-            "vectors": vectors,
-            "batchnorm": batchnorm,
-            "noise": noise,
-            "sigmas": None if sigmas is None else options.parse_numbers(sigmas, "--sigmas"),
-            "draws": draws,
-            "radius": radius,
-            "threshold": threshold,
-        },
+        settings=given,
         retrained=retrained,
         name=name,
         data=data,

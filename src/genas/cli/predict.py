@@ -19,12 +19,8 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them at any depth.")
     ],
-    top: Annotated[
-        int, typer.Option("--top", help="Classes to show for each image.", rich_help_panel=options.OUTPUT)
-    ] = 5,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", help="Images per forward pass.", rich_help_panel=options.MACHINE)
-    ] = 64,
+    top: Annotated[int, options.option(options.OUTPUT, "--top", "Classes to show for each image.")] = 5,
+    batch_size: Annotated[int, options.option(options.MACHINE, "--batch-size", "Images per forward pass.")] = 64,
     device: options.Device = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,

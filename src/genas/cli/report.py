@@ -13,15 +13,15 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the page goes. \\[default: into RUN]", rich_help_panel=options.OUTPUT),
+        options.option(options.OUTPUT, "--out", "Where the page goes. \\[default: into RUN]"),
     ] = None,
     noise_curves: Annotated[
         bool,
-        typer.Option(
+        options.option(
+            options.OUTPUT,
             "--noise-curves",
-            help="First measure the loss under growing noise of the best, the median and the worst architecture, where "
+            "First measure the loss under growing noise of the best, the median and the worst architecture, where "
             "it is missing.",
-            rich_help_panel=options.OUTPUT,
         ),
     ] = False,
     as_json: options.Json = False,

@@ -1,23 +1,26 @@
 """``genas score``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from genas.cli import options
+from genas.cli.setting import Given, add_settings
 
 
+@add_settings(replace(options.PROXY, default="the run's"))
 def score(
     run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
     genotypes: Annotated[
         list[str], typer.Argument(metavar="GENOTYPE...", help="Architectures in any text form, or names of genas zoo.")
     ],
-    proxy: options.ProxyText = None,
+    given: Given,
     assignments: options.Assignments = None,
     data: options.RunData = None,
     data_root: options.RunDataRoot = None,
-    device: options.Device = None,
+    device: options.RunDevice = None,
     as_json: options.Json = False,
 ) -> None:
     """Score architectures with a run's supernet, by the run's proxy or another one. Nothing is written to the run."""
@@ -25,6 +28,6 @@ def score(
         from genas.cli.show import print_scores
         from genas.workflows.score import score as measure
 
-    layers = options.overrides(None, assignments, {"proxy.expression": proxy})
+    layers = options.overrides(None, assignments, given)
     found = measure(run, genotypes, settings=layers, data=data, data_root=data_root, device=device)
     options.emit(found.to_dict()["architectures"], as_json, print_scores)

@@ -1,49 +1,45 @@
 """``genas search``."""
 
 import json
+from functools import partial
 from typing import Annotated
 
-import typer
-
 from genas.cli import options
+from genas.cli.setting import Given, Setting, add_settings
 from genas.core.run_paths import ProfilePaths, RunPaths
+from genas.strategies.settings import SearchSettings
+
+_field = partial(Setting, SearchSettings, panel=options.METHOD, section="search")
 
 
+@add_settings(
+    *options.OF_A_RUN,
+    _field("algorithm", flag="--search"),
+    *map(_field, ("budget", "max_macs", "max_params")),
+    options.BASELINE,
+    options.BASELINE_MACS,
+)
 def search(
-    data: options.Data = None,
-    data_root: options.DataRoot = None,
-    space: options.SpaceName = None,
-    proxy: options.ProxyText = None,
-    algorithm: options.Algorithm = None,
-    budget: options.Budget = None,
-    max_macs: options.MaxMacs = None,
-    max_params: options.MaxParams = None,
+    given: Given,
     scale: options.ScaleName = None,
     as_published: options.AsPublished = False,
     retrain: Annotated[
         bool,
-        typer.Option(
-            "--retrain/--no-retrain",
-            help="Train the best architecture from scratch at the end.",
-            rich_help_panel=options.METHOD,
+        options.option(
+            options.METHOD, "--retrain/--no-retrain", "Train the best architecture from scratch at the end."
         ),
     ] = True,
-    baseline: options.Baseline = None,
-    baseline_macs: options.BaselineMacs = None,
     run: options.Run = None,
     plan: options.PlanOnly = False,
     supernet: options.Supernet = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
-    seed: options.Seed = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
     profile: Annotated[
         bool,
-        typer.Option(
+        options.option(
+            options.MACHINE,
             "--profile",
-            help="Show where the time goes, and write traces of torch's profiler into the run folder.",
-            rich_help_panel=options.MACHINE,
+            "Show where the time goes, and write traces of torch's profiler into the run folder.",
         ),
     ] = False,
     as_json: options.Json = False,
@@ -71,25 +67,7 @@ def search(
         from genas.cli.show_plan import print_run_plan
         from genas.workflows.search import run_pipeline
 
-    limits = {
-        "search.max_macs": options.parse_count(max_macs, "--max-macs") if max_macs else None,
-        "search.max_params": options.parse_count(max_params, "--max-params") if max_params else None,
-    }
-    named = {
-        "data.name": data,
-        "data.root": data_root,
-        "space.name": space,
-        "proxy.expression": proxy,
-        "search.algorithm": algorithm,
-        "search.budget": budget,
-        "baseline.choice": baseline,
-        "baseline.equal_macs": options.parse_share(baseline_macs, "--baseline-macs") if baseline_macs else None,
-        **limits,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-    }
-    layers = options.overrides(config, assignments, named)
+    layers = options.overrides(config, assignments, given)
     folder, settings = options.run_and_settings(run, layers, as_published, supernet, scale)
     if plan:
         from genas.workflows.planning import plan_run

@@ -1,22 +1,18 @@
 """``genas supernet``."""
 
 from genas.cli import options
+from genas.cli.setting import Given, add_settings
 
 
+@add_settings(*options.OF_A_RUN)
 def supernet(
-    data: options.Data = None,
-    data_root: options.DataRoot = None,
-    space: options.SpaceName = None,
-    proxy: options.ProxyText = None,
+    given: Given,
     scale: options.ScaleName = None,
     as_published: options.AsPublished = False,
     run: options.Run = None,
     plan: options.PlanOnly = False,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
-    seed: options.Seed = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -28,17 +24,8 @@ def supernet(
         from genas.cli.show_plan import print_run_plan
         from genas.workflows.supernet import train_supernet_of
 
-    named = {
-        "data.name": data,
-        "data.root": data_root,
-        "space.name": space,
-        "proxy.expression": proxy,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-    }
     folder, settings = options.run_and_settings(
-        run, options.overrides(config, assignments, named), as_published, scale=scale
+        run, options.overrides(config, assignments, given), as_published, scale=scale
     )
     if plan:
         from genas.workflows.planning import plan_run

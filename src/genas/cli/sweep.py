@@ -6,45 +6,38 @@ from typing import Annotated
 import typer
 
 from genas.cli import options
+from genas.cli.parse import read_numbers
 
 
 def sweep(
     run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
     proxy: Annotated[
         str,
-        typer.Option(
-            "--proxy",
-            help="A weighted sum, one part of which has the weight w.",
-            rich_help_panel=options.METHOD,
-        ),
+        options.option(options.METHOD, "--proxy", "A weighted sum, one part of which has the weight w."),
     ] = "angle + w*flatness",
     weights: Annotated[
         str | None,
-        typer.Option("--weights", help="Values of w, such as 0,1,4,16,64.", rich_help_panel=options.METHOD),
+        options.option(options.METHOD, "--weights", "Values of w, such as 0,1,4,16,64."),
     ] = None,
     shares: Annotated[
         str | None,
-        typer.Option(
+        options.option(
+            options.METHOD,
             "--shares",
-            help="In place of weights: shares of the swept part in per cent; the weights that give them to random "
+            "In place of weights: shares of the swept part in per cent; the weights that give them to random "
             "architectures are found first. \\[default: 0,20,43,76,89, the GeNAS poster's]",
-            rich_help_panel=options.METHOD,
         ),
     ] = None,
-    retrain: Annotated[
-        bool, typer.Option("--retrain", help="Train every winner from scratch.", rich_help_panel=options.METHOD)
-    ] = False,
+    retrain: Annotated[bool, options.option(options.METHOD, "--retrain", "Train every winner from scratch.")] = False,
     name: Annotated[
         str | None,
-        typer.Option(
-            "--name", help="Results lie in RUN/sweep/NAME. \\[default: from the sum]", rich_help_panel=options.OUTPUT
-        ),
+        options.option(options.OUTPUT, "--name", "Results lie in RUN/sweep/NAME. \\[default: from the sum]"),
     ] = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     data: options.RunData = None,
     data_root: options.RunDataRoot = None,
-    device: options.Device = None,
+    device: options.RunDevice = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -67,8 +60,8 @@ def sweep(
     found = search(
         run,
         proxy=proxy,
-        weights=None if weights is None else options.parse_numbers(weights, "--weights"),
-        shares=None if shares is None else options.parse_numbers(shares, "--shares"),
+        weights=None if weights is None else read_numbers(weights, "--weights"),
+        shares=None if shares is None else read_numbers(shares, "--shares"),
         settings=options.overrides(config, assignments, {}),
         name=name,
         retrain=retrain,

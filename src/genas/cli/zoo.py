@@ -5,14 +5,15 @@ from typing import Annotated
 import typer
 
 from genas.cli import options
+from genas.cli.parse import read_count
 
 
 def zoo(
     name: Annotated[str | None, typer.Argument(help="One architecture, in detail.", show_default=False)] = None,
     max_macs: Annotated[
         str | None,
-        typer.Option(
-            "--max-macs", help="Take the largest even width within this limit, such as 600M, not the published one."
+        options.option(
+            None, "--max-macs", "Take the largest even width within this limit, such as 600M, not the published one."
         ),
     ] = None,
     as_json: options.Json = False,
@@ -25,7 +26,7 @@ def zoo(
     from genas.spaces.zoo.costs import rows
     from genas.spaces.zoo.entry import load, names
 
-    limit = None if max_macs is None else options.parse_count(max_macs, "--max-macs")
+    limit = None if max_macs is None else read_count(max_macs, "--max-macs")
     found = rows(names() if name is None else (name,), limit)
     from genas.cli.show_zoo import print_entry, print_zoo
 
