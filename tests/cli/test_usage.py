@@ -25,6 +25,7 @@ from genas.core.terminal import literal, plain, warn
         (["search", "--seed=-1"], "-1"),
         (["search", "--seed", "9" * 5000], "--seed"),
         (["search", "--seed"], "requires an argument"),
+        (["search", "--budget", "large"], "'--budget': 'large' is not one of 'racing', 'exact'"),
         (["search", "more"], "more"),
         (["status"], "Missing argument"),
         (["export", "RUN"], "'--out': The folder to make"),

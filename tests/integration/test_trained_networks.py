@@ -45,7 +45,7 @@ def test_bad_input_is_one_sentence(run, tmp_path, capsys):
     assert "measured in 32, bf16 or 16" in refused(capsys, "evaluate", run, "--precision", "64")
     assert "unknown data set 'digit'" in refused(capsys, "evaluate", run, "--data", "digit")
     assert "unknown key 'draws'" in refused(capsys, "evaluate", run, "--set", "draws=3")
-    assert "classes is 'any'" in refused(capsys, "evaluate", run, "--classes", "any")
+    assert "'--classes': 'any' is not one of 'name', 'order'" in refused(capsys, "evaluate", run, "--classes", "any")
     assert "flatness.sigmas" in refused(capsys, "evaluate", run, "--set", "flatness.sigmas=[0.2, 0.1]")
     assert not (run / "evaluation.json").exists()
     assert "is not empty" in refused(capsys, "export", run, "--out", run)

@@ -41,6 +41,7 @@ def sentence(error: Exception, arguments: Sequence[str]) -> str:
     if hasattr(error, "possibilities"):  # an option that does not exist
         return f"{_unknown_option(str(getattr(error, 'option_name', '')), command, context)} See {path} --help."
     message = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]  # every ClickException has it
+    message = message.replace(": Value error, ", ": ")  # pydantic's word before a choice that does not exist
     if parameter is not None:
         given = _given(parameter.opts, arguments)
         if given is not None and repr(given) not in message:
