@@ -79,7 +79,7 @@ def test_what_was_given_is_what_every_later_command_meets(beside, tmp_path, caps
         assert f"is no genotype of the space '{beside}:Chain'" in " ".join(capsys.readouterr().err.split())
     assert genas("score", "r", genotype, "--json") == 0
     assert genas("score", "r", genotype, "--proxy", "loss") == 0  # the run's proxy.options are not its
-    small = ["--points", 3, "--images", 32, "--directions", 1, "--noise", "none"]
+    small = ["--points", 3, "--pictures", 32, "--directions", 1, "--noise", "none"]
     assert genas("landscape", "r", genotype, *small, "--quiet") == 0
     assert genas("export", "r", "--out", "exported") == 0
     assert width("exported") == 16
@@ -121,6 +121,9 @@ def test_other_functions_take_objects_and_classes_too(tmp_path):
     package.search(chain.Half(3), **classes, run=run, settings=FAST, quiet=True)
     rows = [f"{a}-{b}-{c},{a * b + c}" for a in (1, 3, 5) for b in (1, 3, 5) for c in (1, 3, 5)]
     (tmp_path / "table.csv").write_text("\n".join(["genotype,accuracy", *rows]))
+    assert package.score(run, "1-3-5", proxy=chain.Small, data=chain.Half(3), quiet=True).architectures[0].score < 0
+    with pytest.raises(package.ConfigError, match=r"data has step=2: expected the data set of .* options \(step=3\)"):
+        package.score(run, "1-3-5", proxy="loss", data=chain.Half(2), quiet=True)
     proxies = [chain.Small, "params", Twice(None, factor=2)]
     found = package.rank(run, tmp_path / "table.csv", proxies=proxies, settings={"architectures": 10}, quiet=True)
     assert {"chain:Small", "params", f"{__name__}:Twice"} <= found.proxies.keys()

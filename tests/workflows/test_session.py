@@ -9,7 +9,7 @@ from genas.training.supernet.adoption import check_adoption
 from genas.training.supernet.stored import find_supernet, read_supernet
 from genas.workflows.session import changed_settings, load_config
 
-RUN = Path(__file__).parent / "fixtures" / "run-folder"
+RUN = Path(__file__).parents[1] / "fixtures" / "run-folder"
 
 
 def test_nothing_given_is_the_run_itself():

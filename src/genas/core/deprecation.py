@@ -26,8 +26,9 @@ def formerly(*order: str, **renamed: str) -> Callable[[Callable[P, R]], Callable
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        parameters = inspect.signature(function).parameters.values()
-        count = sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+        parameters = inspect.signature(function).parameters
+        count = sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters.values())
+        assert {*order, *renamed.values()} <= parameters.keys(), f"{function.__name__} has other arguments"
         name = function.__name__
 
         @functools.wraps(function)

@@ -25,7 +25,7 @@ from genas.core.result import Result
 from genas.core.run_folder import RunFolder, digest_of, write_json
 from genas.core.run_paths import LandscapePaths, RunPaths
 from genas.core.settings import current_names
-from genas.data import Splits
+from genas.data import Dataset, Splits
 from genas.data.base import LabelledImages, Normalisation
 from genas.proxies import Scoring
 from genas.reporting.page import letter
@@ -87,7 +87,7 @@ def landscape(
     subjects: Sequence[str | Architecture] = (),
     retrained: bool = False,
     name: str = "default",
-    data: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     data_root: str | Path | None = None,
     settings: LandscapeSettings | Mapping[str, Any] | None = None,
     device: str | None = None,
@@ -101,7 +101,7 @@ def landscape(
             norm recalibrated as for scoring), and folders of trained networks. None: the best one of the search.
         retrained: also the network that the run trained at its end.
         name: the results lie in ``landscape/NAME`` of the run folder.
-        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data: where the run's data are now: ``folder:PATH``, or an object; None for where they were.
         data_root: the same, of a named data set.
         settings: `LandscapeSettings` or a mapping of its fields.
         device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
@@ -115,8 +115,7 @@ def landscape(
     run = Path(run)
     folder = RunPaths(run).landscapes / checked_name(name)
     fewer = {} if asked.images is None else {"proxy": {"evaluation": {"images": asked.images}}}
-    root = None if data_root is None else str(data_root)
-    config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=root, device=device)
+    config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
     grounds = _grounds(session, run, [text_of(one) for one in subjects], retrained, asked)
     with RunFolder(run):

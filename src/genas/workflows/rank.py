@@ -29,6 +29,7 @@ from genas.core.run_folder import RunFolder, environment, explain, write_csv, wr
 from genas.core.run_paths import RankPaths, RunPaths
 from genas.core.settings import combine, validate
 from genas.core.terminal import say
+from genas.data import Dataset
 from genas.proxies import Proxy, ProxySettings
 from genas.spaces.cost import Cost
 from genas.workflows.config import Config, build_config, describe_given, read_yaml
@@ -62,7 +63,7 @@ def rank(
     epoch: int | None = None,
     checkpoint: str | Path | None = None,
     name: str | None = None,
-    data: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     data_root: str | Path | None = None,
     command: str | None = None,
     settings: StudySettings | Mapping[str, Any] | None = None,
@@ -84,7 +85,7 @@ def rank(
         epoch: score with the weights kept after that epoch (``supernet.keep_every``), 0 for the initial ones.
         checkpoint: score with the weights of this file.
         name: of the study, a folder in ``RUN/rank/``; None for ``final``, ``epoch-N`` or the checkpoint's name.
-        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data: where the run's data are now: ``folder:PATH``, or an object; None for where they were.
         data_root: the same, of a named data set.
         command: what the page shows as the command; None for this process's.
         settings: how many architectures and so on: `StudySettings` or a mapping of its fields.
@@ -135,7 +136,7 @@ def _open_comparison(
     epoch: int | None = None,
     checkpoint: str | Path | None = None,
     name: str | None = None,
-    data: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     data_root: str | Path | None = None,
     settings: StudySettings | Mapping[str, Any] | None = None,
     device: str | None = None,
@@ -146,8 +147,7 @@ def _open_comparison(
     run = Path(run)
     asked = settings if isinstance(settings, StudySettings) else read_settings([settings or {}])
     asked = asked if seed is None else asked.model_copy(update={"seed": seed})
-    root = None if data_root is None else str(data_root)
-    config = changed_settings(run, proxy_settings, ["proxy"], data=data, data_root=root, device=device)
+    config = changed_settings(run, proxy_settings, ["proxy"], data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
     named = variants if isinstance(variants, Mapping) else read_yaml(Path(variants)) if variants is not None else {}
     given = _given(proxies, named)

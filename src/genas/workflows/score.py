@@ -8,6 +8,7 @@ from typing import Any
 from genas.core.errors import ConfigError, GenasError
 from genas.core.registry import blame
 from genas.core.result import Result, plain
+from genas.data import Dataset
 from genas.proxies import Proxy, Score, checked_score, needs_training, open_proxy
 from genas.spaces import Architecture
 from genas.strategies.measure import NOT_THE_ARCHITECTURES_FAULT
@@ -70,7 +71,7 @@ def score(
     architectures: str | Architecture | Sequence[str | Architecture],
     *,
     proxy: str | type[Proxy] | Proxy | None = None,
-    data: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     data_root: str | Path | None = None,
     settings: Layers = None,
     device: str | None = None,
@@ -82,7 +83,7 @@ def score(
         run: a run folder with a trained supernet.
         architectures: text forms, names of `genas.zoo` or `Architecture` objects; one or several.
         proxy: an expression, a `Proxy` subclass or an object of one; None for the run's own.
-        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data: where the run's data are now: ``folder:PATH``, or an object; None for where they were.
         data_root: the same, of a named data set.
         settings: changes of the run's settings of ``proxy`` and ``precision``, nested as in the YAML file.
         device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
@@ -96,9 +97,8 @@ def score(
     run = Path(run)
     asked = [architectures] if isinstance(architectures, str | Architecture) else architectures
     layers = given_layers(settings, proxy=proxy)
-    root = None if data_root is None else str(data_root)
     session = Session(
-        changed_settings(run, layers, CHANGEABLE, data=data, data_root=root, device=device), run, quiet=quiet
+        changed_settings(run, layers, CHANGEABLE, data=data, data_root=data_root, device=device), run, quiet=quiet
     )
     config = session.config
     opened = [parse_architecture(session.space, text_of(each)) for each in asked]

@@ -19,6 +19,7 @@ from genas.core.settings import expand, merge, validate
 from genas.data import Dataset, Splits, open_dataset
 from genas.data.identity import HALVES, identify
 from genas.data.inspection import check, summarise
+from genas.data.named import describe_given as describe_data
 from genas.data.record import check_data, check_place, locate_data, record_data
 from genas.data.split import divided_by
 from genas.proxies import Scoring, needs_training, parse_expression
@@ -238,12 +239,15 @@ def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
     return content
 
 
-def load_config(run: Path, data: str | None = None, data_root: str | None = None) -> Config:
+def load_config(
+    run: Path, data: str | type[Dataset] | Dataset | None = None, data_root: str | Path | None = None
+) -> Config:
     """The configuration that a run was begun with; its data are looked for where they are now.
 
     Args:
         run: the run folder.
-        data: the place of the run's data, in place of what it recorded; `Session` makes sure that it is the same data.
+        data: the place of the run's data, in place of what it recorded: a name, or an object or a class of the user;
+            `Session` makes sure that it is the same data.
         data_root: the same, of a named data set.
 
     Raises:
@@ -254,7 +258,15 @@ def load_config(run: Path, data: str | None = None, data_root: str | None = None
     if content.get("kind") == "retrain":
         raise RunError(f"{run} is a run of genas retrain, not of a search; continue it with: genas retrain --run {run}")
     config = validate(Config, content, f"{run / 'config.yaml'} is damaged", RunError)
-    name, root = locate_data(config.data.name, config.data.root, run, data, data_root)
+    given = {} if data is None else describe_data(data)
+    place = given.pop("root", None if data_root is None else str(data_root))
+    name, root = locate_data(config.data.name, config.data.root, run, given.pop("name", None), place)
+    own = config.data.model_dump(mode="json")
+    if other := {key: value for key, value in given.items() if value != own.get(key)}:
+        raise ConfigError(
+            f"data has {', '.join(f'{key}={value!r}' for key, value in other.items())}: expected the data set of {run} "
+            f"with its own options ({', '.join(f'{key}={own.get(key)!r}' for key in other)}), perhaps at another place."
+        )
     return config.model_copy(update={"data": config.data.model_copy(update={"name": name, "root": root})})
 
 
@@ -263,8 +275,8 @@ def changed_settings(
     overrides: Sequence[Mapping[str, Any]],
     allowed: Sequence[str],
     *,
-    data: str | None = None,
-    data_root: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
+    data_root: str | Path | None = None,
     device: str | None = None,
 ) -> Config:
     """The configuration of a command that works on a trained supernet: the run's own, changed where the command may.

@@ -20,6 +20,7 @@ from genas.core.run_paths import RunPaths, SweepPaths, TrainingPaths
 from genas.core.seeding import python_rng
 from genas.core.settings import expand, merge
 from genas.core.terminal import say
+from genas.data import Dataset
 from genas.proxies import Combined, Scoring, open_proxy
 from genas.proxies.named import PROXIES
 from genas.spaces import Architecture
@@ -79,7 +80,7 @@ def sweep(
     shares: Sequence[float] | None = None,
     name: str | None = None,
     retrain: bool = False,
-    data: str | None = None,
+    data: str | type[Dataset] | Dataset | None = None,
     data_root: str | Path | None = None,
     settings: Layers = None,
     device: str | None = None,
@@ -95,7 +96,7 @@ def sweep(
             that every search begins with. Neither: those of the GeNAS poster.
         name: the results lie in ``sweep/NAME`` of the run folder; None for a name made of the expression.
         retrain: train every winner from scratch.
-        data: where the run's data are now, as ``folder:PATH``; None for where they were.
+        data: where the run's data are now: ``folder:PATH``, or an object; None for where they were.
         data_root: the same, of a named data set.
         settings: changes of the run's settings of proxy, search and retraining, nested as in the YAML file.
         device: ``auto``, ``cpu`` or ``cuda``; None for the run's.
@@ -117,8 +118,7 @@ def sweep(
     if "expression" in (merge({}, *map(expand, changes)).get("proxy") or {}):
         raise ConfigError("the sum of a sweep comes with --proxy; leave proxy.expression out.")
     layers = [*changes, {"proxy": {"expression": one}}]
-    root = None if data_root is None else str(data_root)
-    config = changed_settings(run, layers, CHANGEABLE, data=data, data_root=root, device=device)
+    config = changed_settings(run, layers, CHANGEABLE, data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
     config = session.config
     with RunFolder(run):
