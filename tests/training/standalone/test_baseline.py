@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from genas.cli.options import parse_share
+from genas.cli.parse import read_share
 from genas.core.errors import ConfigError
 from genas.spaces import open_space
 from genas.training.standalone import RetrainSettings
@@ -77,11 +77,11 @@ def test_wrong_choices_are_refused():
     for choice in ("random", "random:0", "random:51", "all", "random:-1", "random:3x"):
         with pytest.raises(ValidationError, match="expected auto, none or random:N"):
             BaselineSettings(choice=choice)
-    assert parse_share("10%", "--baseline-macs") == pytest.approx(0.1)
-    assert parse_share("0.25", "--baseline-macs") == 0.25
+    assert read_share("10%", "--baseline-macs") == pytest.approx(0.1)
+    assert read_share("0.25", "--baseline-macs") == 0.25
     for text in ("0", "110%", "-1%", "ten", "1" * 400):
         with pytest.raises(ConfigError, match="expected a share"):
-            parse_share(text, "--baseline-macs")
+            read_share(text, "--baseline-macs")
 
 
 def test_another_training_lies_in_another_folder(tmp_path):
