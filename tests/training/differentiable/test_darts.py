@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +22,11 @@ from genas.training.differentiable import (
     DropNas,
     DropNasSettings,
     GradientMethod,
+    GradientSettings,
     PcDarts,
     PcDartsSettings,
+    PDartsSettings,
+    PDartsStage,
     train_architecture,
 )
 from genas.training.differentiable.base import Batch, Step
@@ -131,7 +135,10 @@ def leaves(tensors: Mapping[str, Tensor]) -> Tensors:
 class Plain:
     """SGD with momentum for the weights, Adam for the architecture parameters, both written out."""
 
-    def __init__(self, weights: Tensors, parameters: Tensors, settings: DartsSettings | PcDartsSettings) -> None:
+    def __init__(
+        self, weights: Tensors, parameters: Tensors, settings: GradientSettings, kept: Kept | None = None
+    ) -> None:
+        self.kept = kept
         self.w, self.a, self.settings = leaves(weights), leaves(parameters), settings
         self.velocity: Tensors = {}
         self.first = {name: torch.zeros_like(value) for name, value in parameters.items()}
@@ -142,9 +149,9 @@ class Plain:
     def architecture_gradient(self, train: Batch, validation: Batch) -> Tensors:
         settings = self.settings
         if getattr(settings, "order", "first") == "first":
-            return gradients(plain_loss(self.w, self.a, validation, self.share), self.a)
+            return gradients(plain_loss(self.w, self.a, validation, self.share, self.kept), self.a)
         rate = settings.learning_rate
-        slopes = gradients(plain_loss(self.w, self.a, train, self.share), self.w)
+        slopes = gradients(plain_loss(self.w, self.a, train, self.share, self.kept), self.w)
         ahead = {}
         for name, value in self.w.items():
             buffer = self.velocity.get(name, torch.zeros_like(value))
@@ -165,6 +172,9 @@ class Plain:
     def step(self, train: Batch, validation: Batch) -> None:
         settings, slopes = self.settings, self.architecture_gradient(train, validation)
         self.steps += 1
+        if settings.architecture_clip is not None:
+            norm = sum(float((slope**2).sum()) for slope in slopes.values()) ** 0.5
+            slopes = {name: min(1.0, settings.architecture_clip / norm) * slope for name, slope in slopes.items()}
         moved = {}
         for name, value in self.a.items():
             slope = slopes[name] + settings.architecture_weight_decay * value.detach()
@@ -173,7 +183,7 @@ class Plain:
             mean, square = self.first[name] / (1 - 0.5**self.steps), self.second[name] / (1 - 0.999**self.steps)
             moved[name] = value - settings.architecture_learning_rate * mean / (square.sqrt() + 1e-8)
         self.a = leaves(moved)
-        slopes = gradients(plain_loss(self.w, self.a, train, self.share), self.w)
+        slopes = gradients(plain_loss(self.w, self.a, train, self.share, self.kept), self.w)
         norm = sum(float((slope**2).sum()) for slope in slopes.values()) ** 0.5
         assert settings.clip is not None
         scale = min(1.0, settings.clip / (norm + 1e-6))
@@ -185,7 +195,15 @@ class Plain:
         self.w = leaves(moved)
 
 
-SETTINGS = {
+def left_of_cells() -> Tensor:
+    """Three operations left on every edge."""
+    kept = torch.ones(6, 5, dtype=torch.bool)
+    for row in range(6):
+        kept[row, [row % 5, (row + 2) % 5]] = False
+    return kept
+
+
+SETTINGS: dict[str, Any] = {
     "epochs": 1,
     "batch_size": 5,
     "architecture_learning_rate": 0.05,
@@ -202,8 +220,9 @@ SETTINGS = {
         Darts(space_of_cells(), DartsSettings(order="second", **SETTINGS)),
         PcDarts(space_of_cells(), PcDartsSettings(channel_share=2, **SETTINGS)),
         PcDarts(space_of_cells(), PcDartsSettings(channel_share=4, **{**SETTINGS, "layout": "contiguous"})),
+        PDartsStage(space_of_cells(), PDartsSettings(**SETTINGS, architecture_clip=0.01), 0, left_of_cells()),
     ],
-    ids=["first order", "second order", "K = 2", "K = 4"],
+    ids=["first order", "second order", "K = 2", "K = 4", "a stage of P-DARTS"],
 )
 def test_two_alternating_steps_are_those_of_the_slow_implementation(
     method: GradientMethod, tmp_path: Path, tiny: Splits
@@ -213,8 +232,10 @@ def test_two_alternating_steps_are_those_of_the_slow_implementation(
     splits = replace(tiny, weights=weights, validation=validation)
     network = untrained_network(method, splits, SEED).double()
     initial = {name: value.double() for name, value in method.initial(SEED).items()}
-    assert isinstance(method.settings, DartsSettings | PcDartsSettings)
-    plain = Plain(dict(network.named_parameters()), initial, method.settings)
+    kept = None
+    if isinstance(method, PDartsStage):
+        kept = [[number for number in range(5) if row[number]] for row in method.kept]
+    plain = Plain(dict(network.named_parameters()), initial, method.settings, kept)
 
     def walk(images: object, name: str) -> list[Batch]:
         seed = derive(SEED, name, 0)
@@ -249,7 +270,7 @@ def test_two_steps_of_drop_nas_are_those_of_the_slow_implementation(tmp_path: Pa
     batches = images.batches(5, torch.device("cpu"), seed=seed, shuffle=True, augmentation=splits.augmentation)
     lost = 0
     for number, batch in enumerate(batches):
-        mask = method.draw(python_rng(SEED, "architecture.draw", 0, number))["kept"]
+        mask = method.draw(python_rng(SEED, "architecture.draw", 0, number), 0)["kept"]
         kept = [[place for place in range(5) if row[place]] for row in mask]
         lost += int((~mask).sum())
         a = leaves({"alpha": alpha})

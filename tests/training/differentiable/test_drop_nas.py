@@ -68,7 +68,7 @@ def test_dropped_operations_keep_weights_and_architecture_parameters(tmp_path: P
     settings = DropNasSettings(epochs=1, batch_size=40, group_drop_rate=0.2, architecture_learning_rate=0.1)
     method = DropNas(space, settings)
     assert len(tiny.train) == 40  # one step, with all training images
-    kept = method.draw(python_rng(1, "architecture.draw", 0, 0))["kept"]
+    kept = method.draw(python_rng(1, "architecture.draw", 0, 0), 0)["kept"]
     trained = train_architecture(tmp_path, method, tiny, Fabric(), 1, quiet=True)
     before = dict(untrained_network(method, tiny, 1).named_parameters())
     names = method.edges[0].operations

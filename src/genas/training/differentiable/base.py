@@ -137,9 +137,18 @@ class GradientMethod(ABC):
             row[: len(edge.operations)] = values[: len(edge.operations)]
         return {"alpha": alpha}
 
-    def draw(self, rng: random.Random) -> dict[str, Tensor]:
-        """What is drawn for one step of a one-level method; nothing by default."""
+    def draw(self, rng: random.Random, epoch: int) -> dict[str, Tensor]:
+        """What is drawn for one forward pass of an epoch, counted from 0; nothing by default."""
         return {}
+
+    def restrict(self, network: MixedNetwork, image_shape: tuple[int, int, int]) -> MixedNetwork:
+        """The new network itself, without operations that the method does not use; by default it uses all.
+
+        Args:
+            network: changed in place.
+            image_shape: C, H, W.
+        """
+        return network
 
     @abstractmethod
     def mix(self, parameters: Mapping[str, Tensor]) -> Mix:
@@ -189,10 +198,12 @@ class Derived:
 
     Args:
         architecture: derived after the last epoch.
+        weights: one row per edge, one number per operation: what it was derived from.
         network: the mixed network, trained.
         epochs: the record of every epoch.
     """
 
     architecture: Architecture
+    weights: list[list[float]]
     network: MixedNetwork
     epochs: tuple[EpochRecord, ...]

@@ -61,7 +61,7 @@ class DropNas(GradientMethod):
     def __init__(self, space: Space, settings: DropNasSettings | None = None) -> None:
         super().__init__(space, settings or DropNasSettings())
 
-    def draw(self, rng: random.Random) -> dict[str, Tensor]:
+    def draw(self, rng: random.Random, epoch: int) -> dict[str, Tensor]:
         """The operations that a step keeps: ``kept``, [E, O] bool; all cells of a type share it."""
         rate = drop_probability(self.settings.group_drop_rate)
         kept = torch.zeros(len(self.edges), max(len(edge.operations) for edge in self.edges), dtype=torch.bool)

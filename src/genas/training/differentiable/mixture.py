@@ -1,6 +1,6 @@
 """How the operations of an edge are mixed: sum over o of ``weight_o * op_o(x)`` (DARTS, methods.md 9)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,13 @@ def share_of_inputs(beta: Tensor, edges: Sequence[Edge]) -> Tensor:
     return shares[back]
 
 
-def add_weighted(operations: nn.ModuleDict, names: Sequence[str], weights: Sequence[Tensor], x: Tensor) -> Tensor:
+def add_weighted(
+    operations: nn.ModuleDict,
+    names: Sequence[str],
+    weights: Sequence[Tensor],
+    x: Tensor,
+    change: Callable[[nn.Module, Tensor], Tensor] | None = None,
+) -> Tensor:
     """The weighted sum of the operations' outputs; a name without a module adds zeros.
 
     Args:
@@ -56,6 +62,7 @@ def add_weighted(operations: nn.ModuleDict, names: Sequence[str], weights: Seque
         names: of the operations.
         weights: one number each.
         x: [B, C, H, W].
+        change: operation and output to what is added in its place; None for the outputs themselves.
 
     Returns:
         [B, C, H/stride, W/stride].
@@ -71,6 +78,8 @@ def add_weighted(operations: nn.ModuleDict, names: Sequence[str], weights: Seque
             out = operation(rectified, rectified=True)
         else:
             out = operation(x)
+        if change is not None:
+            out = change(operation, out)
         part = out * weight.to(out.dtype)
         total = part if total is None else total + part
     assert total is not None

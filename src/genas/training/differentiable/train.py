@@ -98,14 +98,19 @@ class ArchitectureUpdate:
             self._sums.zero_()
         settings = self.method.settings
         self._moves = epoch >= settings.architecture_from
-        if self.method.one_level:
-            self._adam.zero_grad()
-            self._drawn = self.method.draw(python_rng(self._seed, "architecture.draw", epoch, step))
-            return
-        if not self._moves:
-            return
+        if self._moves and not self.method.one_level:
+            self._draw("architecture.draw.validation", epoch, step)
+            self._step_ahead(images, labels, (epoch - settings.architecture_from) * self._steps + step)
+        self._adam.zero_grad()
+        self._draw("architecture.draw", epoch, step)
+
+    def _draw(self, name: str, epoch: int, step: int) -> None:
+        self._drawn = self.method.draw(python_rng(self._seed, name, epoch, step), epoch)
+
+    def _step_ahead(self, images: Tensor, labels: Tensor, number: int) -> None:
+        """Moves the parameters by batch `number` of the validation split."""
         self._model.train()
-        validation = self._batches.at((epoch - settings.architecture_from) * self._steps + step)
+        validation = self._batches.at(number)
         parameters = tuple(self.parameters.values())
         loss, gradients = self.method.gradient(
             Step(self.loss, parameters, self._model.network, self._optimizer, (images, labels), validation)
@@ -143,7 +148,7 @@ class ArchitectureUpdate:
         images, labels = batch
         named = {} if weights is None else {f"network.{name}": value for name, value in weights.items()}
         with self._fabric.autocast():
-            logits = functional_call(self._model, named, (images, self.method.mix(self.parameters)))
+            logits = functional_call(self._model, named, (images, self.method.mix({**self.parameters, **self._drawn})))
             return functional.cross_entropy(logits, labels)
 
     def mix_of_weights(self) -> Mix:
@@ -153,9 +158,15 @@ class ArchitectureUpdate:
             {name: value if live else value.detach() for name, value in self.parameters.items()} | self._drawn
         )
 
+    @torch.no_grad()
+    def weights(self) -> list[list[float]]:
+        """What the derivation ranks: one row per edge."""
+        rows: list[list[float]] = self.method.ranked(self.parameters).tolist()
+        return rows
+
     def record(self, epoch: int) -> EpochRecord:
         """What the parameters are after `epoch`, counted from 1."""
-        ranked = self.method.ranked({name: value.detach() for name, value in self.parameters.items()}).tolist()
+        ranked = self.weights()
         architecture = self.method.space.derive(ranked)
         rows = padded_rows(self.method.edges, ranked)
         total, count = self._sums.tolist()
@@ -220,7 +231,7 @@ def untrained_network(method: GradientMethod, splits: Splits, seed: int) -> Mixe
     with torch.random.fork_rng(devices=[]):
         seed_torch_globals(seed, "differentiable.init")
         made = method.space.mixed_network(splits.num_classes, splits.image_shape[0], method.channel_share)
-    return as_mixed(made)
+        return method.restrict(as_mixed(made), splits.image_shape)
 
 
 def training_images(method: GradientMethod, splits: Splits) -> LabelledImages:
@@ -327,7 +338,8 @@ def train_architecture(
         after_epoch=after_epoch,
         ended=lambda: _has_too_many_skips(records, settings.stop_at_skips),
     )
-    return Derived(method.derive(update.parameters), network.eval(), tuple(records.epochs))
+    weights = update.weights()
+    return Derived(method.space.derive(weights), weights, network.eval(), tuple(records.epochs))
 
 
 def _walk(
