@@ -68,7 +68,7 @@ def sqlite_rows(run):
 def content_of(run):
     """Everything of a run that must not depend on how it came about: histories, weights, results."""
     with closing(sqlite3.connect(run / "history.sqlite")) as db:
-        columns = "genotype, generation, origin, parents, failed, score, parts, params, macs, images"
+        columns = "genotype, generation, origin, parents, failed, score, parts, params, macs, pictures"
         found = {"history": db.execute(f"SELECT {columns} FROM architectures ORDER BY id").fetchall()}
     for path in sorted([*run.glob("supernet/*.safetensors"), *run.glob("retrain/*.safetensors")]):
         tensors, facts = load_checkpoint(path)
