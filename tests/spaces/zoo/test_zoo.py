@@ -14,7 +14,7 @@ from genas.spaces import open_space
 from genas.spaces.zoo.costs import costs, published_at, rows, width_for
 from genas.spaces.zoo.entry import Published
 
-SPACE = Path(__file__).resolve().parents[1] / "space"
+SPACE = Path(__file__).resolve().parents[1]
 CHECKS = json.loads((SPACE / "check_values.json").read_text())  # methods.md 17
 CELLS = json.loads((SPACE / "published_genotypes.json").read_text())
 
