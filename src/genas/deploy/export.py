@@ -83,17 +83,7 @@ def export(
     data_root: str | Path | None = None,
     licence: str = "other",
 ) -> Exported:
-    """Exports a trained network.
-
-    Args:
-        path: a run folder of ``genas search``, a folder of ``genas retrain``, an exported folder, or a file of weights.
-        out: the folder to make; it must not exist, or be empty.
-        onnx: also write ``model.onnx`` (needs ``genas[export]``).
-        onnx_input: ``normalised`` images, or ``pixels`` with the normalisation inside the graph.
-        data: data set (a name, a `Dataset` subclass or an object of one) whose test images the export is checked on;
-            None for the run's own.
-        data_root: folder that holds the files of a named data set.
-        licence: for the card's header, an identifier such as ``apache-2.0``.
+    """Exports a trained network to a folder; the arguments are those of `genas.export`, which can push it as well.
 
     Returns:
         Where it lies and how it was checked.
