@@ -93,7 +93,7 @@ def fill(run: Path, count: int) -> None:
     from genas.workflows.session import Session, load_config
 
     config = yaml.safe_load((run / "config.yaml").read_text())
-    config["search"]["generations"] = count // POPULATION
+    config["strategy"]["generations"] = count // POPULATION
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     session = Session(load_config(run), run, quiet=True)
     search, seed, rng = session.open_search(), session.config.seed, random.Random(1)

@@ -30,9 +30,9 @@ def main() -> None:
     given = parser.parse_args()
     settings = {
         "supernet.epochs": 1,
-        "search.generations": 1,
-        "search.population": given.architectures,
-        "search.parents": min(10, given.architectures),
+        "strategy.generations": 1,
+        "strategy.population": given.architectures,
+        "strategy.parents": min(10, given.architectures),
         "proxy.evaluation.images": given.pictures,
         "retrain.epochs": 1,
         "retrain.limit_batches": 30,

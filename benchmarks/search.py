@@ -35,9 +35,9 @@ def settings_of(given: argparse.Namespace) -> dict:
     generations = 2
     return {
         "supernet.epochs": 1,
-        "search.budget": "exact",
-        "search.generations": generations,
-        "search.population": given.architectures // generations,
+        "strategy.budget": "exact",
+        "strategy.generations": generations,
+        "strategy.population": given.architectures // generations,
         "proxy.evaluation.images": given.images,
         "retrain.epochs": 1,
         "retrain.limit_batches": 30,

@@ -47,7 +47,7 @@ def test_a_sweep(tmp_path):
         sweeps._check_identity(tmp_path, run, template, session(**batchnorm))
 
     def older(content):
-        del content["proxy"]["batchnorm"]["common_images"], content["search"]["breeding"]
+        del content["proxy"]["batchnorm"]["common_images"], content["strategy"]["breeding"]
         del content["retrain"]["auxiliary_bn"]
 
     check()

@@ -23,7 +23,7 @@ def test_counts_are_read_alike_everywhere(text, count, tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text(f"search: {{max_macs: {text}}}\n")
     for layer in (read_yaml(file), parse_assignment(f"search.max_macs={text}"), {"search.max_macs": text}):
-        assert build_config([layer]).search.max_macs == count
+        assert build_config([layer]).strategy.max_macs == count
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1T", "1.5.2", "M", "9" * 400, "1e99", "nan", "inf", "0.1"])

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from genas.strategies import History as History
     from genas.strategies import Proposal as Proposal
     from genas.strategies import Record as Record
-    from genas.strategies import Search as Search
     from genas.strategies import SearchSettings as SearchSettings
+    from genas.strategies import Strategy as Strategy
     from genas.training.standalone.loading import load as load
     from genas.training.standalone.results import Retrained as Retrained
     from genas.workflows.config import Config as Config
@@ -134,8 +134,8 @@ _HOMES = {
     "History": "strategies",
     "Proposal": "strategies",
     "Record": "strategies",
-    "Search": "strategies",
     "SearchSettings": "strategies",
+    "Strategy": "strategies",
     "load": "training.standalone.loading",
     "Retrained": "training.standalone.results",
     "Config": "workflows.config",
@@ -166,6 +166,7 @@ _HOMES = {
 }
 _MODULES = {"testing": "genas.testing", "zoo": "genas.spaces.zoo"}
 _OLD = {
+    "Search": ("strategies:Strategy", "Strategy"),
     "draw_landscape": ("workflows.landscape:landscape", "landscape"),
     "retrain_architecture": ("workflows.retrain:retrain", "retrain"),
     "run_pipeline": ("workflows.search:run_pipeline", "search"),

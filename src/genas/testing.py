@@ -26,7 +26,7 @@ from genas.proxies import Proxy, Score, Scoring
 from genas.proxies.expression import checked_score
 from genas.spaces import Architecture, Network, Space, copy_path, open_space
 from genas.spaces.named import check_recorded
-from genas.strategies import History, Proposal, Record, Search
+from genas.strategies import History, Proposal, Record, Strategy
 from genas.training.supernet import initialise
 
 CLASSES = 4
@@ -222,14 +222,14 @@ def _score(proxy: Proxy, one: Architecture) -> Score:
 
 
 def check_strategy(
-    strategy: type[Search], space: Space | None = None, options: Mapping[str, Any] | None = None
+    strategy: type[Strategy], space: Space | None = None, options: Mapping[str, Any] | None = None
 ) -> None:
     """Checks that a strategy proposes new architectures within the limits, as a function of history and generator.
 
     Args:
         strategy: its class.
         space: to search in; None for NAS-Bench-201.
-        options: of its constructor, as under ``search.options``.
+        options: of its constructor, as under ``strategy.options``.
 
     Raises:
         AssertionError: what does not hold.
@@ -241,8 +241,8 @@ def check_strategy(
     def allowed(architecture: Architecture) -> bool:
         return sum(architecture.genotype.encode()) % 3 > 0
 
-    def opened() -> Search:
-        made: Search = make(strategy.__name__, strategy, space, settings, allowed, options=options or {})
+    def opened() -> Strategy:
+        made: Strategy = make(strategy.__name__, strategy, space, settings, allowed, options=options or {})
         return made
 
     search = opened()

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import yaml
 from pydantic import model_validator
 
 import genas
 from genas.core.errors import CheckpointError, ConfigError
+from genas.core.run_folder import read_config
+from genas.core.run_paths import RunPaths
 from genas.core.settings import Settings, combine, keys_of, validate
 from genas.workflows.config import Config, build_config, completed
 
@@ -128,3 +131,15 @@ def test_a_configuration_with_former_names_is_the_same_configuration():
     evaluation = begun_before["proxy"]["evaluation"]
     evaluation |= {"pictures": evaluation.pop("images"), "weighting": "pictures"}
     assert completed(begun_before) == stored
+
+
+def test_the_section_of_the_strategy_is_found_by_its_former_name(tmp_path):
+    layers = [{"search.generations": 3}, {"strategy": {"population": 5}}, {"search": {"max_macs": "30M"}}]
+    config = build_config(layers)
+    found = config.strategy
+    assert (found.generations, found.population, found.max_macs) == (3, 5, 30_000_000)
+    stored = config.model_dump(mode="json")
+    begun_before = {"search" if key == "strategy" else key: value for key, value in stored.items()}
+    assert completed(begun_before) == stored
+    RunPaths(tmp_path).config.write_text(yaml.safe_dump(begun_before))
+    assert read_config(tmp_path) == stored

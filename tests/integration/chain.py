@@ -102,7 +102,7 @@ class Small(genas.Proxy):
         return -self.factor * sum(architecture.kernels)
 
 
-class Walk(genas.Search):
+class Walk(genas.Strategy):
     """Random, `count` per generation."""
 
     def __init__(self, space, settings, allowed=None, count: int = 2):

@@ -205,7 +205,7 @@ def test_as_published_search_differs_and_records_its_options(tmp_path, capsys):
     assert flat["proxy.flatness.alpha"] == 1.0
     assert flat["proxy.batchnorm.averaging"] == "momentum"
     assert flat["proxy.batchnorm.common_images"] is False
-    assert flat["search.breeding"] == "as-published"
+    assert flat["strategy.breeding"] == "as-published"
     assert flat["proxy.evaluation.weighting"] == "batches"
     assert flat["proxy.angle.dil_shift"] == "scale"
     assert flat["space.mutation"] == "as-published"

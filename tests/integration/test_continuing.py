@@ -193,7 +193,7 @@ def test_a_strategy_may_refuse_more_generations(copy, capsys, monkeypatch):
     again = ("--run", "again", "--quiet", "--no-retrain")
     assert genas("search", "--supernet", "runs/one", "--search", "own_annealing:Annealing", *again) == 0
     sentence = refused(capsys, "search", *again, "--set", "search.generations=2")
-    assert "search.generations (was 1, now 2) cannot change" in sentence
+    assert "strategy.generations (was 1, now 2) cannot change" in sentence
 
 
 def test_a_better_architecture_replaces_the_retraining_and_loses_nothing(copy):
@@ -239,7 +239,7 @@ def test_a_supernet_without_a_search_takes_any_proxy(tmp_path):
     assert genas("search", "--run", run, "--quiet", "--no-retrain", "--proxy", "angle", "--search", "random") == 0
     assert (run / "supernet" / "checkpoint.safetensors").read_bytes() == weights
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert (config["proxy"]["expression"], config["search"]["algorithm"]) == ("angle", "random")
+    assert (config["proxy"]["expression"], config["strategy"]["algorithm"]) == ("angle", "random")
 
 
 def test_another_search_with_the_same_supernet(copy, capsys):
@@ -252,7 +252,7 @@ def test_another_search_with_the_same_supernet(copy, capsys):
     origin = json.loads((again / "supernet" / "origin.json").read_text())
     assert origin["run"] == str(run)
     config = yaml.safe_load((again / "config.yaml").read_text())
-    assert (config["proxy"]["expression"], config["supernet"]["epochs"], config["search"]["population"]) == (
+    assert (config["proxy"]["expression"], config["supernet"]["epochs"], config["strategy"]["population"]) == (
         "loss",
         1,
         3,

@@ -102,7 +102,7 @@ def test_from_python(way, tmp_path):
     assert frozen["space"] == {"name": "chain:Chain", "width": 16}
     assert frozen["data"]["step"] == 3
     assert (frozen["proxy"]["expression"], frozen["proxy"]["options"]) == ("chain:Small", {"factor": 2})
-    assert (frozen["search"]["algorithm"], frozen["search"]["options"]) == ("chain:Walk", {"count": 3})
+    assert (frozen["strategy"]["algorithm"], frozen["strategy"]["options"]) == ("chain:Walk", {"count": 3})
     assert width(tmp_path / "r/retrain") == 16
     again = package.retrain(
         result.genotype,
@@ -205,7 +205,7 @@ def local():
         ({"data": "chain:Half", "settings": {"data": {"image_size": 32}}}, "does not take these options"),
         ({"proxy": chain.Small(None, object())}, "option 'factor' is of type object, which a run folder cannot record"),
         ({"proxy": lambda architecture: 1}, "expected a name, a subclass of genas.Proxy"),
-        ({"algorithm": chain.Chain}, "expected a name, a subclass of genas.Search"),
+        ({"algorithm": chain.Chain}, "expected a name, a subclass of genas.Strategy"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_at_once(given, message, tmp_path):
@@ -289,7 +289,7 @@ class Asks(chain.Walk):
         (["--data", "bad:Dictionary"], "its splits gave a dict; expected genas.Splits"),
         (["--search", "bad:Asks"], "something else than a list of genas.Proposal"),
         (["--search", "chain:Walk", "--set", "search.options.cuont=2"], "does not take these options"),
-        (["--search", "random", "--set", "search.options.count=2"], "search.options are for custom classes"),
+        (["--search", "random", "--set", "search.options.count=2"], "strategy.options are for custom classes"),
         (["--space", "bad:Untrainable"], "gives logits of shape [2, 11]; expected [2, 10]"),
         (["--space", "bad:NotFinal"], "cannot be retrained with this recipe"),
         (["--space", "bad:SameFinal", "--set", "retrain.channels=12"], "are the same whatever it is"),

@@ -20,7 +20,7 @@ class ToySpace(chain.Chain):
 class ToyData(chain.Half):
     pass
 
-class Climb(genas.Search):
+class Climb(genas.Strategy):
     """One change of the best at a time."""
 
     class Settings(genas.SearchSettings):
@@ -67,13 +67,13 @@ def test_a_built_in_class_is_one_file_and_one_line(toys, monkeypatch, capsys):
     frozen = yaml.safe_load(Path("r/config.yaml").read_text())
     assert frozen["space"] == {"name": "toy-space", "width": 16}
     assert (frozen["data"]["name"], frozen["data"]["step"]) == ("toy-data", 3)
-    assert (frozen["search"]["algorithm"], frozen["search"]["tries"]) == ("climb", 2)
+    assert (frozen["strategy"]["algorithm"], frozen["strategy"]["tries"]) == ("climb", 2)
     assert genas("search", "--run", "r", "--set", "search.generations=3", *FAST[2:4]) == 0
     assert genas("score", "r", "1-3-5") == 0
     for arguments, message in (
         ((*named, "--set", "data.stop=3"), "unknown key 'data.stop'"),
         ((*named, "--set", "space.wdth=3"), "does not take these options"),
-        ((*named, "--set", "search.tires=3"), "unknown key 'search.tires'"),
+        ((*named, "--set", "search.tires=3"), "unknown key 'strategy.tires'"),
         (("--space", "toy-spice"), "Did you mean 'toy-space'?"),
         (("--data", "toy-dat"), "Did you mean 'toy-data'?"),
         (("--search", "clim"), "Did you mean 'climb'?"),
@@ -87,14 +87,14 @@ def test_a_built_in_class_is_one_file_and_one_line(toys, monkeypatch, capsys):
 def test_a_custom_strategy_has_settings_of_its_own(toys, capsys):
     own = ["search", "--search", f"{toys}:Climb", "--space", f"{toys}:ToySpace", *FAST]
     assert genas(*own, "--run", "r") == 0
-    assert yaml.safe_load(Path("r/config.yaml").read_text())["search"]["tries"] == 20  # its default, written out
+    assert yaml.safe_load(Path("r/config.yaml").read_text())["strategy"]["tries"] == 20  # its default, written out
     assert genas(*own, "--set", "search.tries=3", "--run", "r") == 2  # its scores were made with another value
     for arguments, message in (
         (("--set", "search.tires=3"), "unknown key 'tires' (did you mean 'tries'?)"),
         (("--set", "search.tries=many"), "tries is 'many'"),
-        (("--search", f"{toys}:Other"), "is not a subclass of genas.Search"),
+        (("--search", f"{toys}:Other"), "is not a subclass of genas.Strategy"),
         (("--search", f"{toys}:Loose"), "expected a subclass of genas.SearchSettings"),
-        (("--search", "random", "--set", "search.tries=3"), "unknown key 'search.tries'"),
+        (("--search", "random", "--set", "search.tries=3"), "unknown key 'strategy.tries'"),
     ):
         capsys.readouterr()
         assert genas(*own, *arguments, "--run", "no") == 2

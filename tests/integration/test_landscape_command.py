@@ -232,7 +232,7 @@ def test_bad_input_to_sweep(run, capsys):
     assert "supernet is fixed by the run" in refused(capsys, "sweep", run, "--set", "supernet.epochs=9")
     assert genas("sweep", run, "--weights", "1", "--name", "one", "--quiet") == 0
     sentence = refused(capsys, "sweep", run, "--weights", "1", "--name", "one", "--set", "search.parents=3")
-    assert "was begun with other settings: search.parents (was 2, now 3); choose another --name" in sentence
+    assert "was begun with other settings: strategy.parents (was 2, now 3); choose another --name" in sentence
     assert "genas sweep RUN --proxy 'angle + w*flatness'" in refused(capsys, "search", "--proxy", "angle + w*flatness")
 
 

@@ -8,7 +8,7 @@ import pytest
 from genas.core.errors import RunError
 from genas.proxies import Proxy, Score
 from genas.spaces import Cost, open_space
-from genas.strategies import Evolution, History, Proposal, Record, Search, SearchSettings, run_search
+from genas.strategies import Evolution, History, Proposal, Record, SearchSettings, Strategy, run_search
 
 SPACE = open_space("nasbench201", cells_per_stage=1, channels=4)
 SETTINGS = SearchSettings(generations=4, population=8, parents=3, mutations=4, crossovers=3)
@@ -37,7 +37,7 @@ class Alone(Both):
         return super().score(architecture).value
 
 
-class FromTheFront(Search):
+class FromTheFront(Strategy):
     """Mutates what nothing known dominates."""
 
     def ask(self, history, rng, generation):

@@ -30,6 +30,6 @@ def test_image_sizes_that_would_fill_the_memory_are_refused_before_anything_is_r
 
 def test_the_settings_of_a_strategy_that_was_passed_are_those_of_the_run():
     given = describe_given(search=Evolution(None, SearchSettings(population=6)))
-    assert given == {"search": {"population": 6, "algorithm": "evolution"}}
-    assert build_config([given]).search.population == 6
-    assert describe_given(search=Evolution) == {"search": {"algorithm": "evolution"}}
+    assert given == {"strategy": {"population": 6, "algorithm": "evolution"}}
+    assert build_config([given]).strategy.population == 6
+    assert describe_given(search=Evolution) == {"strategy": {"algorithm": "evolution"}}

@@ -71,7 +71,7 @@ def test_single_settings_win_over_a_scale(tmp_path):
     config = fresh_settings(given, scale="quick")
     assert (config.data.image_size, config.supernet.epochs, config.space.options["cells"]) == (40, 3, 4)
     assert "stem" not in config.space.options  # 40 pixels are few for the large one
-    assert config.search == fresh_settings([own], scale="quick").search
+    assert config.strategy == fresh_settings([own], scale="quick").strategy
 
 
 @pytest.mark.parametrize("space", ["darts", "nasbench201", "nasbench-macro"])
@@ -79,7 +79,7 @@ def test_scales_grow(space):
     costs = []
     for scale in SCALES:
         config = build_config([{"data": {"name": "cifar10"}, "space": {"name": space}}], scale=scale)
-        costs.append((config.supernet.epochs, config.search.generations * config.search.population))
+        costs.append((config.supernet.epochs, config.strategy.generations * config.strategy.population))
     assert costs == sorted(costs)
     digits = [build_config([{"space": {"name": space}}], scale=scale) for scale in SCALES]
     assert digits[0].supernet.epochs < digits[2].supernet.epochs == 250

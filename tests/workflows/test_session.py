@@ -28,7 +28,7 @@ def test_what_a_command_may_change_is_changed_and_nothing_else(change):
     ("change", "allowed", "message"),
     [
         ({"supernet": {"epochs": 99}}, ["proxy"], "supernet is fixed by the run .*: expected changes of proxy only"),
-        ({"seed": 99}, ["proxy", "search"], "seed is fixed by the run .*: expected changes of proxy, search only"),
+        ({"seed": 99}, ["proxy", "strategy"], "seed is fixed by the run .*: expected changes of proxy, strategy only"),
         ({"seed": 99, "precision": "bf16"}, ["proxy"], "seed and precision are fixed by the run"),
         ({"proxy": {"flatnes": 1}}, ["proxy"], "did you mean 'proxy.flatness'"),
     ],

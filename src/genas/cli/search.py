@@ -9,12 +9,12 @@ from genas.cli.setting import Given, Setting, add_settings
 from genas.core.run_paths import ProfilePaths, RunPaths
 from genas.strategies.settings import SearchSettings
 
-_field = partial(Setting, SearchSettings, panel=options.METHOD, section="search")
+_field = partial(Setting, SearchSettings, panel=options.METHOD, section="strategy")
 
 
 @add_settings(
     *options.OF_A_RUN,
-    _field("algorithm", flag="--search"),
+    _field("algorithm", flag="--strategy", former="--search"),
     *map(_field, ("budget", "max_macs", "max_params")),
     options.BASELINE,
     options.BASELINE_MACS,

@@ -38,6 +38,7 @@ class Setting:
         section: where the model stands in the configuration; what is given then has the key ``section.field``.
         read: reads the text; None for the field's type.
         default: what the help shows as the default; None for the field's own.
+        former: the option as it was called before; accepted as well.
     """
 
     model: type[BaseModel]
@@ -47,6 +48,7 @@ class Setting:
     section: str = ""
     read: Reader | None = None
     default: str | None = None
+    former: str | None = None
 
     @property
     def key(self) -> str:
@@ -72,7 +74,8 @@ class Setting:
         kind = self._kind
         flag = f"{self.option}/--no-{self.option[2:]}" if kind is bool else self.option
         bounds = _bounds(self._info) if kind is int else {}
-        return typer.Option(flag, help=self.help, rich_help_panel=self.panel, **bounds)
+        flags = (flag, self.former) if self.former else (flag,)
+        return typer.Option(*flags, help=self.help, rich_help_panel=self.panel, **bounds)
 
     def parameter(self) -> inspect.Parameter:
         """The parameter of a command; None means that it was not given."""

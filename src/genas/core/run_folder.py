@@ -291,6 +291,10 @@ def no_run(path: Path | str) -> str:
     return f"{path} is not a run folder: it has no config.yaml."
 
 
+FORMER_SECTIONS: dict[str, str] = {"search": "strategy"}
+"""Former names of sections of ``config.yaml``, each with the one of today."""
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The frozen configuration of the run folder `path`.
 
@@ -306,4 +310,4 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RunError(f"{file} is damaged: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise RunError(f"{file} is damaged: it holds no mapping.")
-    return content
+    return {FORMER_SECTIONS.get(str(key), str(key)): section for key, section in content.items()}

@@ -178,7 +178,7 @@ def _supernet(run: Path, config: dict[str, Any]) -> str:
 
 def _summary(run: Path, config: dict[str, Any], data: dict[str, Any], found: _Found) -> tuple[tuple[str, str], ...]:
     shape = " x ".join(str(side) for side in data.get("image_shape", []))
-    limits = [f"{key} {config['search'][key]:,}" for key in ("max_macs", "max_params") if config["search"].get(key)]
+    limits = [f"{key} {config['strategy'][key]:,}" for key in ("max_macs", "max_params") if config["strategy"].get(key)]
     options = ", ".join(f"{key} {value}" for key, value in config["space"].items() if key != "name")
     images = (
         f"{data.get('weights', 0):,} for weights, {data.get('validation', 0):,} for scores, "
@@ -193,7 +193,7 @@ def _summary(run: Path, config: dict[str, Any], data: dict[str, Any], found: _Fo
         ("Proxy", str(config["proxy"]["expression"])),
         (
             "Search",
-            f"{config['search']['algorithm']}: {found.scored + found.failed_count:,} architectures scored in "
+            f"{config['strategy']['algorithm']}: {found.scored + found.failed_count:,} architectures scored in "
             f"{duration(found.seconds)}"
             + (f", {found.stopped:,} of them stopped early by races" if found.stopped else "")
             + (f"; limits: {', '.join(limits)}" if limits else ""),

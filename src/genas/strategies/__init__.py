@@ -9,7 +9,7 @@ from genas.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from genas.strategies.base import Proposal as Proposal
-    from genas.strategies.base import Search as Search
+    from genas.strategies.base import Strategy as Strategy
     from genas.strategies.evolution import Evolution as Evolution
     from genas.strategies.history import History as History
     from genas.strategies.history import Record as Record
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Proposal": "base",
-    "Search": "base",
+    "Strategy": "base",
     "SearchSettings": "settings",
     "Evolution": "evolution",
     "History": "history",

@@ -1,4 +1,4 @@
-"""Search is ask, score, tell: a `Search` proposes generations, the history is what it is told.
+"""Search is ask, score, tell: a `Strategy` proposes generations, the history is what it is told.
 
 The proposals of generation g are a function of the random generator and of what the history holds of the generations
 before g (records and drafts), so an interrupted generation is proposed again exactly.
@@ -28,16 +28,16 @@ class Proposal:
     parents: tuple[str, ...] = ()
 
 
-class Search(Recorded, ABC):
+class Strategy(Recorded, ABC):
     """Proposes architectures. Subclass it for your own and name it ``package.module:Name``.
 
-    Settings of its own are a model on the class, given beside the others (``--set search.step=2``):
+    Settings of its own are a model on the class, given beside the others (``--set strategy.step=2``):
 
-        class Climb(genas.Search):
+        class Climb(genas.Strategy):
             class Settings(genas.SearchSettings):
                 step: int = 1
 
-    A constructor of its own takes the same arguments, and keyword arguments that ``search.options`` give.
+    A constructor of its own takes the same arguments, and keyword arguments that ``strategy.options`` give.
 
     Args:
         space: where to search.

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 
 from genas.spaces.base import Architecture
-from genas.strategies.base import ATTEMPTS, Proposal, Search
+from genas.strategies.base import ATTEMPTS, Proposal, Strategy
 from genas.strategies.history import History
 
 TRIES_PER_CHILD = 20  # breeding attempts per wanted child before random ones fill up
@@ -23,11 +23,11 @@ Child = tuple[str, Architecture, tuple[str, ...]]
 """Text before the repair (empty where nobody asks), architecture, parents."""
 
 
-class Evolution(Search):
+class Evolution(Strategy):
     """Mutation and crossover of the best so far."""
 
     def ask(self, history: History, rng: random.Random, generation: int) -> list[Proposal]:
-        """See `Search.ask`."""
+        """See `Strategy.ask`."""
         settings = self.settings
         best = [record.genotype for record in history.best(settings.parents, before_generation=generation)]
         parents = [(genotype, self.space.parse(genotype)) for genotype in best]

@@ -17,14 +17,14 @@ from genas.core.seeding import python_rng
 from genas.proxies.base import Proxy
 from genas.spaces.base import Architecture, Space
 from genas.spaces.cost import Cost
-from genas.strategies.base import Proposal, Search
+from genas.strategies.base import Proposal, Strategy
 from genas.strategies.history import History, Record
 from genas.strategies.measure import Measure, Outcome
 from genas.strategies.racing import REGRESSORS, Race, RaceState
 
 
 def run_search(
-    search: Search,
+    search: Strategy,
     proxy: Proxy,
     history: History,
     cost: Callable[[Architecture], Cost],
@@ -84,7 +84,7 @@ def run_search(
 class _Work:
     """What the scoring of a generation needs, by full evaluation or by a race."""
 
-    search: Search
+    search: Strategy
     measure: Measure
     executor: Executor
     history: History

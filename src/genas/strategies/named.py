@@ -9,12 +9,12 @@ from genas.core.settings import validate
 
 if TYPE_CHECKING:
     from genas.spaces.base import Architecture, Space
-    from genas.strategies.base import Search
+    from genas.strategies.base import Strategy
     from genas.strategies.settings import SearchSettings
 
-STRATEGIES: "Registry[Search]" = Registry(
+STRATEGIES: "Registry[Strategy]" = Registry(
     "search",
-    "genas.strategies.base:Search",
+    "genas.strategies.base:Strategy",
     {
         "evolution": "genas.strategies.evolution:Evolution",
         "random": "genas.strategies.random_search:RandomSearch",
@@ -38,7 +38,7 @@ def resolve_settings(settings: "SearchSettings") -> "SearchSettings":
 
 def open_search(
     space: "Space", settings: "SearchSettings", allowed: "Callable[[Architecture], bool] | None" = None
-) -> "Search":
+) -> "Strategy":
     """The search that `settings` name.
 
     Raises:

@@ -2,17 +2,17 @@
 
 import random
 
-from genas.strategies.base import Proposal, Search
+from genas.strategies.base import Proposal, Strategy
 from genas.strategies.history import History
 
 
-class RandomSearch(Search):
+class RandomSearch(Strategy):
     """Uniform sampling without repeats."""
 
     learns = False
 
     def ask(self, history: History, rng: random.Random, generation: int) -> list[Proposal]:
-        """See `Search.ask`."""
+        """See `Strategy.ask`."""
         taken: set[str] = set()
         fresh = self.fresh(history, taken, generation)
         return list(self.random_new(rng, fresh, taken, self.settings.population))

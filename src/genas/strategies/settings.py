@@ -9,7 +9,7 @@ from genas.strategies.named import STRATEGIES
 
 
 class SearchSettings(Settings):
-    """The search. Defaults: methods.md 4.4. Those that only one strategy has stand beside them (`Search.Settings`)."""
+    """The search. Defaults: methods.md 4.4. Those of one strategy alone stand beside them (`Strategy.Settings`)."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -7,13 +7,13 @@ Later wins: the models' defaults (publications), the preset of the space, the pr
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import Field
 
 from genas.core.errors import ConfigError
-from genas.core.run_folder import explain
+from genas.core.run_folder import FORMER_SECTIONS, explain
 from genas.core.settings import (
     combine,
     current_names,
@@ -42,9 +42,11 @@ _WRONG = "the configuration is wrong"
 class Config(RunSettings):
     """All settings of a run."""
 
+    former_names: ClassVar[Mapping[str, str]] = FORMER_SECTIONS
+
     supernet: SupernetSettings = Field(default_factory=SupernetSettings)
     proxy: ProxySettings = Field(default_factory=ProxySettings)
-    search: SearchSettings = Field(default_factory=SearchSettings)
+    strategy: SearchSettings = Field(default_factory=SearchSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
     baseline: BaselineSettings = Field(default_factory=BaselineSettings)
@@ -72,7 +74,7 @@ def scale_settings(scale: Scale, data: str, space: str, side: int | None) -> dic
 
 def published_behaviour(space: str) -> dict[str, Any]:
     """The settings of ``--as-published`` in a space."""
-    return merge(AS_PUBLISHED, definition_of(space).as_published)
+    return combine(Config, [AS_PUBLISHED, definition_of(space).as_published])
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def build_config(
     data = str(given.get("data", {}).get("name", DataSettings().name))
     space = str(given.get("space", {}).get("name", SpaceSettings().name))
     definition = definition_of(space)
-    base = merge(definition.settings, DATA_PRESETS.get(data, {}))
+    base = combine(Config, [definition.settings, DATA_PRESETS.get(data, {})])
     base = merge(base, {"space": {"name": space, **definition.sizes.get(data, {})}})
     if scale is not None:
         asked = given.get("data", {}).get("image_size")
@@ -177,7 +179,7 @@ def describe_given(
         given["space"] = describe_space(space)
     for section, key, registry, thing in (
         ("proxy", "expression", PROXIES, proxy),
-        ("search", "algorithm", STRATEGIES, search),
+        ("strategy", "algorithm", STRATEGIES, search),
     ):
         if thing is not None:
             name, options = registry.describe(thing)
@@ -185,7 +187,7 @@ def describe_given(
     if proxy is not None:
         given["proxy"] = place_settings(given["proxy"])
     if isinstance(asked := getattr(search, "settings", None), SearchSettings):  # of an object
-        given["search"] = {**asked.model_dump(exclude_unset=True), **given["search"]}
+        given["strategy"] = {**asked.model_dump(exclude_unset=True), **given["strategy"]}
     return given
 
 

@@ -39,7 +39,7 @@ FREE = (
     "data.check",
     "supernet.checkpoint_seconds",
     "supernet.keep_every",
-    "search.noise_of_best",
+    "strategy.noise_of_best",
     "retrain.checkpoint_seconds",
 )
 _BASE = ("data", "space", "seed", "device", "precision")
@@ -248,11 +248,11 @@ def _binds_base(key: str, before: Mapping[str, Any], now: Mapping[str, Any], don
 
 def _binds_search(key: str, before: Mapping[str, Any], now: Mapping[str, Any], done: Done) -> bool:
     section, _, rest = key.partition(".")
-    if not done.scored or section not in ("proxy", "search"):
+    if not done.scored or section not in ("proxy", "strategy"):
         return False
-    if key == "search.generations":
-        strategy = STRATEGIES.find(before["search"]["algorithm"])
-        return int(now["search"]["generations"]) < done.generations or not strategy.extendable
+    if key == "strategy.generations":
+        strategy = STRATEGIES.find(before["strategy"]["algorithm"])
+        return int(now["strategy"]["generations"]) < done.generations or not strategy.extendable
     if section == "proxy" and rest != "expression":
         read = sections_read(ProxySettings.model_validate(before["proxy"]))
         return rest.partition(".")[0] in read

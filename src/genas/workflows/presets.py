@@ -19,7 +19,7 @@ DATA_PRESETS: dict[str, dict[str, Any]] = {
             "evaluation": {"batch_size": 128},
             "flatness": {"sigmas": [0.005, 0.015, 0.03]},
         },
-        "search": {"generations": 5, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
+        "strategy": {"generations": 5, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
         "retrain": {"epochs": 12, "batch_size": 32, "learning_rate": 0.05},
     },
 }
@@ -29,13 +29,13 @@ SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
         # on 1,000 photographs a rate of 0.05 or 12 epochs leave the supernet at chance (docs/scales.md)
         "supernet": {"epochs": 40, "batch_size": 16, "learning_rate": 0.01},
         "proxy": {"batchnorm": {"images": 128}, "evaluation": {"images": 256}},
-        "search": {"generations": 4, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
+        "strategy": {"generations": 4, "population": 12, "parents": 4, "mutations": 6, "crossovers": 4},
         "retrain": {"epochs": 15, "batch_size": 32, "learning_rate": 0.05},
     },
     "standard": {
         "supernet": {"epochs": 150, "batch_size": 32, "learning_rate": 0.01},
         "proxy": {"batchnorm": {"images": 256}, "evaluation": {"images": 1024}},
-        "search": {"generations": 8, "population": 24, "parents": 8, "mutations": 12, "crossovers": 8},
+        "strategy": {"generations": 8, "population": 24, "parents": 8, "mutations": 12, "crossovers": 8},
         "retrain": {"epochs": 100, "batch_size": 64, "learning_rate": 0.05},
     },
     # methods.md 4.2 to 4.4 and 2.1, in full, so that they win over a data set's preset too
@@ -46,7 +46,7 @@ SCALE_PRESETS: dict[Scale, dict[str, Any]] = {
             "evaluation": {"images": None, "batch_size": 64},
             "flatness": {"sigmas": [0.001, 0.003, 0.006]},
         },
-        "search": {"generations": 20, "population": 50, "parents": 10, "mutations": 25, "crossovers": 25},
+        "strategy": {"generations": 20, "population": 50, "parents": 10, "mutations": 25, "crossovers": 25},
         "retrain": {"epochs": 600, "batch_size": 96, "learning_rate": 0.025},
     },
 }
@@ -59,7 +59,7 @@ LARGE_SIDE = 64
 # methods.md 4.6 and 3, point by point; every entry is an option of its own (docs/as-published.md)
 AS_PUBLISHED: dict[str, Any] = {
     "supernet": {"shifted_schedule": True, "unused_gradients": "zero"},  # T1, T6
-    "search": {"budget": "exact", "breeding": "as-published"},  # 4.4
+    "strategy": {"budget": "exact", "breeding": "as-published"},  # 4.4
     "proxy": {
         "flatness": {"noise": "nominal-increments", "common_noise": False, "alpha": 1.0, "draws": 1},  # G4, G5, G6
         "angle": {"dil_shift": "scale"},  # G2

@@ -28,7 +28,7 @@ from genas.proxies.named import PROXIES
 from genas.spaces.base import Architecture, Network, Space
 from genas.spaces.cost import architecture_cost
 from genas.spaces.named import check_recorded
-from genas.strategies import History, Proposal, Search
+from genas.strategies import History, Proposal, Strategy
 from genas.training.standalone.data import Parts
 from genas.training.standalone.recipe import RetrainSettings
 from genas.training.supernet import SupernetSettings, initialise
@@ -188,7 +188,7 @@ def _fault(scoring: Scoring, settings: ProxySettings) -> Exception | None:
     return fault
 
 
-def rehearse_strategy(search: Search, seed: int) -> None:
+def rehearse_strategy(search: Strategy, seed: int) -> None:
     """Asks a custom strategy for its first architectures.
 
     Raises:

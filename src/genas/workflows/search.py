@@ -21,7 +21,7 @@ from genas.data import Dataset
 from genas.proxies import Proxy, needs_training, open_proxy
 from genas.reporting.build import build_report
 from genas.spaces import Space
-from genas.strategies import History, Record, Search, run_search
+from genas.strategies import History, Record, Strategy, run_search
 from genas.workflows.baselines import check_baselines
 from genas.workflows.best import TrainedBest, train_best
 from genas.workflows.code import check_scores, code_of_scores
@@ -105,7 +105,7 @@ def run_pipeline(
             refuse_impossible(found, run)
 
     with begun(config, run, supernet, with_retrain=with_retrain, quiet=quiet, before=plan) as session:
-        code = code_of_scores(config.proxy, config.search)
+        code = code_of_scores(config.proxy, config.strategy)
         check_scores(run, code)
         write_atomically(RunPaths(run).command, ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())
         watch = Profile(RunPaths(run).profile, session.fabric.device) if profile else None
@@ -122,7 +122,7 @@ def run_pipeline(
             with watch.phase("search") if watch else nullcontext():
                 best = run_search(search, proxy, history, session.cost, config.seed, quiet, RunPaths(run).race)
             write_best(run, best, len(history))
-            if config.search.noise_of_best:
+            if config.strategy.noise_of_best:
                 other = scoring.reseeded(derive(config.seed, "verdicts.again"))
                 measure_noise(proxy, lambda: open_proxy(other, config.proxy), scoring, history, run, quiet)
             if trained and config.report.noise_curves:
@@ -170,7 +170,7 @@ def search(
     *,
     space: str | type[Space] | Space | None = None,
     proxy: str | type[Proxy] | Proxy | None = None,
-    strategy: str | type[Search] | Search | None = None,
+    strategy: str | type[Strategy] | Strategy | None = None,
     run: str | Path = "runs/search",
     supernet: str | Path | None = None,
     retrain: bool = True,
@@ -191,8 +191,8 @@ def search(
             own, ``darts`` in a new run.
         proxy: an expression such as ``angle + 16*flatness``, a `Proxy` subclass (its options: ``proxy.options``) or an
             object of one; None for the run's own, ``flatness`` in a new run.
-        strategy: ``evolution``, ``random``, a `Search` subclass (its options: ``search.options``) or an object of one;
-            None for the run's own, ``evolution`` in a new run.
+        strategy: ``evolution``, ``random``, a `Strategy` subclass (its options: ``strategy.options``) or an object of
+            one; None for the run's own, ``evolution`` in a new run.
         run: the run folder; the same call continues an interrupted run.
         supernet: run folder whose trained supernet is used, with its settings to begin with; None to train one.
         retrain: train the best architecture from scratch at the end.

@@ -28,7 +28,7 @@ from genas.proxies.expression import custom_classes, keep_for
 from genas.proxies.zero_cost import SynFlow, ZeroCostSettings
 from genas.spaces import Architecture, Cost, Network, Space, architecture_cost, open_space
 from genas.spaces.named import check_recorded
-from genas.strategies import Search, SearchSettings, open_search
+from genas.strategies import SearchSettings, Strategy, open_search
 from genas.strategies.named import STRATEGIES, resolve_settings
 from genas.training.standalone.data import parts_of
 from genas.training.standalone.network import check_sizes, sized
@@ -133,7 +133,7 @@ class Session:
 
     def within_limits(self, architecture: Architecture) -> bool:
         """Whether the search's hard limits allow `architecture`."""
-        limits = self.config.search
+        limits = self.config.strategy
         if limits.max_macs is None and limits.max_params is None:
             return True
         return _within(self.cost(architecture), limits)
@@ -144,7 +144,7 @@ class Session:
         Raises:
             SearchError: none of them is within the limits.
         """
-        limits = self.config.search
+        limits = self.config.strategy
         if limits.max_macs is None and limits.max_params is None:
             return
         rng = python_rng(self.config.seed, "limits")
@@ -162,9 +162,9 @@ class Session:
             f"had {least}: raise the limits, or take fewer cells or channels."
         )
 
-    def open_search(self) -> Search:
+    def open_search(self) -> Strategy:
         """The strategy, from its beginning."""
-        return open_search(self.space, self.config.search, self.within_limits)
+        return open_search(self.space, self.config.strategy, self.within_limits)
 
     def rehearse(self, *, scores: bool = True, retrain: bool = True) -> None:
         """Does once, on two images and without writing anything, what the run is going to do.
@@ -180,7 +180,7 @@ class Session:
         config, splits, fabric = self.config, self.splits, self.fabric
         architecture = rehearse_space(self.space, splits, config.seed)
         if scores:
-            if STRATEGIES.is_custom(config.search.algorithm):
+            if STRATEGIES.is_custom(config.strategy.algorithm):
                 rehearse_strategy(self.open_search(), config.seed)
             train = config.supernet if needs_training(config.proxy) else None
             network, initial = rehearse_supernet(self.space, splits, train, fabric, config.seed)
@@ -235,7 +235,7 @@ def frozen(config: Config, fabric: Fabric, space: Space) -> dict[str, Any]:
     content = config.model_dump(mode="json")
     content["device"] = fabric.device.type
     content["space"] = space.describe()
-    content["search"] = resolve_settings(config.search).model_dump(mode="json")
+    content["strategy"] = resolve_settings(config.strategy).model_dump(mode="json")
     return content
 
 

@@ -18,7 +18,7 @@ from genas.core.result import Result
 from genas.core.run_folder import RunFolder, changes, digest_of, flatten, write_csv, write_json
 from genas.core.run_paths import RunPaths, SweepPaths, TrainingPaths
 from genas.core.seeding import python_rng
-from genas.core.settings import expand, merge
+from genas.core.settings import current_names, expand, merge
 from genas.core.terminal import say
 from genas.data import Dataset
 from genas.proxies import Combined, Scoring, open_proxy
@@ -28,7 +28,7 @@ from genas.strategies import History, Record, run_search
 from genas.training.standalone import retrain as train_network
 from genas.training.standalone.network import sized
 from genas.workflows.code import code_of_scores
-from genas.workflows.config import Layers, completed, given_layers
+from genas.workflows.config import Config, Layers, completed, given_layers
 from genas.workflows.landscape import checked_name
 from genas.workflows.rehearsal import rehearse_proxy
 from genas.workflows.search import write_best
@@ -39,7 +39,7 @@ POSTER_SHARES = (0.0, 20.0, 43.0, 76.0, 89.0)  # shares of flatness beside the a
 # told of every winner, whatever the expression, with these of their terms
 ALWAYS: dict[str, tuple[str, ...]] = {"angle": (), "flatness": (), "loss": ("accuracy",)}
 COSTS = ("params", "macs")
-CHANGEABLE = ("proxy", "search", "retrain")
+CHANGEABLE = ("proxy", "strategy", "retrain")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def sweep(
                 expression=proxy,
                 swept=template.swept.name,
                 parts=searches.names,
-                kept=config.search.parents,
+                kept=config.strategy.parents,
                 scores_computed=scores.counts(),
                 architectures=sum(row["evaluated"] for row in rows),
                 weights=rows,
@@ -172,7 +172,7 @@ class _Sweep:
         config = self.session.config
         options = config.proxy.options if PROXIES.is_custom(name) else {}
         settings = config.proxy.model_copy(update={"expression": name, "options": options})
-        return Remembered(open_proxy(self.scoring, settings), self.scores, config.search.share_functions, name)
+        return Remembered(open_proxy(self.scoring, settings), self.scores, config.strategy.share_functions, name)
 
     def weights_of(self, shares: Sequence[float]) -> tuple[float, ...]:
         """The weights that give the wanted mean shares over the first generation, which is random."""
@@ -231,7 +231,7 @@ class _Sweep:
             proxy = Combined(self.scoring, parts)
             best = run_search(search, proxy, history, self.session.cost, config.seed, self.quiet)
             write_best(folder, best, len(history))
-            kept = history.best(config.search.parents)
+            kept = history.best(config.strategy.parents)
             whole = [record for record in history if record.failed is None]
             facts = {"evaluated": len(history), "failed": history.failure_count()}
         return {
@@ -305,15 +305,15 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
     """
     config = session.config
     digest = digest_of(RunPaths(run).supernet.checkpoint)
-    settings = config.model_dump(mode="json", include={"proxy", "search", "retrain"})
+    settings = config.model_dump(mode="json", include={"proxy", "strategy", "retrain"})
     del settings["proxy"]["expression"]
     now = {"expression": template.text, "supernet": digest, "device": session.fabric.device.type, **settings}
-    code = code_of_scores(config.proxy, config.search)
+    code = code_of_scores(config.proxy, config.strategy)
     path = SweepPaths(folder).settings
     if not path.exists():
         write_json(path, {**now, "code": code} if code else now)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = current_names(Config, json.loads(path.read_text(encoding="utf-8")))
     advice = "restore it, or choose another --name"
     refuse_other_code(before.pop("code", {}), code, f"the scores in {folder} were computed", advice)
     # settings that came later, at their defaults

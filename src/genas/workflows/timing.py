@@ -103,7 +103,7 @@ def supernet_files(config: Config, weights: int) -> int:
 
 def time_search(config: Config, session: Session, done: int) -> Phase:
     """The search from here on; its time is None where an untrained supernet cannot be scored."""
-    settings = config.search
+    settings = config.strategy
     count = settings.generations * settings.population
     left = max(count - done, 0)
     each = _score_seconds(config, session)
@@ -148,7 +148,7 @@ def _score_seconds(config: Config, session: Session) -> tuple[float, bool] | Non
         passes = max(timed(few, longer)[0] - first[0], 0.0) / max(longer - base, 1)
     except GenasError:
         return None
-    raced = first[1] and config.search.budget == "racing" and whole > config.search.race_start
+    raced = first[1] and config.strategy.budget == "racing" and whole > config.strategy.race_start
     share = RACED if raced else 1.0
     fixed = max(first[0] - few * images - base * passes, 0.0)
     return fixed + batchnorm * passes + share * whole * images, raced
@@ -260,7 +260,7 @@ def race_files(config: Config, session: Session) -> int:
     """Bytes of what every image gave, which a race keeps of a generation and of those that it leans on."""
     whole = len(session.splits.validation)
     whole = whole if config.proxy.evaluation.images is None else min(whole, config.proxy.evaluation.images)
-    return (config.search.population + 40) * whole * 8 * 8
+    return (config.strategy.population + 40) * whole * 8 * 8
 
 
 def _of(left: int, whole: int, what: str) -> str:

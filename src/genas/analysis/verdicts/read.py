@@ -48,7 +48,7 @@ def read_verdicts(run: Path, config: Mapping[str, Any]) -> list[Verdict]:
 
 
 def _of_history(history: History, run: Path, config: Mapping[str, Any]) -> list[Verdict | None]:
-    search, scores = config["search"], read_scores(history)
+    search, scores = config["strategy"], read_scores(history)
     algorithm, custom = search["algorithm"], STRATEGIES.is_custom(search["algorithm"])
     finished = RunPaths(run).best_architecture.exists()
     asked = search["generations"] * search["population"] if finished else 0
