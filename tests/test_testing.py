@@ -12,6 +12,8 @@ from genas.data import open_dataset
 from genas.proxies import ProxySettings
 from genas.proxies.named import PROXIES
 from genas.spaces import open_space
+from genas.spaces.nasbench201.network import NasBench201Network
+from genas.spaces.nasbench201.space import NasBench201Space
 from genas.strategies.named import STRATEGIES
 from genas.testing import check_dataset, check_proxy, check_space, check_strategy
 
@@ -153,3 +155,31 @@ class Mixed(chain.Half):
 def test_faults_of_data_sets():
     with pytest.raises(AssertionError, match="loaded again, the labels are others"):
         check_dataset(Mixed())
+
+
+class Skipping(NasBench201Network):
+    """Leaves an edge out of the mixture."""
+
+    def forward_mixed(self, images, mix):
+        def all_but_one(edge, operations, x):
+            return x if edge == 3 else mix(edge, operations, x)
+
+        return super().forward_mixed(images, all_but_one)
+
+
+class LeavesOut(NasBench201Space):
+    def _network(self, num_classes, architecture, image_channels, **others):
+        return Skipping(num_classes, architecture, cells_per_stage=1, channels=4, image_channels=image_channels)
+
+
+class FavoursFirst(NasBench201Space):
+    def derive(self, weights):
+        return self.architecture_class((0,) * 6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [(LeavesOut, "expected all 6"), (FavoursFirst, "derive gives another architecture")]
+)
+def test_faults_of_edges(kind, message):
+    with pytest.raises(AssertionError, match=message):
+        check_space(kind(cells_per_stage=1, channels=4))

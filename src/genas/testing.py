@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genas.core.device import Fabric
 from genas.core.errors import GenasError, GenotypeError
@@ -25,6 +25,7 @@ from genas.data.named import open_dataset as open_described
 from genas.proxies import Proxy, Score, Scoring
 from genas.proxies.expression import checked_score
 from genas.spaces import Architecture, Network, Space, copy_path, open_space
+from genas.spaces.edges import NONE, EdgeSpace, MixedNetwork
 from genas.spaces.named import check_recorded
 from genas.strategies import History, Proposal, Record, Strategy
 from genas.training.supernet import initialise
@@ -68,6 +69,32 @@ def check_space(space: Space, image_shape: tuple[int, int, int] = (3, 16, 16)) -
     else:
         raise AssertionError("parse takes a text that is no genotype")
     _check_networks(space, drawn[0], image_shape)
+    if isinstance(space, EdgeSpace):
+        for one in drawn[:2]:
+            _check_edges(space, one, image_shape)
+
+
+def _check_edges(space: EdgeSpace, one: Architecture, image_shape: tuple[int, int, int]) -> None:
+    """What gradient methods ask for; a space whose network cannot mix operations has no part in them."""
+    names, edges = space.operations_of(one), space.edges()
+    weights = [[float(name == own) for name in edge.operations] for edge, own in zip(edges, names, strict=True)]
+    _holds(space.derive(weights) == one, "derive gives another architecture than the one with all the weight")
+    if not isinstance(space.network(CLASSES, image_channels=image_shape[0]), MixedNetwork):
+        return
+    network, met = space.mixed_network(CLASSES, image_shape[0]).eval(), set[int]()
+
+    def only(edge: int, operations: nn.ModuleDict, x: Tensor, /) -> Tensor:
+        met.add(edge)
+        held, named = set(operations), set(edges[edge].operations) - {NONE}
+        _holds(held == named, f"edge {edge} of the mixed network has {sorted(held)}; expected {sorted(named)}")
+        out: Tensor = operations[next(iter(named)) if names[edge] == NONE else names[edge]](x)
+        return torch.zeros_like(out) if names[edge] == NONE else out
+
+    images = torch.randn((BATCH, *image_shape), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        mixed, path = network.forward_mixed(images, only), network(images, one)
+    _holds(met == set(range(len(edges))), f"forward_mixed calls edges {sorted(met)}; expected all {len(edges)}")
+    _holds(torch.allclose(mixed, path, atol=1e-5), "forward_mixed with one operation per edge differs from that path")
 
 
 def _check_architecture(space: Space, one: Architecture) -> None:
