@@ -176,7 +176,7 @@ def test_a_run_is_opened_with_what_it_holds(run, tmp_path):
 def test_all_that_an_extension_needs_is_exported():
     theirs = {one.__name__ for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)}
     assert theirs <= {*package.__all__}
-    assert {"Dataset", "Space", "Network", "Proxy", "Search", "Settings", "SearchSettings", "Scoring"} <= {
+    assert {"Dataset", "Space", "Network", "Proxy", "Strategy", "Settings", "SearchSettings", "Scoring"} <= {
         *package.__all__
     }
     assert package.testing.check_space

@@ -73,7 +73,7 @@ def open_dataset(
         return DATASETS.make(name, options=given if root is None else {"root": str(root), **given})
     for key in given:
         if key not in taken and key in sizes:
-            raise ConfigError(f"data.{key} does not apply to {name!r}: expected a data set of image files.")
+            raise ConfigError(f"data.{key} does not apply to {name!r}: expected imagenet, folder: or parquet:.")
         if key not in taken:
             raise ConfigError(f"the data set {name!r} has no option {key}.")
     if path is not None:
