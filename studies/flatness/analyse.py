@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from genas.analysis.ranking.measures import bootstrap_weights, interval, kendall, kendall_matrix, once, partial_kendall
-from genas.proxies.perturbation import chosen
+from genas.proxies.perturbation import choose_parameters
 from genas.spaces import Cost, architecture_cost, open_space
 
 COLUMNS = ("cifar10_test", "cifar100_test", "imagenet16_test")
@@ -137,7 +137,9 @@ def moved(genotypes: list[str]) -> dict[str, np.ndarray]:
     space = open_space("nasbench201", cells_per_stage=1, channels=16)
     networks = [space.network(10, space.parse(genotype), 3) for genotype in genotypes]
     return {
-        part: np.array([sum(value.numel() for value in chosen(network, part).values()) for network in networks])
+        part: np.array(
+            [sum(value.numel() for value in choose_parameters(network, part).values()) for network in networks]
+        )
         for part in ("all", "cells", "convolutions")
     }
 

@@ -12,7 +12,7 @@ from genas.core.errors import CheckpointError, ConfigError
 from genas.core.run_folder import read_config
 from genas.core.run_paths import RunPaths
 from genas.core.settings import Settings, combine, keys_of, validate
-from genas.workflows.config import Config, build_config, completed
+from genas.workflows.config import Config, build_config, fill_defaults
 
 
 class Inner(Settings):
@@ -130,7 +130,7 @@ def test_a_configuration_with_former_names_is_the_same_configuration():
     begun_before = config.model_dump(mode="json")
     evaluation = begun_before["proxy"]["evaluation"]
     evaluation |= {"pictures": evaluation.pop("images"), "weighting": "pictures"}
-    assert completed(begun_before) == stored
+    assert fill_defaults(begun_before) == stored
 
 
 def test_the_section_of_the_strategy_is_found_by_its_former_name(tmp_path):
@@ -140,6 +140,6 @@ def test_the_section_of_the_strategy_is_found_by_its_former_name(tmp_path):
     assert (found.generations, found.population, found.max_macs) == (3, 5, 30_000_000)
     stored = config.model_dump(mode="json")
     begun_before = {"search" if key == "strategy" else key: value for key, value in stored.items()}
-    assert completed(begun_before) == stored
+    assert fill_defaults(begun_before) == stored
     RunPaths(tmp_path).config.write_text(yaml.safe_dump(begun_before))
     assert read_config(tmp_path) == stored

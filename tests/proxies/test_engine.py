@@ -14,7 +14,7 @@ from genas.core.device import Fabric
 from genas.core.errors import ConfigError, GenasError
 from genas.proxies import Accuracy, EvaluationSettings, Flatness, FlatnessSettings, Loss, Scoring, engine
 from genas.proxies.engine import PIECE, SERVED
-from genas.proxies.perturbation import kept
+from genas.proxies.perturbation import keep_weights
 from genas.spaces.graph import UnsupportedNetwork
 
 pytest.importorskip("onnxruntime")
@@ -194,7 +194,7 @@ def test_frozen_weights_are_those_of_the_moment(nas_scoring, name):
     network = served.prepared(served.space.sample(random.Random(0)))
     losses = served.image_losses(network)[0]
     frozen = served.frozen(network)
-    with torch.no_grad(), kept(network):
+    with torch.no_grad(), keep_weights(network):
         for parameter in network.parameters():
             parameter.mul_(1.5)
         assert not torch.allclose(served.image_losses(network)[0], losses, rtol=1e-3)

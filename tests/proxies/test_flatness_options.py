@@ -13,7 +13,7 @@ from torch.nn import functional
 from genas.core.errors import ConfigError
 from genas.core.seeding import derive
 from genas.proxies import EvaluationSettings, Flatness, FlatnessSettings, Scoring
-from genas.proxies.perturbation import chosen, filter_scale, unit_noise
+from genas.proxies.perturbation import choose_parameters, filter_scale, unit_noise
 from genas.spaces import Architecture
 
 SIGMAS = (0.02, 0.05)
@@ -205,12 +205,12 @@ def test_filters_keep_their_ratio_to_the_noise_whatever_their_scale():
 
 def test_cells_are_what_is_left_without_stem_blocks_and_head(scoring):
     network = scoring.prepared(wanted(scoring))
-    inside = set(chosen(network, "cells"))
+    inside = set(choose_parameters(network, "cells"))
     assert inside
-    assert inside < set(chosen(network, "all"))
+    assert inside < set(choose_parameters(network, "all"))
     assert not any(name.startswith(("stem", "tail", "classifier")) for name in inside)
     assert len(network.cell_names) == network.num_cells
-    convolutions = chosen(network, "convolutions")
+    convolutions = choose_parameters(network, "convolutions")
     assert all(value.dim() == 4 for value in convolutions.values())
 
 
@@ -220,7 +220,7 @@ def test_a_network_that_does_not_name_its_cells_says_so(nas_scoring, monkeypatch
     network = nas_scoring.prepared(wanted(nas_scoring))
     monkeypatch.setattr(type(network), "cell_names", Network.cell_names)
     with pytest.raises(ConfigError, match="does not say which of its modules are cells; perturb all parameters"):
-        chosen(network, "cells")
+        choose_parameters(network, "cells")
 
 
 def test_subsets_are_different_images_and_the_first_is_the_usual_one(nas_scoring):

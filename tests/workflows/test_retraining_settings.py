@@ -6,7 +6,7 @@ import pytest
 
 from genas.core.errors import ConfigError
 from genas.spaces import open_space
-from genas.training.standalone.network import sized
+from genas.training.standalone.network import resize
 from genas.workflows.retraining_settings import configure
 
 GENOTYPES = {name: open_space(name).sample(random.Random(3)).genotype for name in ("darts", "nasbench201")}
@@ -18,7 +18,7 @@ def resolved(name, recipe=None, **overrides):
     given = {"data": {"name": "digits"}, **overrides}
     config = configure(GENOTYPES[name], space=name, recipe=recipe, overrides=[given])
     opened = open_space(config.space.name, **config.space.options)
-    return config, sized(opened, config.retrain).describe()
+    return config, resize(opened, config.retrain).describe()
 
 
 @pytest.mark.parametrize(

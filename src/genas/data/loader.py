@@ -130,7 +130,7 @@ class ResidentImages(Walked):
         self.store = pixels if isinstance(pixels, PixelStore) else PixelStore(pixels)
         count, channels, height, width = self.store.pixels.shape
         self.indices = torch.arange(count) if indices is None else indices.cpu().long()
-        self.labels = checked_labels(labels, len(self.indices))
+        self.labels = check_labels(labels, len(self.indices))
         self.normalisation = normalisation
         self.image_shape = (channels, height, width)
         self.resizing = self.store.resizing
@@ -216,7 +216,7 @@ def walk_order(
     return order if limit is None else order[:limit]
 
 
-def checked_labels(labels: Tensor, count: int) -> Tensor:
+def check_labels(labels: Tensor, count: int) -> Tensor:
     """The labels on the CPU as int64; refuses any number of them but `count`."""
     if labels.dim() != 1 or len(labels) != count:
         raise ValueError(f"{count} images need {count} labels, not a tensor of {list(labels.shape)}")

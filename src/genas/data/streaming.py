@@ -25,7 +25,7 @@ from genas.data.augment import centre_crop
 from genas.data.base import Normalisation
 from genas.data.decoding import ImageSource, at_size, to_rgb, worker_count
 from genas.data.identity import Fingerprinted
-from genas.data.loader import Transform, Walk, Walked, channel_constants, checked_labels, seeded
+from genas.data.loader import Transform, Walk, Walked, channel_constants, check_labels, seeded
 
 
 class StreamedImages(Walked):
@@ -57,7 +57,7 @@ class StreamedImages(Walked):
     ) -> None:
         self.images = images
         self.indices = torch.arange(len(images)) if indices is None else indices.cpu().long()
-        self.labels = checked_labels(labels, len(self.indices))
+        self.labels = check_labels(labels, len(self.indices))
         self.normalisation = normalisation
         self.size = size
         self.workers = workers

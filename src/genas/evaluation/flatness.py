@@ -28,7 +28,7 @@ from genas.core.errors import GenasError
 from genas.evaluation.settings import FlatnessMeasureSettings
 from genas.proxies.curvature import loss_and_gradient
 from genas.proxies.flatness import flatness_terms
-from genas.proxies.perturbation import ascent, filter_scale, kept, unit_noise
+from genas.proxies.perturbation import ascent, filter_scale, keep_weights, unit_noise
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 Scale = Literal["absolute", "relative"]
@@ -99,7 +99,7 @@ def noise_losses(
         draw: number of the draw.
     """
     losses = []
-    with kept(network) as original:
+    with keep_weights(network) as original:
         steps = noise_direction(original, scale, seed, draw)
         own = dict(network.named_parameters())
         for sigma in sigmas:
@@ -139,7 +139,7 @@ def increases(network: nn.Module, batches: Batches, rhos: tuple[float, ...], ada
         return []
     loss, gradient = loss_and_gradient(network, batches())
     found = []
-    with kept(network) as original:
+    with keep_weights(network) as original:
         own = dict(network.named_parameters())
         for rho in rhos:
             with torch.no_grad():

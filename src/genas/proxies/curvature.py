@@ -33,7 +33,7 @@ from genas.core.settings import Settings
 from genas.proxies.accuracy import TERMS
 from genas.proxies.base import Look, PerImage, Proxy, WithoutImages
 from genas.proxies.flatness import Flatness, FlatnessSettings
-from genas.proxies.perturbation import Parameters, ascent, chosen, kept
+from genas.proxies.perturbation import Parameters, ascent, choose_parameters, keep_weights
 from genas.proxies.scoring import Score, Scoring
 from genas.spaces.base import Architecture, Network
 
@@ -198,7 +198,7 @@ class GradientNorm(_AtTheMinimum):
     def score(self, architecture: Architecture) -> Score:
         """Terms: loss on the images that give the gradient."""
         network = self.scoring.prepared(architecture)
-        parameters = chosen(network, self.settings.parameters)
+        parameters = choose_parameters(network, self.settings.parameters)
         loss, gradient = loss_and_gradient(network, gradient_batches(self.scoring, self.settings), parameters)
         sizes = self.sizes(parameters)
         square = math.fsum(float((sizes[name] * value).double().square().sum()) for name, value in gradient.items())
@@ -218,7 +218,7 @@ class HessianTrace(_AtTheMinimum):
     def score(self, architecture: Architecture) -> Score:
         """Terms: error (standard error of the estimate, from the spread of the probes; null with one)."""
         network = self.scoring.prepared(architecture)
-        parameters = chosen(network, self.settings.parameters)
+        parameters = choose_parameters(network, self.settings.parameters)
         sizes = self.sizes(parameters)
         probes = [
             {name: sizes[name] * self._signs(value, name, probe) for name, value in parameters.items()}
@@ -277,9 +277,9 @@ class Sharpness(_WithGradients, PerImage):
     def _stepped(self, network: Network) -> Iterator[None]:
         """The network's weights one step up the gradient."""
         try:
-            parameters = chosen(network, self.settings.parameters)
+            parameters = choose_parameters(network, self.settings.parameters)
             _, gradient = loss_and_gradient(network, gradient_batches(self.scoring, self.settings), parameters)
-            with kept(network) as original:
+            with keep_weights(network) as original:
                 steps = ascent(original, gradient, self.radius, self.settings.form == "scaled")
                 with torch.no_grad():
                     for name, step in steps.items():

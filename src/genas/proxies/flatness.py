@@ -34,7 +34,7 @@ from genas.core.seeding import derive
 from genas.core.settings import Settings
 from genas.proxies.base import Look, PerImage
 from genas.proxies.engine import Frozen
-from genas.proxies.perturbation import Parameters, chosen, filter_scale, kept, unit_noise
+from genas.proxies.perturbation import Parameters, choose_parameters, filter_scale, keep_weights, unit_noise
 from genas.proxies.scoring import Score, Scoring
 from genas.spaces.base import Architecture, Network
 
@@ -292,7 +292,7 @@ class Flatness(PerImage):
         losses, share = [], self._share(draw)
         waiting: deque[Network | Frozen] = deque()
         recomputed = self.settings.batchnorm == "recomputed"
-        with kept(network, buffers=recomputed) as original:
+        with keep_weights(network, buffers=recomputed) as original:
             moved = self._moved(network, original)
             previous = 0.0
             for position, sigma in enumerate(sigmas):
@@ -321,7 +321,7 @@ class Flatness(PerImage):
     ) -> Iterable[tuple[str, nn.Parameter, Tensor | None]]:
         """Name, parameter and what unit noise on it is multiplied by (None: by 1), of all that gets noise."""
         moved: list[tuple[str, nn.Parameter, Tensor | None]] = []
-        for name, parameter in chosen(network, self.settings.parameters).items():
+        for name, parameter in choose_parameters(network, self.settings.parameters).items():
             if self.settings.scale == "absolute":
                 moved.append((name, parameter, None))
             elif (factor := filter_scale(original[name])) is not None:

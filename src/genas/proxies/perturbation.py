@@ -24,7 +24,7 @@ def unit_noise(parameter: Tensor, seed: int, *name: str | int) -> Tensor:
     return drawn.to(device=parameter.device, dtype=parameter.dtype, non_blocking=True)
 
 
-def chosen(network: Network, parameters: Parameters) -> dict[str, nn.Parameter]:
+def choose_parameters(network: Network, parameters: Parameters) -> dict[str, nn.Parameter]:
     """The parameters of a stand-alone network that are moved, by name.
 
     Args:
@@ -83,7 +83,7 @@ def ascent(
 
 
 @contextmanager
-def kept(network: nn.Module, buffers: bool = False) -> Iterator[dict[str, Tensor]]:
+def keep_weights(network: nn.Module, buffers: bool = False) -> Iterator[dict[str, Tensor]]:
     """Keeps a copy of all parameters of `network` and restores them, bit by bit, at the end.
 
     Args:

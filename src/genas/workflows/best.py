@@ -15,7 +15,7 @@ from genas.spaces import architecture_cost
 from genas.strategies import History, Record
 from genas.training.standalone import retrain
 from genas.training.standalone.baseline import seconds_of
-from genas.training.standalone.network import sized, without_auxiliary
+from genas.training.standalone.network import resize, without_auxiliary
 from genas.workflows.baselines import compare_with_random
 from genas.workflows.session import Session
 
@@ -41,7 +41,7 @@ def train_best(session: Session, run: Path, best: Record, watch: Profile | None,
     """
     config = session.config
     set_aside_others(run, best.genotype)
-    size, architecture = sized(session.space, config.retrain), session.space.parse(best.genotype)
+    size, architecture = resize(session.space, config.retrain), session.space.parse(best.genotype)
     kept = without_auxiliary(size)
     cost = architecture_cost(kept, architecture, session.splits.num_classes, session.splits.image_shape)
     with watch.phase("retrain") if watch else nullcontext():

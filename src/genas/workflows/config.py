@@ -219,7 +219,7 @@ def known_settings() -> list[str]:
     return keys_of(Config)
 
 
-def completed(frozen: Mapping[str, Any]) -> dict[str, Any]:
+def fill_defaults(frozen: Mapping[str, Any]) -> dict[str, Any]:
     """A run's frozen configuration with the settings that it lacks because they came after it, at their defaults.
 
     One that is wrong otherwise is given back as it is: whoever compares it will name what differs.

@@ -32,7 +32,7 @@ from genas.strategies import History
 from genas.strategies.named import STRATEGIES
 from genas.training.standalone import RetrainSettings
 from genas.training.standalone.schedule import extendable
-from genas.workflows.config import Config, build_config, completed, published_behaviour, scale_settings
+from genas.workflows.config import Config, build_config, fill_defaults, published_behaviour, scale_settings
 from genas.workflows.presets import Scale, default_scale, is_own
 
 FREE = (
@@ -164,7 +164,7 @@ def settings_from_supernet(
     if run is not None and RunPaths(run).config.exists():
         return settings_on(run, layers, as_published)
     config = settings_on(source, layers, as_published)
-    first, second = flatten(completed(read_config(source))), flatten(config.model_dump(mode="json"))
+    first, second = flatten(fill_defaults(read_config(source))), flatten(config.model_dump(mode="json"))
     found = [
         key
         for key in differing(first, second)
@@ -196,7 +196,7 @@ def reconcile(run: Path, now: Mapping[str, Any], done: Done) -> dict[str, Any]:
     Raises:
         RunError: a setting is bound; those are named, with a way to get what was asked for.
     """
-    before = completed(read_config(run))
+    before = fill_defaults(read_config(run))
     first, second = flatten(before), flatten(now)
     changed = differing(first, second)
     if same_kind(str(first.get("data.name")), str(second.get("data.name"))):
@@ -301,7 +301,7 @@ def keep_settings(run: Path, now: Mapping[str, Any], done: Done) -> None:
         RunError: a setting is bound.
     """
     kept = reconcile(run, now, done)
-    if kept == completed(read_config(run)):
+    if kept == fill_defaults(read_config(run)):
         return
     _clear_unbound(run, done)
     write_config(run, kept)

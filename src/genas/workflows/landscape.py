@@ -31,7 +31,7 @@ from genas.proxies import Scoring
 from genas.reporting.page import letter
 from genas.spaces import Architecture, Network, Space
 from genas.training.standalone.loading import TrainedModel, find_models, load_model
-from genas.workflows.config import completed
+from genas.workflows.config import fill_defaults
 from genas.workflows.session import Session, changed_settings
 from genas.workflows.subject import parse_architecture, text_of
 
@@ -113,7 +113,7 @@ def landscape(
     """
     asked = settings if isinstance(settings, LandscapeSettings) else read_settings(settings or {})
     run = Path(run)
-    folder = RunPaths(run).landscapes / checked_name(name)
+    folder = RunPaths(run).landscapes / check_name(name)
     fewer = {} if asked.images is None else {"proxy": {"evaluation": {"images": asked.images}}}
     config = changed_settings(run, [fewer], ["proxy"], data=data, data_root=data_root, device=device)
     session = Session(config, run, quiet=quiet)
@@ -140,7 +140,7 @@ def landscape(
     return result
 
 
-def checked_name(name: str) -> str:
+def check_name(name: str) -> str:
     """The name of a folder for results.
 
     Raises:
@@ -329,7 +329,7 @@ def _check_identity(folder: Path, session: Session, grounds: Sequence[Ground], s
         known = before.pop("networks")
         before = current_names(LandscapeSettings, before)
         read = {"batchnorm": before["recalibration"], "evaluation": before["evaluation"]}
-        whole = completed({"proxy": read})["proxy"]  # settings that came later, at their defaults
+        whole = fill_defaults({"proxy": read})["proxy"]  # settings that came later, at their defaults
         before |= {"recalibration": whole["batchnorm"], "evaluation": whole["evaluation"]}
         if "none" in (before["noise"], now["noise"]):  # a landscape may get its noise later
             before["noise"] = now["noise"] = now["noise"] if before["noise"] == "none" else before["noise"]

@@ -13,7 +13,7 @@ from genas.reporting.status import RetrainStatus, SearchStatus, status
 from genas.spaces import Architecture, Network, Space, open_space
 from genas.strategies import History, Record
 from genas.training.standalone.loading import load
-from genas.workflows.config import completed
+from genas.workflows.config import fill_defaults
 from genas.workflows.session import Session, load_config
 from genas.workflows.subject import find_subject
 
@@ -89,5 +89,5 @@ def open_run(run: str | Path) -> Run:
         RunError: no run folder, or a damaged one.
     """
     folder = Path(run)
-    config = completed(read_config(folder))
+    config = fill_defaults(read_config(folder))
     return Run(folder, str(config.get("kind", "search")), config)

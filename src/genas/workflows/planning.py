@@ -23,7 +23,7 @@ from genas.proxies import needs_training
 from genas.reporting.status import SearchStatus, status
 from genas.spaces import Architecture, Space
 from genas.training.standalone.baseline import decide
-from genas.training.standalone.network import sized
+from genas.training.standalone.network import resize
 from genas.training.standalone.recipe import RetrainSettings
 from genas.training.standalone.settings import BaselineSettings
 from genas.workflows.config import Config
@@ -138,7 +138,7 @@ def plan_search(
         if with_retrain:
             architecture = middle_architecture(session)
             phase, kept, written = time_retraining(
-                sized(session.space, config.retrain),
+                resize(session.space, config.retrain),
                 architecture,
                 session.splits,
                 config.retrain,

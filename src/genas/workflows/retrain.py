@@ -33,13 +33,13 @@ from genas.spaces.named import check_recorded
 from genas.training.standalone import RetrainSettings
 from genas.training.standalone import retrain as train_network
 from genas.training.standalone.data import Parts, parts_of
-from genas.training.standalone.network import check_pieces, sized, widest
+from genas.training.standalone.network import check_pieces, resize, widest
 from genas.training.standalone.plan import Plan, plan_of
 from genas.training.standalone.results import Retrained, read_trained, summarise
 from genas.training.standalone.weights import InitialWeights, Match, checkpoint_weights, supernet_weights, take_over
 from genas.workflows.baselines import check_baselines, compare_with_random
 from genas.workflows.code import check_code, code_of_run, record_code
-from genas.workflows.config import Layers, completed, describe_given, given_layers
+from genas.workflows.config import Layers, describe_given, fill_defaults, given_layers
 from genas.workflows.planning import RunPlan, plan_trainings, refuse_impossible
 from genas.workflows.rehearsal import rehearse_retraining
 from genas.workflows.retraining_settings import (
@@ -81,7 +81,7 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     check_recorded(base)
     architecture = base.parse(config.genotype)
     settings = config.retrain
-    sized(base, settings)  # faults of size show before the data are read
+    resize(base, settings)  # faults of size show before the data are read
     seeds_begun = [has_training(folder) for folder in _places(config, run)]
     # once all have begun the first weights are in use already, unless random architectures begin with them
     initial = None if all(seeds_begun) and config.baseline.choice == "none" else _first_weights(config)
@@ -104,7 +104,7 @@ def _open(config: RetrainConfig, run: Path, fabric: Fabric, *, check: bool, quie
     if config.max_macs is not None:
         channels = widest(base, architecture, settings, splits.num_classes, splits.image_shape, config.max_macs)
         settings = settings.model_copy(update={"channels": channels})
-    own = sized(base, settings)
+    own = resize(base, settings)
     if initial is not None:
         with torch.random.fork_rng(devices=[]):
             network = own.network(splits.num_classes, architecture, splits.image_shape[0])
@@ -294,7 +294,7 @@ def _begin(folder: RunFolder, config: RetrainConfig, opened: _Opened, fabric: Fa
         folder.freeze(content)
     else:
         kept = content if anew else reconcile_retraining(run, content)
-        if kept != completed(read_config(run)):
+        if kept != fill_defaults(read_config(run)):
             write_config(run, kept)
     record_code(run, code_of_run(config), anew=anew)
     keep_environment(run, environment({**describe_machine(fabric.device), "processes": fabric.world_size}))

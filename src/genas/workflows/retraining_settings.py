@@ -17,9 +17,9 @@ from genas.data.record import locate_data
 from genas.spaces import open_space
 from genas.spaces.definition import definition_of
 from genas.training.standalone import RetrainSettings
-from genas.training.standalone.network import sized
+from genas.training.standalone.network import resize
 from genas.training.standalone.recipe import is_published, read_recipe
-from genas.workflows.config import build_retrain_config, completed
+from genas.workflows.config import build_retrain_config, fill_defaults
 from genas.workflows.continuation import PLACE, changes_of, differing, more_epochs
 from genas.workflows.sections import DataSettings, RetrainConfig
 from genas.workflows.subject import Subject, find_subject
@@ -115,10 +115,10 @@ def _settled(config: RetrainConfig, explicit: Mapping[str, Any], asked: Mapping[
     wanted = base.describe()
 
     def differs(settings: RetrainSettings, key: str) -> bool:
-        return bool(sized(base, settings).describe().get(key) != wanted.get(key))
+        return bool(resize(base, settings).describe().get(key) != wanted.get(key))
 
     if config.max_macs is not None:
-        narrow, wide = (sized(base, recipe.model_copy(update={"channels": width})).describe() for width in (16, 32))
+        narrow, wide = (resize(base, recipe.model_copy(update={"channels": width})).describe() for width in (16, 32))
         for key in explicit:
             if narrow.get(key) != wide.get(key):
                 raise ConfigError(
@@ -131,7 +131,7 @@ def _settled(config: RetrainConfig, explicit: Mapping[str, Any], asked: Mapping[
         without = [recipe.model_copy(update={name: None}) for name in of_recipe]
         recipe = next((one for one in without if not differs(one, key)), recipe)
         if differs(recipe, key):
-            actual = sized(base, recipe).describe().get(key)
+            actual = resize(base, recipe).describe().get(key)
             by_hand = [name for name in SIZES if asked.get(name) is not None]
             hint = f"it contradicts retrain.{by_hand[0]}; give one of them" if by_hand else "leave it out"
             raise ConfigError(
@@ -292,7 +292,7 @@ def reconcile_retraining(run: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RunError: a setting is bound; those are named.
     """
-    before = completed(read_config(run))
+    before = fill_defaults(read_config(run))
     first, second = flatten(before), flatten(now)
     free = {*_FREE_OF_RETRAINING, *(key for key in WEIGHTS if _same_weights(run, key, first.get(key), second.get(key)))}
     kept = dict(now)

@@ -30,7 +30,7 @@ from genas.workflows.continuation import settings_from_supernet, settings_on
 from genas.workflows.noise_curves import write_noise_curves
 from genas.workflows.planning import RunPlan, check_disk, plan_search, refuse_impossible
 from genas.workflows.presets import Scale
-from genas.workflows.session import Session, begun
+from genas.workflows.session import Session, open_session
 from genas.workflows.supernet import check_trained, supernet_of
 
 
@@ -104,7 +104,7 @@ def run_pipeline(
             on_plan(found)
             refuse_impossible(found, run)
 
-    with begun(config, run, supernet, with_retrain=with_retrain, quiet=quiet, before=plan) as session:
+    with open_session(config, run, supernet, with_retrain=with_retrain, quiet=quiet, before=plan) as session:
         code = code_of_scores(config.proxy, config.strategy)
         check_scores(run, code)
         write_atomically(RunPaths(run).command, ((command or shlex.join(["genas", *sys.argv[1:]])) + "\n").encode())

@@ -31,12 +31,12 @@ from genas.spaces.named import check_recorded
 from genas.strategies import SearchSettings, Strategy, open_search
 from genas.strategies.named import STRATEGIES, resolve_settings
 from genas.training.standalone.data import parts_of
-from genas.training.standalone.network import check_sizes, sized
+from genas.training.standalone.network import check_sizes, resize
 from genas.training.supernet import initial_weights, initialise
 from genas.training.supernet.adoption import adopt_supernet, check_adoption, unfinished_adoption
 from genas.training.supernet.stored import load_supernet
 from genas.workflows.code import check_code, code_of_run, record_code
-from genas.workflows.config import Config, build_config, completed
+from genas.workflows.config import Config, build_config, fill_defaults
 from genas.workflows.continuation import done_of, keep_settings, reconcile
 from genas.workflows.rehearsal import (
     rehearse_retraining,
@@ -86,7 +86,7 @@ class Session:
         evaluation = config.proxy.evaluation
         if evaluation.engine == "auto":
             if run is not None and RunPaths(run).config.exists():
-                engine = completed(read_config(run))["proxy"]["evaluation"]["engine"]
+                engine = fill_defaults(read_config(run))["proxy"]["evaluation"]["engine"]
             else:
                 with doing("Choosing the engine of the evaluation", self._quiet):
                     engine = choose_engine(self.space, self.fabric, evaluation.precision)
@@ -186,7 +186,7 @@ class Session:
             network, initial = rehearse_supernet(self.space, splits, train, fabric, config.seed)
             rehearse_scores(partial(self._scoring, network.eval(), initial), splits, config.proxy)
         if retrain:
-            size, parts = sized(self.space, config.retrain), parts_of(splits, config.retrain)
+            size, parts = resize(self.space, config.retrain), parts_of(splits, config.retrain)
             rehearse_retraining(size, architecture, splits, parts, config.retrain, fabric)
 
     def _scoring(self, network: Network, initial: dict[str, Tensor], splits: Splits) -> Scoring:
@@ -310,7 +310,7 @@ def changed_settings(
 
 
 @contextmanager
-def begun(
+def open_session(
     config: Config,
     run: Path,
     supernet: Path | None = None,
@@ -358,7 +358,7 @@ def begun(
     if not bound:
         session.check_limits()
         session.check_images()
-    if not exists or content != completed(read_config(run)):
+    if not exists or content != fill_defaults(read_config(run)):
         with doing("Trying the settings on two images", quiet):
             session.rehearse(
                 scores=done is None or not done.scored,

@@ -18,7 +18,7 @@ from genas.training.supernet import train_supernet, untrained_supernet
 from genas.workflows.config import Config, Layers, given_layers
 from genas.workflows.continuation import settings_on
 from genas.workflows.presets import Scale
-from genas.workflows.session import Session, begun
+from genas.workflows.session import Session, open_session
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def supernet(
 
 def train_supernet_of(config: Config, run: Path, quiet: bool = False) -> TrainedSupernet:
     """Trains or continues the supernet of a run."""
-    with begun(config, run, with_retrain=False, quiet=quiet) as session:
+    with open_session(config, run, with_retrain=False, quiet=quiet) as session:
         network = supernet_of(session, run, trained=True, quiet=quiet)
         check_trained(session.scoring_of(network, run), run, config, quiet)
     return TrainedSupernet(run, RunPaths(run).supernet.checkpoint, tuple(read_verdicts(run, read_config(run))))

@@ -26,10 +26,10 @@ from genas.proxies.named import PROXIES
 from genas.spaces import Architecture
 from genas.strategies import History, Record, run_search
 from genas.training.standalone import retrain as train_network
-from genas.training.standalone.network import sized
+from genas.training.standalone.network import resize
 from genas.workflows.code import code_of_scores
-from genas.workflows.config import Config, Layers, completed, given_layers
-from genas.workflows.landscape import checked_name
+from genas.workflows.config import Config, Layers, fill_defaults, given_layers
+from genas.workflows.landscape import check_name
 from genas.workflows.rehearsal import rehearse_proxy
 from genas.workflows.search import write_best
 from genas.workflows.session import Session, changed_settings
@@ -112,7 +112,7 @@ def sweep(
     wanted = check_shares(POSTER_SHARES if shares is None else shares) if weights is None else None
     given = check_weights(weights) if weights is not None else ()
     run = Path(run)
-    folder = RunPaths(run).sweeps / checked_name(name or _name_of(proxy))
+    folder = RunPaths(run).sweeps / check_name(name or _name_of(proxy))
     one = " + ".join(f"{abs(part.weight):g}*{part.name}" for part in template.parts(1.0))
     changes = given_layers(settings)
     if "expression" in (merge({}, *map(expand, changes)).get("proxy") or {}):
@@ -249,7 +249,7 @@ class _Sweep:
         config, session = self.session.config, self.session
         return train_network(
             self._trained_folder(genotype),
-            sized(session.space, config.retrain),
+            resize(session.space, config.retrain),
             session.space.parse(genotype),
             session.splits,
             config.retrain,
@@ -318,7 +318,7 @@ def _check_identity(folder: Path, run: Path, template: Template, session: Sessio
     refuse_other_code(before.pop("code", {}), code, f"the scores in {folder} were computed", advice)
     # settings that came later, at their defaults
     named = {"proxy": {"expression": config.proxy.expression}}
-    whole = completed(merge({section: before[section] for section in settings}, named))
+    whole = fill_defaults(merge({section: before[section] for section in settings}, named))
     del whole["proxy"]["expression"]
     before |= {section: whole[section] for section in settings}
     changed = changes(before, json.loads(json.dumps(now)))

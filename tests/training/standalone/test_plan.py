@@ -11,7 +11,7 @@ from genas.core.errors import ConfigError
 from genas.spaces import architecture_cost, open_space
 from genas.spaces.zoo import load
 from genas.training.standalone.data import parts_of
-from genas.training.standalone.network import check_pieces, sized, widest, without_auxiliary
+from genas.training.standalone.network import check_pieces, resize, widest, without_auxiliary
 from genas.training.standalone.plan import activation_bytes, plan_of
 from genas.training.standalone.recipe import RetrainSettings, read_recipe, recipe_names, validated_settings
 
@@ -34,7 +34,7 @@ def peak(network, images, labels):
 
 def test_the_estimate_is_what_the_allocator_sees(fabric):
     settings = RetrainSettings(auxiliary_weight=0.4)
-    network = sized(DARTS, settings).network(10, ARCHITECTURE, 3).train()
+    network = resize(DARTS, settings).network(10, ARCHITECTURE, 3).train()
     fixed, each = activation_bytes(network, (3, 32, 32), 10, settings, fabric)
     gradients = sum(4 * parameter.numel() for parameter in network.parameters())
     estimate = fixed + 16 * each + gradients
@@ -47,7 +47,7 @@ def test_counts_of_a_plan(fabric, make_splits):
     settings = RetrainSettings(
         auxiliary_weight=0.4, best="held-out", held_out=0.2, batch_size=12, accumulate=2, ema_decay=0.9, epochs=7
     )
-    space = sized(DARTS, settings)
+    space = resize(DARTS, settings)
     plan = plan_of(space, ARCHITECTURE, splits, parts_of(splits, settings), settings, fabric)
     cost = architecture_cost(without_auxiliary(space), ARCHITECTURE, 4, (3, 8, 8))
     whole = sum(parameter.numel() for parameter in space.network(4, ARCHITECTURE).parameters())
@@ -68,7 +68,7 @@ def test_a_plan_moves_nobodys_random_numbers(fabric, make_splits):
     torch.manual_seed(5)
     settings = RetrainSettings(drop_path=0.2, batch_size=8)
     splits = make_splits(40)
-    plan_of(sized(DARTS, settings), ARCHITECTURE, splits, parts_of(splits, settings), settings, fabric)
+    plan_of(resize(DARTS, settings), ARCHITECTURE, splits, parts_of(splits, settings), settings, fabric)
     assert torch.equal(torch.rand(2), wanted)
 
 
@@ -79,7 +79,7 @@ def test_the_widest_network_within_a_limit(fabric):
     architecture = space.parse(entry.genotype)
 
     def macs(channels):
-        own = sized(space, settings.model_copy(update={"channels": channels}))
+        own = resize(space, settings.model_copy(update={"channels": channels}))
         return architecture_cost(own, architecture, 1000, shape).macs
 
     found = widest(space, architecture, settings, 1000, shape, 600_000_000)
@@ -96,7 +96,7 @@ def test_the_auxiliary_heads_of_the_imagenet_recipes_are_the_published_ones(name
 
     def head(own):
         with torch.device("meta"):
-            network = sized(space, own).network(1000, architecture)
+            network = resize(space, own).network(1000, architecture)
         return sum(parameter.numel() for parameter in network.auxiliary_head.parameters())
 
     convolutions = 16 * 48 * 128 + 128 * 768 * 2 * 2
@@ -109,7 +109,7 @@ def test_the_auxiliary_heads_of_the_imagenet_recipes_are_the_published_ones(name
 def test_pieces_of_one_image_are_refused_where_batch_norm_needs_two():
     def check(images, **changes):
         settings = RetrainSettings(auxiliary_weight=0.4).model_copy(update=changes)
-        check_pieces(sized(DARTS, settings), ARCHITECTURE, 10, (3, 16, 16), images, settings)
+        check_pieces(resize(DARTS, settings), ARCHITECTURE, 10, (3, 16, 16), images, settings)
 
     with pytest.raises(ConfigError, match="a batch of 33 images in 20 pieces has pieces of one image"):
         check(330, batch_size=33, accumulate=20)

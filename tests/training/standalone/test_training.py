@@ -18,7 +18,7 @@ from genas.training.loop import Trainer
 from genas.training.standalone import RetrainSettings, measure, retrain
 from genas.training.standalone import train as module
 from genas.training.standalone.data import parts_of
-from genas.training.standalone.network import sized
+from genas.training.standalone.network import resize
 
 DARTS = open_space("darts", cells=3, channels=4)
 GENOTYPE = "4 4 4 6 0 5 4 0 0 2 6 0 0 0 1 5 0 5 5 4 0 0 4 0 4 4 0 0".replace(" ", ",")
@@ -99,7 +99,7 @@ def weights(folder, name="model"):
 
 
 def train(folder, splits, settings, fabric, space=None, architecture=None, seed=1, **more):
-    space = space or sized(DARTS, settings)
+    space = space or resize(DARTS, settings)
     architecture = architecture or DARTS.parse(GENOTYPE)
     return retrain(folder, space, architecture, splits, settings, fabric, seed, quiet=True, **more)
 
@@ -166,7 +166,7 @@ def test_one_step_is_that_of_the_formula(tmp_path, make_splits, fabric, monkeypa
     monkeypatch.setattr(module._Training, "_step", step)
     train(tmp_path, make_splits(40), settings, fabric)
     before, images, labels = seen
-    network = sized(DARTS, settings).network(4, DARTS.parse(GENOTYPE), 3).train()
+    network = resize(DARTS, settings).network(4, DARTS.parse(GENOTYPE), 3).train()
     network.load_state_dict(before)
 
     def smoothed(logits):

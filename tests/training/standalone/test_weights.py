@@ -11,7 +11,7 @@ from genas.core.checkpoint import load_checkpoint, save_checkpoint
 from genas.core.errors import CheckpointError, RunError
 from genas.spaces import copy_path, open_space
 from genas.training.standalone import RetrainSettings, retrain
-from genas.training.standalone.network import sized
+from genas.training.standalone.network import resize
 from genas.training.standalone.weights import checkpoint_weights, supernet_weights, take_over
 from genas.training.supernet import SupernetSettings, initialise, train_supernet
 
@@ -35,10 +35,10 @@ def saved(path, space, architecture, classes=4):
 def test_a_supernets_path_without_what_it_does_not_have(tmp_path, tiny, fabric):
     settings = SupernetSettings(epochs=1, batch_size=8)
     supernet = train_supernet(tmp_path / "supernet", DARTS, tiny, settings, fabric, seed=1, quiet=True)
-    final = sized(DARTS, AUXILIARY)
+    final = resize(DARTS, AUXILIARY)
     network = final.network(4, ARCHITECTURE, 3)
     match = take_over(supernet_weights(tmp_path), network, final, ARCHITECTURE)
-    plain = sized(DARTS, RetrainSettings()).network(4, ARCHITECTURE, 3)
+    plain = resize(DARTS, RetrainSettings()).network(4, ARCHITECTURE, 3)
     copy_path(supernet, plain)  # the way the proxies take a path
     for name, value in plain.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
@@ -52,7 +52,7 @@ def test_a_supernets_path_without_what_it_does_not_have(tmp_path, tiny, fabric):
 def test_batch_norm_that_the_supernet_was_built_without(tmp_path):
     supernet = initialise(NAS, 4, 3, seed=1)
     save_checkpoint(tmp_path / "supernet" / "checkpoint.safetensors", supernet.state_dict(), facts(NAS))
-    final, architecture = sized(NAS, RetrainSettings()), NAS.parse("333333")
+    final, architecture = resize(NAS, RetrainSettings()), NAS.parse("333333")
     match = take_over(supernet_weights(tmp_path), final.network(4, architecture, 3), final, architecture)
     assert match.new
     assert all(name.endswith(("bn.weight", "bn.bias")) for name in match.new)

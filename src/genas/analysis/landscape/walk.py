@@ -18,7 +18,7 @@ from genas.analysis.landscape.points import CENTRE, Place, Points
 from genas.analysis.landscape.settings import LandscapeSettings
 from genas.core.errors import RunError
 from genas.evaluation.flatness import noise_direction
-from genas.proxies.perturbation import kept
+from genas.proxies.perturbation import keep_weights
 from genas.proxies.scoring import LossAndAccuracy, Scoring
 from genas.spaces.base import Network
 
@@ -88,7 +88,7 @@ def walk(
     Raises:
         RunError: the loss of the weights themselves is not finite, so that nothing can be told of its rise.
     """
-    with kept(site.network) as origin, _kept_statistics(site.network):
+    with keep_weights(site.network) as origin, _kept_statistics(site.network):
         directions = _Directions(origin, settings, seed)
         for place in wanted:
             missing = [data for data in site.measures if points.get(site.name, data, place) is None]

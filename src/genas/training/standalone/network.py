@@ -14,7 +14,7 @@ from genas.spaces.width import largest_even
 from genas.training.standalone.recipe import RetrainSettings
 
 
-def sized(space: Space, settings: RetrainSettings) -> Space:
+def resize(space: Space, settings: RetrainSettings) -> Space:
     """The space at the size and with the options that the recipe wants.
 
     Args:
@@ -139,7 +139,7 @@ def widest(
     """
 
     def macs(channels: int) -> int:
-        own = sized(space, settings.model_copy(update={"channels": channels}))
+        own = resize(space, settings.model_copy(update={"channels": channels}))
         return architecture_cost(own, architecture, classes, image_shape).macs
 
     return largest_even(macs, max_macs)
