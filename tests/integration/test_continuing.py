@@ -153,7 +153,7 @@ def test_images_may_come_and_go_until_something_is_trained(tmp_path, capsys, mon
         raise GenasError("the device's memory does not hold 12 images; set supernet.batch_size lower.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("genas.workflows.search.train_supernet", fail)
+        patch.setattr("genas.workflows.supernet.train_supernet", fail)
         assert "memory" in refused(capsys, *command, *SETTINGS, "--set", "supernet.batch_size=12", "--no-retrain")
     (tmp_path / "photos" / "a" / "0.png").unlink()
     (tmp_path / "photos" / "b").rename(tmp_path / "photos" / "y")

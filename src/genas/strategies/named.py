@@ -47,6 +47,6 @@ def open_search(
     name = settings.algorithm
     if settings.options and name in STRATEGIES.names:
         raise ConfigError(
-            f"search.options are for custom classes; {name!r} has no option {', '.join(settings.options)}."
+            f"strategy.options are for custom classes; {name!r} has no option {', '.join(settings.options)}."
         )
     return STRATEGIES.make(name, space, resolve_settings(settings), allowed, options=settings.options)
