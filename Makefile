@@ -35,7 +35,7 @@ unit: setup
 
 # timm's own checks on every published network; `make test` takes two of them
 test-zoo: setup
-	$(BIN)/pytest tests/zoo/test_timm_suite.py -m "every_zoo_model or not every_zoo_model"
+	$(BIN)/pytest tests/spaces/zoo/test_timm_suite.py -m "every_zoo_model or not every_zoo_model"
 
 # Takes the newest versions that pyproject.toml allows and writes them down; run it in a fresh .venv.
 lock:

@@ -77,3 +77,29 @@ def test_every_module_that_the_document_names_is_there():
     roots = (SOURCE, ROOT, *(path for path in SOURCE.rglob("*") if path.is_dir()))
     assert named
     assert sorted(name for name in named if not any((root / name).exists() for root in roots)) == []
+
+
+def is_there(name):
+    """Whether a dotted name of genas leads to a package, or to a file that has the name after the module's."""
+    place, parts = SOURCE, name.split(".")[1:]
+    while parts and (place / parts[0]).is_dir():
+        place /= parts.pop(0)
+    file = place / "__init__.py"
+    if parts and (place / f"{parts[0]}.py").is_file():
+        file = place / f"{parts.pop(0)}.py"
+    return not parts or re.search(rf"\b{parts[0]}\b", file.read_text(encoding="utf-8")) is not None
+
+
+def test_dotted_names_in_texts_and_tests_lead_somewhere():
+    assert is_there("genas.core.settings.Settings")
+    assert not is_there("genas.core.settings.Missing")
+    assert not is_there("genas.missing.Settings")
+    texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *FILES]
+    named = {
+        (text, name) for text in texts for name in re.findall(r"`(genas(?:\.[A-Za-z_]\w*)+)", text.read_text("utf-8"))
+    }
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    named |= {
+        (test, name) for test in tests for name in re.findall(r'setattr\("(genas[.\w]+)"', test.read_text("utf-8"))
+    }
+    assert sorted(f"{file.relative_to(ROOT)}: {name}" for file, name in named if not is_there(name)) == []

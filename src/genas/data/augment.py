@@ -75,7 +75,7 @@ class Augmentation(BaseModel):
     def per_image(self, size: int, resizing: str = "crop") -> Callable[[Any], Any]:
         """Crop to [`size`, `size`] pixels, flip and colour jitter of one image, as a torchvision transform.
 
-        Crops are resized as `genas.data.images.at_size` says: with antialiasing but for ``crop-aliased``.
+        Crops are resized as `genas.data.decoding.at_size` says: with antialiasing but for ``crop-aliased``.
 
         A padded crop has no place here: the images come in sizes of their own. It becomes a resized one where
         `crop_padding` is above 0, else the centre (`centre_crop`).

@@ -44,7 +44,7 @@ class LabelledImages(ABC):
 
     labels: Tensor  # [N] int64, on the CPU
     image_shape: tuple[int, int, int]  # channels, height, width of a batch's images
-    resizing: str = "fit"  # how image files get that size, see `genas.data.images.at_size`
+    resizing: str = "fit"  # how image files get that size, see `genas.data.decoding.at_size`
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -107,7 +107,7 @@ class FileDataset(Dataset):
     Args:
         root: where the files lie.
         image_size: side in pixels; None for the images' own size where they share one of at most 224, else 224.
-        resizing: how images get that size, see `genas.data.images.at_size`; None: ``fit``, or ``crop`` where they
+        resizing: how images get that size, see `genas.data.decoding.at_size`; None: ``fit``, or ``crop`` where they
             are streamed.
     """
 

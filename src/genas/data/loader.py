@@ -35,7 +35,7 @@ class PixelStore:
     Args:
         pixels: [N, C, H, W] uint8.
         source: where they were decoded from, which may tell them apart without their pixels.
-        resizing: how they got their size; see `genas.data.images.at_size`.
+        resizing: how they got their size; see `genas.data.decoding.at_size`.
     """
 
     def __init__(self, pixels: Tensor, source: object = None, resizing: str = "fit") -> None:

@@ -1,6 +1,6 @@
 """How an image file becomes a network's input: one rule for training, evaluation, prediction and exported networks.
 
-Upright 8-bit RGB (`genas.data.images`), brought to the network's size by `at_size`, as grey levels where the network
+Upright 8-bit RGB (`genas.data.decoding`), brought to the network's size by `at_size`, as grey levels where the network
 has one channel, minus ``mean`` and divided by ``std`` per channel. `genas.export` copies this very code into
 ``modeling.py``, so it needs torch, numpy and Pillow only.
 """
@@ -31,7 +31,7 @@ class Preprocessing:
         mean: subtracted from pixel values in [0, 1], per channel.
         std: divided by afterwards, per channel.
         class_names: one name per output.
-        resizing: see `genas.data.images.at_size`.
+        resizing: see `genas.data.decoding.at_size`.
 
     Raises:
         ConfigError: a number of channels that images do not have, or an unknown way of resizing.
@@ -118,7 +118,7 @@ class Preprocessing:
             [C, H, W] float32 in [0, 1].
 
         Raises:
-            ValueError: levels that no rule covers; see `genas.data.images.to_rgb`.
+            ValueError: levels that no rule covers; see `genas.data.decoding.to_rgb`.
         """
         levels = torch.from_numpy(at_size(to_rgb(upright(image)), *self.image_shape[1:], self.resizing).copy())
         return with_channels(levels[None].float() / 255, self.image_shape[0])[0]

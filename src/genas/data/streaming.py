@@ -31,7 +31,7 @@ from genas.data.loader import Transform, Walk, Walked, channel_constants, check_
 class StreamedImages(Walked):
     """Images decoded from disk as they are needed; a walk ends with a `DataError` that names what cannot be read.
 
-    Without an augmentation, images are brought to `size` by `genas.data.images.at_size`; the numbers of its ``crop``
+    Without an augmentation, images are brought to `size` by `genas.data.decoding.at_size`; the numbers of its ``crop``
     are those of the usual ImageNet recipe. With one, `Augmentation.per_image` replaces that.
 
     Args:
@@ -42,7 +42,7 @@ class StreamedImages(Walked):
         indices: [N] which of `images` these are; None for all of them in order.
         workers: number of decoding processes; None for one per processor, at most 8; 0 decodes in this process.
         resizing: how images get their size without an augmentation, and whether random crops are resized with
-            antialiasing; see `genas.data.images.at_size`.
+            antialiasing; see `genas.data.decoding.at_size`.
     """
 
     def __init__(
@@ -120,11 +120,11 @@ class StreamedImages(Walked):
 
 
 class AtSize:
-    """Brings one image to a size as evaluation does: `genas.data.images.at_size` as a transform.
+    """Brings one image to a size as evaluation does: `genas.data.decoding.at_size` as a transform.
 
     Args:
         size: side in pixels.
-        resizing: see `genas.data.images.at_size`.
+        resizing: see `genas.data.decoding.at_size`.
     """
 
     def __init__(self, size: int, resizing: str = "crop") -> None:

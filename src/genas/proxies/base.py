@@ -39,7 +39,7 @@ class Proxy(Recorded, ABC):
     name: str = ""
     """What expressions and terms call it; a custom class without a name is called as the expression names it."""
     Settings: ClassVar[type[SettingsModel]] = SettingsModel
-    """Its settings: a frozen model, a subclass of `genas.settings.Settings` (`genas.Settings`)."""
+    """Its settings: a frozen model, a subclass of `genas.Settings`."""
     section: ClassVar[str] = ""
     """Where they lie under ``proxy.``; empty for the name, with underscores. A family of proxies shares one."""
     reads: ClassVar[tuple["type[Proxy]", ...]] = ()

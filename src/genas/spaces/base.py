@@ -236,7 +236,7 @@ class Space(Recorded, ABC):
 
     Give sizes and other options to the constructor, as numbers, text, lists or mappings: a run folder records them
     (`describe`) and makes the space again from them. A class may declare ``version``: scores of another version are
-    never taken over; without one its source decides (`genas.fingerprint`).
+    never taken over; without one its source decides (`genas.core.fingerprint`).
     """
 
     name: str = "custom"

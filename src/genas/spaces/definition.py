@@ -64,7 +64,7 @@ class SpaceDefinition:
         as_published: further changes under ``--as-published``.
         sizes: options of the space by scale (``quick``, ``standard``, ``paper``) or by name of a data set.
         largest_sides: by scale, the side in pixels that larger images of the user's own are resized to.
-        large_image_options: options of the space for images from `genas.presets.LARGE_SIDE` pixels on.
+        large_image_options: options of the space for images from `genas.workflows.presets.LARGE_SIDE` pixels on.
         recipes: the recipe of ``genas retrain`` by name of a data set; ``""`` stands for all others.
         cells: the cells of an architecture, for the report.
         nats_bench: the kind of NATS-Bench archives that hold this space (``tss``).

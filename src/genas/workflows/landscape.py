@@ -69,7 +69,7 @@ class Landscape(Result):
         folder: where the results lie.
         settings: with every default that depends on others written out.
         networks: what was walked around: ``name``, ``label``, ``genotype``, ``weights``.
-        results: for each network and data: see `genas.analysis.landscape.summarise`.
+        results: for each network and data: see `genas.analysis.landscape.summary.summarise`.
     """
 
     format: str

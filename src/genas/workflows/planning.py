@@ -1,6 +1,6 @@
-"""What a run is going to need, before it begins: phases with their time (`genas.timing`), memory, disk; and less of it.
+"""What a run is going to need before it begins: phases with their time (`genas.workflows.timing`), memory and disk.
 
-Nothing is written, and no random stream of a run is touched.
+Shorter ways are proposed for long runs. Nothing is written, and no random stream of a run is touched.
 """
 
 import math

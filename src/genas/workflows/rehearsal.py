@@ -2,7 +2,7 @@
 
 Training step of the supernet, first scores of every proxy, first proposals of a custom strategy, training step of the
 final network: each is done once, on two images, with the weights before training. Nothing is written, and no random
-number of the run is used up: every stream is either named (`genas.seeding`) or put back (`random_state_kept`).
+number of the run is used up: every stream is either named (`genas.core.seeding`) or put back (`random_state_kept`).
 """
 
 import random
