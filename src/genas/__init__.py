@@ -3,8 +3,7 @@
 Names are loaded at first use, so that ``genas --help`` starts without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genas.core.lazy import lazy_names
 
@@ -164,7 +163,7 @@ _HOMES = {
     "Sweep": "workflows.sweep",
     "sweep": "workflows.sweep",
 }
-_MODULES = {"testing": "genas.testing", "zoo": "genas.spaces.zoo"}
+_MODULES = {"testing": "testing", "zoo": "spaces.zoo"}
 _OLD = {
     "Search": ("strategies:Strategy", "Strategy"),
     "draw_landscape": ("workflows.landscape:landscape", "landscape"),
@@ -176,11 +175,7 @@ _OLD = {
 
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"
-_find = lazy_names(__name__, _HOMES, _OLD)
-
-
-def __getattr__(name: str) -> Any:
-    return import_module(_MODULES[name]) if name in _MODULES else _find(name)
+__getattr__ = lazy_names(__name__, _HOMES, _OLD, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -202,6 +202,12 @@ def test_old_names_work_with_a_warning(old):
     assert old not in package.__all__
 
 
+def test_warnings_point_at_the_line_that_asks_for_an_old_name():
+    with pytest.warns(DeprecationWarning, match="use genas.sweep") as told:
+        _ = package.sweep_weights
+    assert {one.filename for one in told} == {__file__}  # Python shows them to programs by default only there
+
+
 def test_old_shapes_of_a_call_work_with_a_warning():
     @formerly("first", "second", "third", older="second")
     def verb(first, *, second=None, third=None):
@@ -215,6 +221,19 @@ def test_old_shapes_of_a_call_work_with_a_warning():
         verb(1, 2, 3, 4)
     with pytest.raises(TypeError):
         verb(1, other=2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("given", "named"), [((1, 2), {"second": 3}), ((1,), {"second": 3, "older": 2}), ((1, 2), {"older": 3})]
+)
+def test_an_argument_given_in_an_old_shape_and_again_is_refused(given, named):
+    @formerly("first", "second", older="second")
+    def verb(first, *, second=None):
+        return first, second
+
+    with pytest.raises(TypeError, match="got multiple values for argument 'second'"):
+        verb(*given, **named)
 
 
 def test_results_read_as_mappings_with_a_warning(run):

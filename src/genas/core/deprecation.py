@@ -33,12 +33,14 @@ def formerly(*order: str, **renamed: str) -> Callable[[Callable[P, R]], Callable
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> R:
-            for key, value in zip(order[count:], args[count:], strict=False):
-                warn_replaced(f"{name}(): the argument {key} by position", f"{key}=...")
+            moved = [(key, key, value) for key, value in zip(order[count:], args[count:], strict=False)]
+            moved += [(old, renamed[old], kwargs.pop(old)) for old in [*kwargs] if old in renamed]
+            for old, key, value in moved:
+                if key in kwargs:
+                    raise TypeError(f"{name}() got multiple values for argument {key!r}")
+                what = f"{name}(): the argument {key} by position" if old == key else f"{name}({old}=...)"
+                warn_replaced(what, f"{key}=..." if old == key else f"{name}({key}=...)")
                 kwargs[key] = value
-            for old in [key for key in kwargs if key in renamed]:
-                warn_replaced(f"{name}({old}=...)", f"{name}({renamed[old]}=...)")
-                kwargs[renamed[old]] = kwargs.pop(old)
             return function(*args[:count], *args[max(count, len(order)) :], **kwargs)
 
         return call

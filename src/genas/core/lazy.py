@@ -11,14 +11,18 @@ from genas.core.errors import ConfigError
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], old: Mapping[str, tuple[str, str]] | None = None
+    package: str,
+    homes: Mapping[str, str],
+    old: Mapping[str, tuple[str, str]] | None = None,
+    modules: Mapping[str, str] | None = None,
 ) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package whose names are imported at first use.
+    """The ``__getattr__`` itself of a package whose names are imported at first use: warnings name who asks for one.
 
     Args:
         package: its name.
         homes: the module within the package that each name is from.
         old: names that go with the next version: what they stand for, as ``module:name``, and the name to use instead.
+        modules: names that stand for whole modules within the package.
     """
 
     def find(name: str) -> Any:
@@ -27,6 +31,8 @@ def lazy_names(
             warn_replaced(f"{package}.{name}", f"{package}.{new}")
             module, _, attribute = place.partition(":")
             return getattr(importlib.import_module(f"{package}.{module}"), attribute)
+        if modules is not None and name in modules:
+            return importlib.import_module(f"{package}.{modules[name]}")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
