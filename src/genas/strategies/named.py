@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from genas.strategies.settings import SearchSettings
 
 STRATEGIES: "Registry[Strategy]" = Registry(
-    "search",
+    "strategy",
     "genas.strategies.base:Strategy",
     {
         "evolution": "genas.strategies.evolution:Evolution",
@@ -33,7 +33,7 @@ def resolve_settings(settings: "SearchSettings") -> "SearchSettings":
         raise ConfigError(f"{settings.algorithm}.Settings is {model!r}; expected a subclass of genas.SearchSettings.")
     if isinstance(settings, model) and not settings.model_extra:
         return settings
-    return validate(model, settings.model_dump(), f"the settings of the search {settings.algorithm!r} are wrong")
+    return validate(model, settings.model_dump(), f"the settings of the strategy {settings.algorithm!r} are wrong")
 
 
 def open_search(

@@ -27,12 +27,12 @@ def code_of_run(config: Config | RetrainConfig) -> dict[str, str]:
 
 def code_of_scores(proxy: ProxySettings, search: SearchSettings) -> dict[str, str]:
     """Fingerprints of the custom proxies and of a custom strategy, which a history depends on."""
-    return {**code_of_proxies(proxy), **_code_of(STRATEGIES, search.algorithm)}
+    return {**code_of_proxies(proxy), **_code_of(STRATEGIES, search.algorithm, "search")}
 
 
-def _code_of(registry: Registry[Any], name: str) -> dict[str, str]:
-    """The fingerprint of a custom class; empty for a built-in one."""
-    return {f"{registry.word} {name}": fingerprint(registry.find(name))} if registry.is_custom(name) else {}
+def _code_of(registry: Registry[Any], name: str, word: str = "") -> dict[str, str]:
+    """The fingerprint of a custom class, under the registry's word unless files have another; else empty."""
+    return {f"{word or registry.word} {name}": fingerprint(registry.find(name))} if registry.is_custom(name) else {}
 
 
 def check_code(run: Path, code: Mapping[str, str]) -> None:
