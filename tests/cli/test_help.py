@@ -28,6 +28,17 @@ def test_help_shows_written_defaults_and_flowing_paragraphs(name, monkeypatch):
         assert " ".join(re.sub(r"\[/?bold\]", "", paragraph).split()) in shown
 
 
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_is_complete_on_a_terminal_of_80_columns(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    lines = CliRunner().invoke(app, [name, "--help"]).output.splitlines()
+    assert lines
+    assert not [line for line in lines if "…" in line], "a word is cut off"
+    assert "...}" not in lines[1]
+    assert "[[" not in lines[1]
+
+
 def test_version_is_that_of_the_package():
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0

@@ -79,7 +79,7 @@ def test_what_was_given_is_what_every_later_command_meets(beside, tmp_path, caps
         assert f"is no genotype of the space '{beside}:Chain'" in " ".join(capsys.readouterr().err.split())
     assert genas("score", "r", genotype, "--json") == 0
     assert genas("score", "r", genotype, "--proxy", "loss") == 0  # the run's proxy.options are not its
-    small = ["--points", 3, "--pictures", 32, "--directions", 1, "--noise", "none"]
+    small = ["--points", 3, "--images", 32, "--directions", 1, "--noise", "none"]
     assert genas("landscape", "r", genotype, *small, "--quiet") == 0
     assert genas("export", "r", "--out", "exported") == 0
     assert width("exported") == 16

@@ -19,7 +19,7 @@ from genas.spaces import open_space
 from genas.strategies import History
 
 SETTINGS = {**FAST, "retrain.batch_size": 128, "data.limit": 256}
-SMALL = ["--pictures", 64, "--directions", 2, "--points", 3, "--contour", 3, "--draws", 2, "--sigmas", "0.01,0.05"]
+SMALL = ["--images", 64, "--directions", 2, "--points", 3, "--contour", 3, "--draws", 2, "--sigmas", "0.01,0.05"]
 FEWER = [*SMALL, "--contour", 0, "--noise", "none"]
 
 
@@ -117,7 +117,7 @@ def test_landscape_of_a_trained_network(run, capsys):
         (["333333", "--points", 4], "points is 4: expected an odd number"),
         (["333333", "--range", 0], "range is 0.0: input should be greater than 0"),
         (["333333", "--split", "train"], "Invalid --split 'train': expected validation, test or both."),
-        (["333333", "--pictures", "none"], "Invalid --pictures 'none': expected a whole number above 0, or all."),
+        (["333333", "--images", "none"], "Invalid --images 'none': expected a whole number above 0, or all."),
         (["333333", "--sigmas", "a"], "Invalid --sigmas 'a': expected numbers with commas"),
         (["333333", "--name", "../x"], "Invalid --name '../x'"),
         (["a=333333", "a=303030"], "two networks are labelled 'a'; give one of them another label"),
@@ -247,7 +247,7 @@ def test_a_folder_of_a_trained_network(run, trained_folder, digits, make_trained
     facts = json.loads((folder / "model.json").read_text())
     facts["mean"] = [0.3]
     (folder / "model.json").write_text(json.dumps(facts))
-    arguments = ["landscape", run, folder, *FEWER, "--pictures", "all"]
+    arguments = ["landscape", run, folder, *FEWER, "--images", "all"]
     found = answer(capsys, *arguments, "--name", "odd")
     own = Normalisation((0.3,), digits.normalisation.std, "made")
     part = digits.validation.subset(range(256)).with_normalisation(own)

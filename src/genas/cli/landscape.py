@@ -1,7 +1,6 @@
 """``genas landscape``."""
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,18 +16,18 @@ _told = partial(Setting, LandscapeSettings, panel=options.OUTPUT)
 
 @add_settings(
     _where("data", flag="--split", read=read_either_or_both("validation", "test")),
-    _where("images", flag="--pictures"),
+    _where("images", former="--pictures"),
     *map(_where, ("directions", "range", "points", "contour", "normalise", "vectors", "batchnorm")),
     *map(_where, ("noise", "sigmas", "draws")),
     *map(_told, ("radius", "threshold")),
 )
 def landscape(
-    run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    run: options.RunWithSupernet,
     given: Given,
     subjects: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[GENOTYPE]...",
+            metavar="GENOTYPE",
             help="Architectures in any text form, or folders of trained networks; LABEL=GENOTYPE names one in the "
             "figures. \\[default: the run's best]",
         ),

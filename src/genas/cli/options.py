@@ -77,9 +77,7 @@ PlanOnly = Annotated[
 ]
 AsPublished = Annotated[
     bool,
-    option(
-        METHOD, "--as-published", "Behave as the official GeNAS code does, defects included (docs/as-published.md)."
-    ),
+    option(METHOD, "--as-published", "Behave as the official GeNAS code does, defects included: docs/as-published.md."),
 ]
 Run = Annotated[
     Path | None,
@@ -89,6 +87,7 @@ Run = Annotated[
         "Run folder. The same command continues an interrupted run. \\[default: runs/DATA-SPACE-PROXY-seedN]",
     ),
 ]
+RunWithSupernet = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a trained supernet.")]
 Supernet = Annotated[
     Path | None,
     option(

@@ -17,7 +17,7 @@ def predict(
         ),
     ],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them at any depth.")
+        list[Path], typer.Argument(metavar="IMAGES", help="Image files, and folders of them at any depth.")
     ],
     top: Annotated[int, options.option(options.OUTPUT, "--top", "Classes to show for each image.")] = 5,
     batch_size: Annotated[int, options.option(options.MACHINE, "--batch-size", "Images per forward pass.")] = 64,

@@ -4,8 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from genas.analysis.ranking.settings import PROXIES, StudySettings
 from genas.cli import options
 from genas.cli.parse import read_names
@@ -31,8 +29,8 @@ Proxies = Annotated[
     options.option(
         WHAT,
         "--proxies",
-        "Proxies, expressions and aggregated ranks, such as 'loss,angle + 16*flatness,ranks(loss,macs)'. "
-        f"Loss and MACs are always ranked. \\[default: {PROXIES}]",
+        "Proxies, expressions and aggregated ranks, such as 'loss, angle + 16*flatness, ranks(loss, macs)'. "
+        f"Loss and MACs are always ranked. \\[default: {PROXIES.replace(',', ', ')}]",
     ),
 ]
 Columns = Annotated[
@@ -69,7 +67,7 @@ Checkpoint = Annotated[
 Assignments = Annotated[
     list[str] | None,
     options.option(
-        WHAT,
+        options.RUN,
         "--set",
         "A setting of the proxies, such as proxy.evaluation.images=1000, or of the study, such as "
         "analysis.replicates=2000; may be repeated.",
@@ -92,7 +90,7 @@ Name = Annotated[
     _field("workers", options.MACHINE),
 )
 def rank(
-    run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    run: options.RunWithSupernet,
     table: Table,
     given: Given,
     proxies: Proxies = None,

@@ -10,7 +10,7 @@ from genas.cli import options
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     out: Annotated[
         Path | None,
         options.option(options.OUTPUT, "--out", "Where the page goes. \\[default: into RUN]"),

@@ -1,7 +1,6 @@
 """``genas score``."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +11,9 @@ from genas.cli.setting import Given, add_settings
 
 @add_settings(replace(options.PROXY, default="the run's"))
 def score(
-    run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    run: options.RunWithSupernet,
     genotypes: Annotated[
-        list[str], typer.Argument(metavar="GENOTYPE...", help="Architectures in any text form, or names of genas zoo.")
+        list[str], typer.Argument(metavar="GENOTYPE", help="Architectures in any text form, or names of genas zoo.")
     ],
     given: Given,
     assignments: options.Assignments = None,

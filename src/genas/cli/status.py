@@ -9,7 +9,7 @@ from genas.cli import options
 
 
 def status(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     as_json: options.Json = False,
 ) -> None:
     """Show how far a run is and the best architectures so far; the run may be going on."""

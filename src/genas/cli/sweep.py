@@ -1,16 +1,13 @@
 """``genas sweep``."""
 
-from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from genas.cli import options
 from genas.cli.parse import read_numbers
 
 
 def sweep(
-    run: Annotated[Path, typer.Argument(help="A run folder with a trained supernet.")],
+    run: options.RunWithSupernet,
     proxy: Annotated[
         str,
         options.option(options.METHOD, "--proxy", "A weighted sum, one part of which has the weight w."),

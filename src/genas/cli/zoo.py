@@ -9,7 +9,9 @@ from genas.cli.parse import read_count
 
 
 def zoo(
-    name: Annotated[str | None, typer.Argument(help="One architecture, in detail.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One architecture, in detail.", show_default=False)
+    ] = None,
     max_macs: Annotated[
         str | None,
         options.option(
