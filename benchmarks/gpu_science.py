@@ -56,7 +56,10 @@ TRAINING, RANKING, CURVES, PRECISIONS = 0.42, 0.55, 0.9, 0.4
 
 @contextmanager
 def stopped_after(seconds: float) -> Iterator[None]:
-    """Sends this process Ctrl-C when the time is over."""
+    """Sends this process Ctrl-C when the time is over, also where it was started with Ctrl-C ignored, as by ``&``."""
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    if ctrl_c is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1.0))
     try:
@@ -64,6 +67,7 @@ def stopped_after(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGINT, ctrl_c)
 
 
 class Decoded(Dataset):

@@ -278,10 +278,17 @@ def test_a_training_that_is_stopped_leaves_the_epochs_that_it_kept(study, monkey
     assert study.kept() == [0, 1]
 
 
-def test_the_timer_sends_ctrl_c():
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN], ids=["heard", "ignored"])
+def test_the_timer_sends_ctrl_c(before):
+    """Also where the script was started in the background, which may leave Ctrl-C ignored."""
+    of_the_tests = signal.signal(signal.SIGINT, before)
     begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), gpu_science.stopped_after(0.0):
-        time.sleep(30)
+    try:
+        with pytest.raises(KeyboardInterrupt), gpu_science.stopped_after(0.0):
+            time.sleep(30)
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, of_the_tests)
     assert time.monotonic() - begun < 10
 
 
