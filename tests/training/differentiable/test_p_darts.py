@@ -2,9 +2,10 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from genas.core.device import Fabric
 from genas.core.errors import ConfigError, Interrupted
 from genas.core.interrupt import StopRequest
 from genas.data import Splits
-from genas.spaces import EdgeSpace, open_space
+from genas.spaces import ChoiceArchitecture, ChoiceSpace, EdgeSpace, open_space
 from genas.training.differentiable import PDartsSettings, PDartsStage, read_records, search_in_stages
 from genas.training.differentiable.p_darts import drop_weakest, limit_skips, skip_dropout
 from genas.training.differentiable.train import untrained_network
@@ -74,6 +75,20 @@ def test_the_normal_cell_keeps_its_strongest_skips_up_to_the_limit(limit: int | 
     # without a limit node 2 has edges 0 and 1, then the last two edges of every node; the weakest go first
     assert skips == [0, 1, 3, 4, 7, 8, 12, 13][8 - expected :]
     assert reduction.count("skip_connect") == 8
+
+
+def test_edges_that_have_nothing_but_a_skip_keep_it() -> None:
+    class Skips(ChoiceArchitecture):
+        choices: ClassVar[Mapping[str, tuple[str, ...]]] = {str(place): ("skip_connect", "conv") for place in range(3)}
+
+    class Chain(ChoiceSpace[Skips]):
+        name, architecture_class = "chain", Skips
+
+        def network(self, num_classes: int, architecture: Any = None, image_channels: int = 3) -> Any:
+            raise NotImplementedError
+
+    found = limit_skips(Chain(), [[0.6, 0.0], [0.7, 0.3], [0.9, 0.0]], 0)
+    assert Chain().operations_of(found) == ("skip_connect", "conv", "skip_connect")
 
 
 def test_only_identity_skips_are_dropped_out_and_their_mean_stays() -> None:

@@ -182,6 +182,8 @@ def drop_weakest(kept: Tensor, weights: Sequence[Sequence[float]], count: int) -
 def limit_skips(space: EdgeSpace, weights: Sequence[Sequence[float]], limit: int | None) -> Architecture:
     """The derived architecture whose first type of cell (the normal one) has at most `limit` skip connections.
 
+    Edges on which nothing else has a weight above 0 keep theirs.
+
     Args:
         space: the space.
         weights: [E][O], of the last stage.
@@ -195,9 +197,10 @@ def limit_skips(space: EdgeSpace, weights: Sequence[Sequence[float]], limit: int
             for number, (edge, name) in enumerate(zip(edges, space.operations_of(found), strict=True))
             if edge.cell == edges[0].cell and name in SKIPS
         ]
-        if limit is None or len(skips) <= limit:
+        others = [one for one in skips if one[0] > 0]  # of the others, nothing stronger is there to take their place
+        if limit is None or len(skips) <= limit or not others:
             return found
-        _, number, place = min(skips)
+        _, number, place = min(others)
         rows[number][place] = 0.0
 
 
