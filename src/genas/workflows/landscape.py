@@ -174,7 +174,7 @@ def _grounds(
     if paths:
         scorings = _scorings(session.scoring(run), session.splits, settings)
         digest = digest_of(RunPaths(run).supernet.checkpoint)
-        grounds = [_of_path(label, scorings, architecture, digest, settings) for label, architecture in paths]
+        grounds = [_of_path(label, scorings, architecture, digest) for label, architecture in paths]
     own_network = [("retrained", str(run))] if retrained else []
     for label, text in [*own_network, *folders]:
         path = Path(text)
@@ -242,13 +242,7 @@ def _site(name: str, network: Network, architecture: Architecture, scorings: Map
     return Site(name, network, measures, partial(first.recalibrate, network, architecture))
 
 
-def _of_path(
-    label: str,
-    scorings: Mapping[str, Scoring],
-    architecture: Architecture,
-    digest: str,
-    settings: LandscapeSettings,
-) -> Ground:
+def _of_path(label: str, scorings: Mapping[str, Scoring], architecture: Architecture, digest: str) -> Ground:
     first = next(iter(scorings.values()))
 
     def load() -> Site:

@@ -113,7 +113,7 @@ def collapsed_cells(space: EdgeSpace, architecture: Architecture) -> dict[str, t
     return {cell: (skips[cell], used[cell]) for cell in used if used[cell] > 1 and 2 * skips[cell] >= used[cell]}
 
 
-def padded_rows(edges: Sequence[Edge], weights: Sequence[Sequence[float]]) -> list[list[float]]:
+def own_rows(edges: Sequence[Edge], weights: Sequence[Sequence[float]]) -> list[list[float]]:
     """The weights of each edge's own operations, rounded for the record."""
     return [
         [round(one, DIGITS) for one in row[: len(edge.operations)]] for edge, row in zip(edges, weights, strict=True)

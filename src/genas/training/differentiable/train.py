@@ -24,7 +24,7 @@ from genas.training.differentiable.record import (
     collapsed_cells,
     count_skips,
     mean_entropy,
-    padded_rows,
+    own_rows,
 )
 from genas.training.loop import Rows, Trainer, cosine, steps_per_epoch
 from genas.training.preparation import open_sgd, place_network
@@ -168,7 +168,7 @@ class ArchitectureUpdate:
         """What the parameters are after `epoch`, counted from 1."""
         ranked = self.weights()
         architecture = self.method.space.derive(ranked)
-        rows = padded_rows(self.method.edges, ranked)
+        rows = own_rows(self.method.edges, ranked)
         total, count = self._sums.tolist()
         return EpochRecord(
             epoch,
