@@ -22,7 +22,7 @@ from genas.core.terminal import literal, plain, warn
         (["--nope"], "genas --help"),
         (["search", "--nope"], "search has no option '--nope'"),
         (["search", "--seed", "abc"], "'abc'"),
-        (["search", "--seed=-1"], "-1"),
+        (["search", "--seed=-1"], "'--seed': the value should be greater than or equal to 0, got '-1'"),
         (["search", "--seed", "9" * 5000], "--seed"),
         (["search", "--seed"], "requires an argument"),
         (["search", "--budget", "large"], "'--budget': 'large' is not one of 'racing', 'exact'"),

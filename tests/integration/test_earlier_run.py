@@ -52,7 +52,9 @@ def test_its_status_and_report_are_read(run, capsys):
     assert genas("status", run, "--json") == 0
     assert json.loads(capsys.readouterr().out)["best"][0]["genotype"] == best(run)["genotype"]
     assert genas("report", run) == 0
-    assert best(run)["genotype"] in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert best(run)["genotype"] in page
+    assert "1 epoch, true labels" in page
 
 
 def test_scores_of_its_supernet_are_the_same(run, capsys):

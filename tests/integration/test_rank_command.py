@@ -168,7 +168,7 @@ def test_weights_of_other_epochs(run, table, capsys):
         (["--columns", "valid"], "has no column valid; it has test, other"),
         (["--columns", "test,"], "Invalid --columns 'test,': expected names with commas"),
         (["--proxies", "flat"], "unknown proxy 'flat'"),
-        (["--epoch", "7"], "has no weights of epoch 7: kept are 1, 2."),
+        (["--epoch", "7"], "has kept no weights of epoch 7: expected one of 1, 2."),
         (["--epoch", "1", "--checkpoint", "x"], "--epoch and --checkpoint both name the weights"),
         (["--checkpoint", "nothing.safetensors"], "There is no checkpoint at nothing.safetensors"),
         (["--architectures", "10", "--name", "a/b"], "Invalid --name 'a/b': expected the name of a folder"),

@@ -44,7 +44,7 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        options.option(options.OUTPUT, "--out", "Where the results go. \\[default: into RUN]"),
+        options.option(options.OUTPUT, "--out", "The folder that the results go into. \\[default: into RUN]"),
     ] = None,
     device: options.Device = None,
     precision: options.Precision = None,

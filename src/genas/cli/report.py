@@ -13,7 +13,7 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     out: Annotated[
         Path | None,
-        options.option(options.OUTPUT, "--out", "Where the page goes. \\[default: into RUN]"),
+        options.option(options.OUTPUT, "--out", "The folder that the page goes into. \\[default: into RUN]"),
     ] = None,
     noise_curves: Annotated[
         bool,

@@ -91,8 +91,9 @@ def print_retrained(result: "Retrained") -> None:
     console = Console(highlight=False)
     if result.settings.dry:
         elsewhere = "" if result.run.name.endswith("-dry-run") else " and with another --run"
+        seeds = "1 seed" if len(result.runs) == 1 else f"{len(result.runs)} seeds"
         console.print(
-            f"Dry run finished: training, evaluation and files work, for {len(result.runs)} seed(s); its network "
+            f"Dry run finished: training, evaluation and files work, for {seeds}; its network "
             f"and its figures mean nothing. Train with the same command without --limit-batches{elsewhere}.",
             soft_wrap=True,
         )

@@ -42,6 +42,7 @@ def sentence(error: Exception, arguments: Sequence[str]) -> str:
         return f"{_unknown_option(str(getattr(error, 'option_name', '')), command, context)} See {path} --help."
     message = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]  # every ClickException has it
     message = message.replace(": Value error, ", ": ")  # pydantic's word before a choice that does not exist
+    message = message.replace(": Input should", ": the value should")  # as pydantic begins what an option forbids
     if parameter is not None:
         given = _given(parameter.opts, arguments)
         if given is not None and repr(given) not in message:

@@ -171,7 +171,8 @@ def _supernet(run: Path, config: dict[str, Any]) -> str:
     folder = RunPaths(run).supernet.path
     if supernet_skipped(run):
         return "not trained: no part of the proxy needs it"
-    said = f"{config['supernet']['epochs']} epochs, {config['supernet']['labels']} labels"
+    epochs = config["supernet"]["epochs"]
+    said = f"{epochs:,} epoch{'' if epochs == 1 else 's'}, {config['supernet']['labels']} labels"
     origin = _json(TrainingPaths(folder).origin) or {}
     return said + (f", trained by {origin['run']}" if "run" in origin else "")
 

@@ -273,8 +273,8 @@ def weights_file(run: Path, epoch: int | None, checkpoint: Path | None) -> Path:
     file = paths.initial if epoch == 0 else paths.epoch(epoch)
     if not file.is_file():
         kept = paths.kept_epochs()
-        said = f"kept are {', '.join(map(str, kept))}" if kept else "none were; train with --set supernet.keep_every=5"
-        raise RunError(f"{run} has no weights of epoch {epoch}: {said}.")
+        said = f"expected one of {', '.join(map(str, kept))}" if kept else "train with --set supernet.keep_every=5"
+        raise RunError(f"{run} has kept no weights of epoch {epoch}: {said}.")
     return file
 
 

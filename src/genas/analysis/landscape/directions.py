@@ -2,7 +2,7 @@
 
 Filter normalisation (Li et al., *Visualizing the Loss Landscape of Neural Nets*, NeurIPS 2018, arXiv:1712.09913): of a
 Gaussian direction d, every filter d_f is replaced by ``d_f / |d_f| * |w_f|``, w_f being the filter of the weights.
-Where batch norm follows, the scale of a filter does not matter to the function, and with this neither to the image
+Where batch norm follows, the scale of a filter does not matter to the function, and with this neither to the figure
 (tested); the scale of layers without batch norm, such as the classifier's, matters to both. A filter is what gives one
 output: the weights of one output channel, or of one output of a linear layer. Batch norm's scales and shifts and
 biases do not move, as in Li et al.; ``moved`` treats each such vector as one filter.
