@@ -4,7 +4,7 @@ import pytest
 
 from genas.core.errors import ConfigError
 from genas.strategies import Evolution, SearchSettings
-from genas.workflows.config import build_config, describe_given
+from genas.workflows.config import build_config, describe_given, given_layers
 
 
 @pytest.mark.parametrize(("space", "shifted"), [("darts", True), ("nasbench-macro", True), ("nasbench201", False)])
@@ -33,3 +33,15 @@ def test_the_settings_of_a_strategy_that_was_passed_are_those_of_the_run():
     assert given == {"strategy": {"population": 6, "algorithm": "evolution"}}
     assert build_config([given]).strategy.population == 6
     assert describe_given(search=Evolution) == {"strategy": {"algorithm": "evolution"}}
+
+
+@pytest.mark.parametrize("settings", ["supernet.epochs=3", [1], 3, [{"seed": 1}, "seed=2"]])
+def test_settings_that_are_no_mappings_are_refused_with_the_form_that_is_expected(settings):
+    with pytest.raises(ConfigError, match=r"settings is .*: expected nested mappings such as"):
+        given_layers(settings)
+
+
+def test_settings_are_one_mapping_or_several():
+    assert given_layers(None, seed=3)[-1] == {"seed": 3}
+    assert given_layers({"seed": 1})[0] == {"seed": 1}
+    assert given_layers([{"seed": 1}, {"seed": 2}])[:2] == [{"seed": 1}, {"seed": 2}]

@@ -207,9 +207,15 @@ def given_layers(
         named: names, classes or objects, as of `describe_given`.
 
     Raises:
-        ConfigError: see `describe_given`.
+        ConfigError: settings that are no mappings; and see `describe_given`.
     """
-    layers = [settings] if isinstance(settings, Mapping) else list(settings or ())
+    several = isinstance(settings, Sequence) and not isinstance(settings, str)
+    layers = list(settings) if several and settings else [settings or {}]
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            raise ConfigError(
+                f"settings is {layer!r}: expected nested mappings such as {{'supernet': {{'epochs': 10}}}}."
+            )
     single = {key: value for key, value in (("device", device), ("seed", seed)) if value is not None}
     return [*layers, describe_given(**named), single]
 
