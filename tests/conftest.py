@@ -14,6 +14,8 @@ import torch
 
 from genas.core.checkpoint import save_checkpoint
 from genas.core.device import Fabric
+from genas.core.errors import Interrupted
+from genas.core.interrupt import StopRequest
 from genas.data import Splits, open_dataset
 from genas.data.augment import Augmentation
 from genas.data.base import Normalisation
@@ -22,6 +24,7 @@ from genas.data.loader import ResidentImages
 from genas.data.preprocessing import Preprocessing
 from genas.proxies import BatchNormSettings, EvaluationSettings, Scoring
 from genas.spaces import Space, open_space
+from genas.training.loop import Trainer
 from genas.training.supernet import SupernetSettings, initial_weights, train_supernet
 
 torch.set_num_threads(int(os.environ.get("GENAS_TEST_THREADS", "1")))
@@ -230,5 +233,31 @@ def in_processes() -> Callable[..., list[Any]]:
         failed = [text for _, well, text in found if not well]
         assert not failed, failed[0]
         return [result for _, _, result in sorted(found)]
+
+    return run
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """A function (step, work): runs `work`, a training, and interrupts it after that many steps."""
+
+    def run(step, work):
+        steps = 0
+        one, check = Trainer._one, StopRequest.check
+
+        def count(self, *arguments):
+            nonlocal steps
+            steps += 1
+            one(self, *arguments)
+
+        def stop(self):
+            self.requested = self.requested or steps >= step
+            check(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_one", count)
+            patch.setattr(StopRequest, "check", stop)
+            with pytest.raises(Interrupted):
+                work()
 
     return run

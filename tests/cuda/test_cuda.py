@@ -14,11 +14,8 @@ from torch.nn import functional
 
 from genas.core.checkpoint import load_checkpoint
 from genas.core.device import open_fabric
-from genas.core.errors import Interrupted
-from genas.core.interrupt import StopRequest
 from genas.proxies import KNOWN, BatchNormSettings, EvaluationSettings, ProxySettings, Scoring, open_proxy
 from genas.spaces import copy_path, open_space
-from genas.training.loop import Trainer
 from genas.training.standalone import RetrainSettings, retrain
 from genas.training.supernet import SupernetSettings, initialise, recalibrate, train_supernet
 
@@ -99,28 +96,6 @@ def test_the_first_steps_of_a_training_are_those_of_the_cpu(tmp_path, tiny, gpu)
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-def interrupted(monkeypatch, step, work):
-    """Runs `work`, stops it after a step, and goes on."""
-    steps = 0
-    one, check = Trainer._one, StopRequest.check
-
-    def count(self, *arguments):
-        nonlocal steps
-        steps += 1
-        one(self, *arguments)
-
-    def stop(self):
-        self.requested = self.requested or steps >= step
-        check(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_one", count)
-        patched.setattr(StopRequest, "check", stop)
-        with pytest.raises(Interrupted):
-            work()
-    work()
-
-
 def same_checkpoints(first, second):
     (ours, _), (theirs, _) = load_checkpoint(first), load_checkpoint(second)
     assert ours.keys() == theirs.keys()
@@ -129,7 +104,7 @@ def same_checkpoints(first, second):
 
 @pytest.mark.parametrize("layout", ["channels-last", "contiguous"])
 @pytest.mark.parametrize("precision", ["32", "bf16", pytest.param("tf32", marks=only_on_a_gpu)])
-def test_a_supernet_continues_bit_identically(tmp_path, space, tiny, monkeypatch, layout, precision):
+def test_a_supernet_continues_bit_identically(tmp_path, space, tiny, interrupt_after, layout, precision):
     fabric = open_fabric(DEVICE, precision)
     settings = SupernetSettings(epochs=3, batch_size=8, layout=layout, checkpoint_seconds=1e-9)
 
@@ -138,14 +113,15 @@ def test_a_supernet_continues_bit_identically(tmp_path, space, tiny, monkeypatch
 
     try:
         train("whole")
-        interrupted(monkeypatch, 4, lambda: train("parts"))
+        interrupt_after(4, lambda: train("parts"))
+        train("parts")
         same_checkpoints(tmp_path / "whole" / "checkpoint.safetensors", tmp_path / "parts" / "checkpoint.safetensors")
     finally:
         open_fabric(DEVICE)
 
 
 @pytest.mark.parametrize("name", ["nasbench201", "darts"])
-def test_a_retraining_continues_bit_identically(tmp_path, make_splits, gpu, monkeypatch, name):
+def test_a_retraining_continues_bit_identically(tmp_path, make_splits, gpu, interrupt_after, name):
     space = SPACE if name == "nasbench201" else open_space("darts", cells=3, channels=4)
     path, splits = space.sample(random.Random(1)), make_splits(48)
     settings = RetrainSettings(epochs=2, batch_size=8, checkpoint_seconds=1e-9)
@@ -154,7 +130,8 @@ def test_a_retraining_continues_bit_identically(tmp_path, make_splits, gpu, monk
         retrain(tmp_path / folder, space, path, splits, settings, gpu, seed=1, quiet=True)
 
     train("whole")
-    interrupted(monkeypatch, 3, lambda: train("parts"))
+    interrupt_after(3, lambda: train("parts"))
+    train("parts")
     same_checkpoints(tmp_path / "whole" / "model.safetensors", tmp_path / "parts" / "model.safetensors")
 
 

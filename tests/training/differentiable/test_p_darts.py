@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,14 +13,12 @@ from torch import nn
 
 from genas.core.checkpoint import load_checkpoint
 from genas.core.device import Fabric
-from genas.core.errors import ConfigError, Interrupted
-from genas.core.interrupt import StopRequest
+from genas.core.errors import ConfigError
 from genas.data import Splits
 from genas.spaces import ChoiceArchitecture, ChoiceSpace, EdgeSpace, open_space
 from genas.training.differentiable import PDartsSettings, PDartsStage, read_records, search_in_stages
 from genas.training.differentiable.p_darts import drop_weakest, limit_skips, skip_dropout
 from genas.training.differentiable.train import untrained_network
-from genas.training.loop import Trainer
 
 SHORT: dict[str, Any] = {
     "epochs": 2,
@@ -147,7 +145,7 @@ def test_the_network_of_a_stage_holds_only_what_is_left(tiny: Splits) -> None:
 
 @pytest.mark.parametrize("stop_at", [3, 7])
 def test_a_search_killed_in_any_stage_continues_to_the_same_end(
-    tmp_path: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    tmp_path: Path, tiny: Splits, interrupt_after: Callable[..., None], stop_at: int
 ) -> None:
     space = open_space("nasbench201", cells_per_stage=1, channels=4)
     stages = {"cells": (1, 2), "dropped": (2,), "skip_dropout": (0.3, 0.4), "added_channels": (0, 0)}
@@ -157,22 +155,7 @@ def test_a_search_killed_in_any_stage_continues_to_the_same_end(
         return search_in_stages(tmp_path / folder, space, settings, tiny, Fabric(), 1, quiet=True)
 
     whole = search("whole")
-    steps, original, check = 0, Trainer._one, StopRequest.check
-
-    def count(self: Trainer, *arguments: Any) -> None:
-        nonlocal steps
-        steps += 1
-        original(self, *arguments)
-
-    def stop(self: StopRequest) -> None:
-        self.requested = self.requested or steps >= stop_at
-        check(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_one", count)
-        patch.setattr(StopRequest, "check", stop)
-        with pytest.raises(Interrupted):
-            search("parts")
+    interrupt_after(stop_at, lambda: search("parts"))
     again = search("parts")
     assert again.architecture == whole.architecture
     for stage in (1, 2):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from genas.core.checkpoint import load_checkpoint
 from genas.core.device import Fabric
 from genas.core.errors import CheckpointError, ConfigError, DataError, Interrupted, RunError
-from genas.core.interrupt import StopRequest
 from genas.data import Splits
 from genas.spaces import ChoiceArchitecture, ChoiceSpace, Mix, MixedNetwork, Network, Space, open_space
 from genas.training.differentiable import (
@@ -68,27 +67,11 @@ def check_same(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize(("name", "stop_at"), [("first", 4), ("second", 5), ("pc-darts", 6), ("drop-nas", 7)])
 def test_an_interrupted_search_continues_bit_identically(
-    tmp_path: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch, name: str, stop_at: int
+    tmp_path: Path, tiny: Splits, interrupt_after: Callable[..., None], name: str, stop_at: int
 ) -> None:
     method = method_of(name, checkpoint_seconds=1e-9)
     whole = train(tmp_path / "whole", method, tiny)
-    steps = 0
-    original, check = Trainer._one, StopRequest.check
-
-    def count(self: Trainer, *arguments: Any) -> None:
-        nonlocal steps
-        steps += 1
-        original(self, *arguments)
-
-    def stop(self: StopRequest) -> None:
-        self.requested = self.requested or steps >= stop_at
-        check(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_one", count)
-        patch.setattr(StopRequest, "check", stop)
-        with pytest.raises(Interrupted):
-            train(tmp_path / "parts", method, tiny)
+    interrupt_after(stop_at, lambda: train(tmp_path / "parts", method, tiny))
     again = train(tmp_path / "parts", method, tiny)
     check_same(tmp_path / "whole", tmp_path / "parts")
     assert again.architecture == whole.architecture
